@@ -1,0 +1,1 @@
+//! The MQTT protocol as a pure state machine.

@@ -1,0 +1,1 @@
+//! WebAssembly functions on messages.

@@ -1,0 +1,1 @@
+//! Durable state: what is kept on disk and when it counts as kept.

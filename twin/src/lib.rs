@@ -1,0 +1,1 @@
+//! Device twins: documents that merge.
