@@ -1,1 +1,34 @@
-//! The MQTT protocol as a pure state machine.
+//! The MQTT protocol, 3.1.1 and 5, as a pure state machine: [`Core::handle`] takes what happened and what time it is,
+//! and appends what has to be done to [`Effects`].
+//!
+//! No socket, no clock, no disk, no randomness, no other thread: the shell around it (`selvedge-broker`) has those.
+//! Whatever bytes a client sends, the core neither panics nor grows beyond [`Config`].
+//!
+//! The path of a PUBLISH: `handle/publish` → `authorize` → `router/retained` → `router/topic_tree` → `outbound` →
+//! [`Effect::Send`].
+
+mod authorize;
+mod config;
+mod connection;
+mod effect;
+mod handle;
+mod id;
+mod input;
+mod message;
+mod outbound;
+mod router;
+mod session;
+mod statistics;
+mod sys_topics;
+mod time;
+mod timers;
+
+pub use authorize::{Authorize, OpenAccess, Principal};
+pub use config::{Config, OverflowRule};
+pub use effect::{ByteRange, CloseCause, Delivery, Effect, Effects, PacketIdPatch};
+pub use handle::Core;
+pub use id::ConnectionId;
+pub use input::{Input, Peer};
+pub use message::Message;
+pub use statistics::Statistics;
+pub use time::Moment;

@@ -1,0 +1,145 @@
+//! What the core wants done, as data: bytes to send, connections to close, messages for consumers inside the node.
+//!
+//! Bytes live in one arena that a fan-out shares; the shell copies them into the outboxes of the connections, in the
+//! order of the list, and clears the whole for the next input. Nothing here does I/O.
+
+use std::sync::Arc;
+
+use selvedge_codec::{PacketId, QoS};
+
+use crate::{id::ConnectionId, message::Message};
+
+/// Where in the arena a run of bytes lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ByteRange {
+    pub(crate) start: u32,
+    pub(crate) end: u32,
+}
+
+/// The packet identifier to write over two bytes of a shared encoding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PacketIdPatch {
+    /// Offset of the identifier from the start of the bytes of the effect.
+    pub offset: u32,
+    /// What to write there, big endian.
+    pub packet_id: PacketId,
+}
+
+/// One thing to do.
+#[derive(Debug)]
+#[expect(missing_docs, reason = "the fields are described with their variant")]
+pub enum Effect {
+    /// Append `bytes` to the outbox of `connection`; with `patch`, write the identifier into the copy.
+    Send { connection: ConnectionId, bytes: ByteRange, patch: Option<PacketIdPatch> },
+    /// As `Send`, followed by the payload of `message`, which is shared and not in the arena (large payloads).
+    SendShared { connection: ConnectionId, bytes: ByteRange, patch: Option<PacketIdPatch>, message: Arc<Message> },
+    /// The core holds messages back for `connection`: send `Input::Drained` as soon as its outbox is below the low-water
+    /// mark (at once, if it is), whether or not `Input::Congested` was sent.
+    AwaitDrain { connection: ConnectionId },
+    /// Close `connection` once what was sent before is flushed (or a short deadline passed). The core has already
+    /// forgotten it: no `Input::Closed` is expected, and one that comes is ignored.
+    Close { connection: ConnectionId, cause: CloseCause },
+    /// Hand a message to a consumer inside the node.
+    Deliver { connection: ConnectionId, delivery: Delivery },
+}
+
+/// A message for an internal consumer. With a `packet_id`, the consumer answers with `Input::Acknowledge`.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    /// What was published.
+    pub message: Arc<Message>,
+    /// Effective QoS: the smaller of publication and subscription.
+    pub qos: QoS,
+    /// Identifier to acknowledge, for QoS 1 and 2 (internal consumers acknowledge both in one step).
+    pub packet_id: Option<PacketId>,
+    /// The message is a retained one sent because of a new subscription.
+    pub retain: bool,
+    /// Was delivered before, and not acknowledged.
+    pub duplicate: bool,
+}
+
+/// Why the core ends a connection; for logs, metrics and tests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CloseCause {
+    /// The client sent DISCONNECT.
+    ClientDisconnected,
+    /// The client's CONNECT was refused.
+    Refused,
+    /// Nothing came for one and a half keep-alive intervals.
+    KeepAliveTimeout,
+    /// Another connection took the client identifier over.
+    TakenOver,
+    /// The client broke the protocol.
+    ProtocolViolation,
+    /// The client sent more than it may.
+    QuotaExceeded,
+    /// The session's queue overflowed and the rule says disconnect.
+    QueueOverflow,
+    /// The node is shutting down.
+    ShuttingDown,
+}
+
+/// Everything that one input (or several in a row) caused.
+#[derive(Debug, Default)]
+pub struct Effects {
+    pub(crate) arena: Vec<u8>,
+    list: Vec<Effect>,
+}
+
+/// An arena that grew beyond this is given back when it is cleared.
+const ARENA_KEPT_BYTES: usize = 256 * 1024;
+
+impl Effects {
+    /// No effects yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The bytes of a `Send`.
+    pub fn bytes(&self, range: ByteRange) -> &[u8] {
+        &self.arena[range.start as usize..range.end as usize]
+    }
+
+    /// In the order in which they must be carried out.
+    pub fn list(&self) -> &[Effect] {
+        &self.list
+    }
+
+    /// How many effects there are; the shell splits a batch of input by this (fairness).
+    pub fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    /// Whether nothing is to be done.
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// Forget all, keep (most of) the memory.
+    pub fn clear(&mut self) {
+        self.list.clear();
+        if self.arena.capacity() > ARENA_KEPT_BYTES {
+            self.arena = Vec::new();
+        } else {
+            self.arena.clear();
+        }
+    }
+
+    pub(crate) fn push(&mut self, effect: Effect) {
+        self.list.push(effect);
+    }
+
+    /// Where the arena ends now: the start of bytes about to be encoded.
+    pub(crate) fn mark(&self) -> u32 {
+        self.arena.len() as u32
+    }
+
+    /// All bytes since `start`.
+    pub(crate) fn since(&self, start: u32) -> ByteRange {
+        ByteRange { start, end: self.arena.len() as u32 }
+    }
+
+    pub(crate) fn close(&mut self, connection: ConnectionId, cause: CloseCause) {
+        self.push(Effect::Close { connection, cause });
+    }
+}

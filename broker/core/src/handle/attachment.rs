@@ -1,0 +1,80 @@
+//! Consumers inside the node: functions, twins, uplinks. They are sessions like any other, so that being slow, full or
+//! restarting is handled by the mechanism that MQTT already has.
+
+use std::sync::Arc;
+
+use selvedge_codec::QoS;
+
+use super::{Core, disconnect::WillFate};
+use crate::{
+    connection::{Connection, Kind},
+    effect::Effects,
+    id::ConnectionId,
+    router::SubscriptionOptions,
+    session::NEVER,
+    time::Moment,
+};
+
+impl Core {
+    pub(super) fn on_attach(
+        &mut self,
+        id: ConnectionId,
+        client_id: Arc<str>,
+        receive_maximum: u16,
+        now: Moment,
+        effects: &mut Effects,
+    ) {
+        let key = match self.sessions.find(&client_id) {
+            Some(key) => {
+                if let Some(old) = self.sessions.get(key).and_then(|session| session.connection) {
+                    self.drop_connection(old, WillFate::Discard, now);
+                }
+                key
+            }
+            None => self.sessions.insert(client_id, None),
+        };
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        session.connection = Some(id);
+        session.expiry_s = NEVER;
+        self.connections.insert(Connection {
+            id,
+            session: key,
+            kind: Kind::Internal,
+            silence_max_ms: 0,
+            last_heard: now,
+            keep_alive_at: None,
+            packet_bytes_max: u32::MAX,
+            window: receive_maximum.max(1),
+            congested: false,
+            problem_information: false,
+            connected_without_expiry: false,
+            aliases_in: Vec::new(),
+            aliases_out: None,
+        });
+        self.pump(id, now, effects);
+    }
+
+    pub(super) fn on_subscribe_internal(&mut self, id: ConnectionId, filter: &str, qos: QoS) {
+        let Some(connection) = self.connections.get(id) else { return };
+        let key = connection.session;
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        let options = SubscriptionOptions { qos, no_local: false, retain_as_published: true, identifier: 0 };
+        if self.router.tree.subscribe(filter, None, key, options) {
+            self.statistics.subscriptions += 1;
+            session.filters.insert(filter.into());
+        }
+        self.router.cache.invalidate();
+    }
+
+    pub(super) fn on_unsubscribe_internal(&mut self, id: ConnectionId, filter: &str) {
+        let Some(connection) = self.connections.get(id) else { return };
+        self.remove_subscription(connection.session, filter);
+    }
+
+    pub(super) fn on_detach(&mut self, id: ConnectionId, now: Moment) {
+        let Some(connection) = self.connections.get(id) else { return };
+        let key = connection.session;
+        self.drop_connection(id, WillFate::Discard, now);
+        self.end_session(key, now);
+    }
+}

@@ -1,0 +1,208 @@
+//! A client's PUBLISH (MQTT 5, 3.3 and 4.3), a will that is due, and a message of the node's own.
+
+use std::sync::Arc;
+
+use selvedge_codec::{AckKind, Publish, QoS, ReasonCode, topic};
+
+use super::Core;
+use crate::{
+    connection::Kind,
+    effect::{CloseCause, Effects},
+    id::{ConnectionId, SessionKey},
+    message::Message,
+    outbound::Publication,
+    time::Moment,
+};
+
+/// Why a publication was not taken, as the publisher is told.
+struct Refusal(ReasonCode, &'static str);
+
+impl Core {
+    pub(super) fn on_publish(&mut self, id: ConnectionId, publish: &Publish<'_>, now: Moment, effects: &mut Effects) {
+        self.statistics.publishes_received[publish.qos as usize] += 1;
+        self.statistics.publish_bytes_received += publish.payload.len() as u64;
+        let lent = match self.resolve_alias(id, publish, now, effects) {
+            Ok(lent) => lent,
+            Err(Closed) => return,
+        };
+        let topic = lent.as_deref().unwrap_or(publish.topic);
+        self.publish_to(id, topic, publish, now, effects);
+        if let (Some(lent), Some(alias), Some(connection)) =
+            (lent, publish.properties.topic_alias, self.connections.get_mut(id))
+            && let Some(place) = connection.aliases_in.get_mut(usize::from(alias) - 1)
+        {
+            *place = Some(lent);
+        }
+    }
+
+    /// The topic behind an alias, taken out of the connection for the length of the publication; `None` if the packet
+    /// names its topic. Remembers a new alias [MQTT-3.3.2-12].
+    fn resolve_alias(
+        &mut self,
+        id: ConnectionId,
+        publish: &Publish<'_>,
+        now: Moment,
+        effects: &mut Effects,
+    ) -> Result<Option<Box<str>>, Closed> {
+        let Some(alias) = publish.properties.topic_alias else {
+            if publish.topic.is_empty() {
+                self.protocol_error(id, "neither a topic name nor a topic alias", now, effects);
+                return Err(Closed);
+            }
+            return Ok(None);
+        };
+        // [MQTT-3.3.2-8], [MQTT-3.3.2-9]
+        if alias == 0 || alias > self.config.topic_alias_max {
+            self.fail(id, ReasonCode::TopicAliasInvalid, "the topic alias is over the announced maximum", now, effects);
+            return Err(Closed);
+        }
+        let Some(connection) = self.connections.get_mut(id) else { return Err(Closed) };
+        let index = usize::from(alias) - 1;
+        if connection.aliases_in.len() <= index {
+            connection.aliases_in.resize(index + 1, None);
+        }
+        if publish.topic.is_empty() {
+            return match connection.aliases_in[index].take() {
+                Some(topic) => Ok(Some(topic)),
+                None => {
+                    self.protocol_error(id, "the topic alias was never set", now, effects);
+                    Err(Closed)
+                }
+            };
+        }
+        if connection.aliases_in[index].as_deref() != Some(publish.topic) {
+            connection.aliases_in[index] = Some(publish.topic.into());
+        }
+        Ok(None)
+    }
+
+    fn publish_to(&mut self, id: ConnectionId, topic: &str, publish: &Publish<'_>, now: Moment, effects: &mut Effects) {
+        let Some(connection) = self.connections.get(id) else { return };
+        let key = connection.session;
+        let version_5 = connection.kind == Kind::Network(selvedge_codec::ProtocolVersion::V5);
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        if publish.qos == QoS::ExactlyOnce
+            && let Some(packet_id) = publish.packet_id
+        {
+            if session.inbound_qos_2.contains(&packet_id) {
+                // Known already: answered again, not published again [MQTT-4.3.3-10].
+                self.send_ack(id, AckKind::PubRec, packet_id, ReasonCode::Success, None, effects);
+                return;
+            }
+            // [MQTT-3.3.4-7]; 3.1.1 has no receive maximum to tell, but memory is as finite.
+            if session.inbound_qos_2.len() >= usize::from(self.config.receive_maximum) {
+                self.statistics.closed_quota += 1;
+                let text = "more unreleased QoS 2 publications than the receive maximum";
+                self.close(id, ReasonCode::ReceiveMaximumExceeded, Some(text), CloseCause::QuotaExceeded, effects);
+                self.drop_connection(id, super::disconnect::WillFate::Publish, now);
+                return;
+            }
+        }
+        let client_id = session.client_id.clone();
+        let outcome = self.accept(key, client_id, topic, publish, now, effects);
+        let Some(packet_id) = publish.packet_id else { return };
+        let (reason, text) = match outcome {
+            Ok(true) => (ReasonCode::Success, None),
+            Ok(false) => (ReasonCode::NoMatchingSubscribers, None),
+            Err(Refusal(reason, text)) => (reason, Some(text)),
+        };
+        // A 3.1.1 client cannot be told (3.1.1, 3.3.5): where the node is full it is closed without acknowledgement, so
+        // that nothing acknowledged is lost; what it may not publish is acknowledged and dropped [MQTT-3.3.5-2].
+        if !version_5 && reason == ReasonCode::QuotaExceeded {
+            self.fail(id, reason, text.unwrap_or_default(), now, effects);
+            return;
+        }
+        if publish.qos == QoS::ExactlyOnce {
+            if (!reason.is_error() || !version_5)
+                && let Some(session) = self.sessions.get_mut(key)
+            {
+                session.inbound_qos_2.insert(packet_id);
+            }
+            self.send_ack(id, AckKind::PubRec, packet_id, reason, text, effects);
+        } else {
+            self.send_ack(id, AckKind::PubAck, packet_id, reason, text, effects);
+        }
+    }
+
+    /// Authorizes, retains and routes. `Ok(false)` means that nobody was there to get it.
+    fn accept(
+        &mut self,
+        key: SessionKey,
+        client_id: Arc<str>,
+        topic: &str,
+        publish: &Publish<'_>,
+        now: Moment,
+        effects: &mut Effects,
+    ) -> Result<bool, Refusal> {
+        if topic::exceeds_levels(topic, self.config.topic_levels_max) {
+            self.statistics.refused_publish += 1;
+            return Err(Refusal(ReasonCode::TopicNameInvalid, "the topic name has too many levels"));
+        }
+        let Some(session) = self.sessions.get(key) else { return Ok(false) };
+        if !self.authorizer.may_publish(session.principal(), topic, publish.retain) {
+            self.statistics.refused_publish += 1;
+            return Err(Refusal(ReasonCode::NotAuthorized, "not allowed to publish to this topic"));
+        }
+        let expiry_s = publish.properties.message_expiry_s;
+        let mut publication = Publication {
+            topic,
+            payload: publish.payload,
+            forwarded: publish.properties.as_forwarded(),
+            qos: publish.qos,
+            retain: publish.retain,
+            expires_at: expiry_s.map(|seconds| now.plus_seconds(seconds)),
+            expiry_s,
+            publisher: Some((key, client_id)),
+            kept: None,
+        };
+        if publish.retain {
+            self.retain(&mut publication, publish.qos)?;
+        }
+        Ok(self.route(&mut publication, now, effects))
+    }
+
+    /// Keeps, replaces or removes the retained message of the topic [MQTT-3.3.1-5], [MQTT-3.3.1-6].
+    fn retain(&mut self, publication: &mut Publication<'_>, qos: QoS) -> Result<(), Refusal> {
+        if publication.payload.is_empty() {
+            self.router.retained.remove(publication.topic);
+            return Ok(());
+        }
+        let message = publication.keep();
+        let (messages_max, bytes_max) = (self.config.retained_messages_max, self.config.retained_bytes_max);
+        if self.router.retained.set(message, messages_max, bytes_max).is_err() {
+            self.statistics.refused_retained += 1;
+            if qos != QoS::AtMostOnce {
+                return Err(Refusal(ReasonCode::QuotaExceeded, "no room for another retained message"));
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn publish_will(&mut self, publisher: SessionKey, will: Message, now: Moment, effects: &mut Effects) {
+        self.statistics.wills_published += 1;
+        self.publish_kept(Arc::new(will), Some(publisher), now, effects);
+    }
+
+    pub(super) fn on_internal_publish(&mut self, message: Arc<Message>, now: Moment, effects: &mut Effects) {
+        self.statistics.publishes_internal += 1;
+        self.publish_kept(message, None, now, effects);
+    }
+
+    pub(super) fn publish_kept(
+        &mut self,
+        message: Arc<Message>,
+        publisher: Option<SessionKey>,
+        now: Moment,
+        effects: &mut Effects,
+    ) {
+        let mut publication = Publication::of_message(&message, publisher, now);
+        if message.retain() {
+            // Nobody is there to be told of a refusal; it is counted.
+            let _refused = self.retain(&mut publication, QoS::AtMostOnce);
+        }
+        self.route(&mut publication, now, effects);
+    }
+}
+
+/// The connection was closed because of the packet.
+struct Closed;

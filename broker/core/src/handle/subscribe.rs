@@ -1,0 +1,165 @@
+//! SUBSCRIBE and UNSUBSCRIBE (MQTT 5, 3.8 to 3.11).
+
+use std::sync::Arc;
+
+use selvedge_codec::{
+    Packet, ProtocolVersion, ReasonCode, RetainHandling, SubAck, Subscribe, SubscribeFilter, UnsubAck, Unsubscribe,
+    UserProperties, topic,
+};
+use smallvec::SmallVec;
+
+use super::{Core, disconnect::split_shared};
+use crate::{
+    connection::Kind,
+    effect::Effects,
+    id::{ConnectionId, SessionKey},
+    message::Message,
+    outbound::{Publication, Sender, Terms},
+    router::SubscriptionOptions,
+    time::Moment,
+};
+
+type Reasons = SmallVec<[ReasonCode; 4]>;
+
+impl Core {
+    pub(super) fn on_subscribe(
+        &mut self,
+        id: ConnectionId,
+        packet: &Subscribe<'_>,
+        now: Moment,
+        effects: &mut Effects,
+    ) {
+        let Some(connection) = self.connections.get(id) else { return };
+        let key = connection.session;
+        let version_5 = connection.kind == Kind::Network(ProtocolVersion::V5);
+        // [MQTT-3.8.3-4]
+        if packet.filters.iter().any(|wanted| wanted.no_local && topic::shared(wanted.filter).is_some()) {
+            self.protocol_error(id, "no-local on a shared subscription", now, effects);
+            return;
+        }
+        let mut reasons = Reasons::new();
+        let mut replays: SmallVec<[(usize, bool); 4]> = SmallVec::new();
+        for (index, wanted) in packet.filters.iter().enumerate() {
+            match self.subscribe_one(key, wanted, packet.subscription_identifier) {
+                Ok(new) => {
+                    reasons.push(ReasonCode::granted(wanted.qos));
+                    replays.push((index, new));
+                }
+                Err(reason) => {
+                    self.statistics.refused_subscribe += 1;
+                    // 3.1.1 knows one failure only.
+                    reasons.push(if version_5 { reason } else { ReasonCode::UnspecifiedError });
+                }
+            }
+        }
+        self.router.cache.invalidate();
+        let answer = SubAck {
+            packet_id: packet.packet_id,
+            reason_string: None,
+            user_properties: UserProperties::EMPTY,
+            reasons: reasons.as_slice().into(),
+        };
+        self.send(id, &Packet::SubAck(answer), effects);
+        for (index, new) in replays {
+            let wanted = &packet.filters[index];
+            let wants = match wanted.retain_handling {
+                // [MQTT-3.3.1-9], [MQTT-3.3.1-10], [MQTT-3.3.1-11]
+                RetainHandling::SendAtSubscribe => true,
+                RetainHandling::SendIfNew => new,
+                RetainHandling::DoNotSend => false,
+            };
+            if wants && topic::shared(wanted.filter).is_none() {
+                self.replay_retained(id, key, wanted, packet.subscription_identifier, now, effects);
+            }
+        }
+        self.pump(id, now, effects);
+    }
+
+    /// `Ok(true)` if the subscription is new, `Ok(false)` if it replaces one [MQTT-3.8.4-3].
+    fn subscribe_one(
+        &mut self,
+        key: SessionKey,
+        wanted: &SubscribeFilter<'_>,
+        identifier: Option<u32>,
+    ) -> Result<bool, ReasonCode> {
+        if topic::validate_filter(wanted.filter).is_err() {
+            return Err(ReasonCode::TopicFilterInvalid);
+        }
+        let (group, plain) = split_shared(wanted.filter);
+        if topic::exceeds_levels(plain, self.config.topic_levels_max) {
+            return Err(ReasonCode::TopicFilterInvalid);
+        }
+        let Some(session) = self.sessions.get_mut(key) else { return Err(ReasonCode::UnspecifiedError) };
+        if !self.authorizer.may_subscribe(session.principal(), plain) {
+            return Err(ReasonCode::NotAuthorized);
+        }
+        if session.filters.len() >= self.config.subscriptions_max && !session.filters.contains(wanted.filter) {
+            return Err(ReasonCode::QuotaExceeded);
+        }
+        let options = SubscriptionOptions {
+            qos: wanted.qos,
+            no_local: wanted.no_local,
+            retain_as_published: wanted.retain_as_published,
+            identifier: identifier.unwrap_or(0),
+        };
+        let new = self.router.tree.subscribe(plain, group, key, options);
+        if new {
+            session.filters.insert(wanted.filter.into());
+            self.statistics.subscriptions += 1;
+        }
+        Ok(new)
+    }
+
+    fn replay_retained(
+        &mut self,
+        id: ConnectionId,
+        key: SessionKey,
+        wanted: &SubscribeFilter<'_>,
+        identifier: Option<u32>,
+        now: Moment,
+        effects: &mut Effects,
+    ) {
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        if session.connection != Some(id) {
+            return;
+        }
+        let mut sender = Sender { config: &self.config, statistics: &mut self.statistics, effects, now };
+        let mut replay = |message: &Arc<Message>| {
+            // [MQTT-3.8.3-3]
+            if wanted.no_local && message.publisher() == Some(&session.client_id) {
+                return;
+            }
+            let terms = Terms {
+                qos: wanted.qos.min(message.qos()),
+                retain: true,
+                identifiers: identifier.into_iter().collect(),
+            };
+            let mut publication = Publication::of_message(message, None, now);
+            sender.enqueue(session, terms, &mut publication, true);
+        };
+        self.router.retained.each_match(wanted.filter, now, &mut replay);
+    }
+
+    pub(super) fn on_unsubscribe(&mut self, id: ConnectionId, packet: &Unsubscribe<'_>, effects: &mut Effects) {
+        let Some(connection) = self.connections.get(id) else { return };
+        let key = connection.session;
+        let mut reasons = Reasons::new();
+        for filter in &packet.filters {
+            let reason = if topic::validate_filter(filter).is_err() {
+                ReasonCode::TopicFilterInvalid
+            } else if self.remove_subscription(key, filter) {
+                ReasonCode::Success
+            } else {
+                ReasonCode::NoSubscriptionExisted
+            };
+            reasons.push(reason);
+        }
+        let answer = UnsubAck {
+            packet_id: packet.packet_id,
+            reason_string: None,
+            user_properties: UserProperties::EMPTY,
+            reasons: reasons.as_slice().into(),
+        };
+        self.send(id, &Packet::UnsubAck(answer), effects);
+    }
+}

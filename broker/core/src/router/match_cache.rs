@@ -1,0 +1,87 @@
+//! The targets of topics seen lately, so that a device that publishes to one topic walks the tree once.
+//!
+//! Invariant: an entry is what [`TopicTree::matches`](super::TopicTree::matches) gives now; every change of the tree
+//! empties the cache. Bounded by topics and by targets, emptied when a bound is met.
+
+use std::collections::HashMap;
+
+use foldhash::fast::RandomState;
+
+use super::topic_tree::{Target, TopicTree};
+
+const TOPICS_MAX: usize = 4096;
+const TARGETS_MAX: usize = 65_536;
+/// Longer topics are looked up each time, so that hostile ones do not fill the memory.
+const TOPIC_BYTES_MAX: usize = 256;
+
+#[derive(Debug, Default)]
+pub(crate) struct MatchCache {
+    entries: HashMap<Box<str>, Box<[Target]>, RandomState>,
+    targets: usize,
+    /// Lent out for the length of a routing when a topic is not cached.
+    scratch: Vec<Target>,
+    pub(crate) hits: u64,
+    pub(crate) misses: u64,
+}
+
+/// Targets taken from the cache for one routing; must be given back by [`MatchCache::put_back`].
+#[derive(Debug)]
+pub(crate) enum Matched {
+    Cached(Box<[Target]>),
+    Walked(Vec<Target>),
+}
+
+impl std::ops::Deref for Matched {
+    type Target = [Target];
+
+    fn deref(&self) -> &[Target] {
+        match self {
+            Matched::Cached(targets) => targets,
+            Matched::Walked(targets) => targets,
+        }
+    }
+}
+
+impl MatchCache {
+    /// Call whenever the tree changed.
+    pub(crate) fn invalidate(&mut self) {
+        if !self.entries.is_empty() {
+            self.entries.clear();
+            self.targets = 0;
+        }
+    }
+
+    /// Who gets `topic`. The tree must not change before the answer is put back.
+    pub(crate) fn take(&mut self, tree: &TopicTree, topic: &str) -> Matched {
+        if let Some(targets) = self.entries.get_mut(topic) {
+            self.hits += 1;
+            return Matched::Cached(std::mem::take(targets));
+        }
+        self.misses += 1;
+        let mut targets = std::mem::take(&mut self.scratch);
+        tree.matches(topic, &mut targets);
+        Matched::Walked(targets)
+    }
+
+    /// Returns what [`Self::take`] lent.
+    pub(crate) fn put_back(&mut self, topic: &str, matched: Matched) {
+        match matched {
+            Matched::Cached(targets) => {
+                if let Some(entry) = self.entries.get_mut(topic) {
+                    *entry = targets;
+                }
+            }
+            Matched::Walked(mut targets) => {
+                if topic.len() <= TOPIC_BYTES_MAX && targets.len() <= TARGETS_MAX / 8 {
+                    if self.entries.len() >= TOPICS_MAX || self.targets + targets.len() > TARGETS_MAX {
+                        self.invalidate();
+                    }
+                    self.targets += targets.len();
+                    self.entries.insert(topic.into(), targets.as_slice().into());
+                }
+                targets.clear();
+                self.scratch = targets;
+            }
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! Retained messages (MQTT 5, 3.3.1.3), found by topic filter.
+//!
+//! A trie over topic names: a filter visits only what can match. Bounded by count and bytes; an expired message is
+//! never handed out, and is removed when its time comes.
+
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BinaryHeap},
+    sync::Arc,
+};
+
+use crate::{message::Message, time::Moment};
+
+#[derive(Debug, Default)]
+struct Node {
+    children: BTreeMap<Box<str>, Node>,
+    message: Option<Arc<Message>>,
+}
+
+/// A retained message was not stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RetainedFull;
+
+#[derive(Debug, Default)]
+pub(crate) struct Retained {
+    root: Node,
+    count: usize,
+    bytes: usize,
+    expiring: BinaryHeap<Reverse<(Moment, Box<str>)>>,
+}
+
+impl Retained {
+    pub(crate) fn count(&self) -> usize {
+        self.count
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Keeps `message` as the retained one of its topic, within the limits (a replaced one does not count).
+    pub(crate) fn set(
+        &mut self,
+        message: Arc<Message>,
+        messages_max: usize,
+        bytes_max: usize,
+    ) -> Result<(), RetainedFull> {
+        let replaced = self.get(message.topic()).map_or((0, 0), |old| (1, old.cost_bytes()));
+        let bytes = self.bytes - replaced.1 + message.cost_bytes();
+        if self.count - replaced.0 + 1 > messages_max || bytes > bytes_max {
+            return Err(RetainedFull);
+        }
+        if let Some(at) = message.expires_at() {
+            self.expiring.push(Reverse((at, message.topic().into())));
+        }
+        let mut node = &mut self.root;
+        for level in message.topic().split('/') {
+            if !node.children.contains_key(level) {
+                node.children.insert(level.into(), Node::default());
+            }
+            let Some(child) = node.children.get_mut(level) else { return Err(RetainedFull) };
+            node = child;
+        }
+        self.count = self.count - replaced.0 + 1;
+        self.bytes = bytes;
+        node.message = Some(message);
+        Ok(())
+    }
+
+    /// The retained message of exactly this topic.
+    pub(crate) fn get(&self, topic: &str) -> Option<&Arc<Message>> {
+        let mut node = &self.root;
+        for level in topic.split('/') {
+            node = node.children.get(level)?;
+        }
+        node.message.as_ref()
+    }
+
+    /// Forgets the retained message of `topic` [MQTT-3.3.1-6], and the nodes that are empty then.
+    pub(crate) fn remove(&mut self, topic: &str) -> Option<Arc<Message>> {
+        let removed = remove_below(&mut self.root, topic)?;
+        self.count -= 1;
+        self.bytes -= removed.cost_bytes();
+        Some(removed)
+    }
+
+    /// Calls `found` with every live message whose topic matches `filter` (without `$share`).
+    pub(crate) fn each_match(&self, filter: &str, now: Moment, found: &mut dyn FnMut(&Arc<Message>)) {
+        visit(&self.root, Some(filter), true, &mut |message| {
+            if !message.is_expired(now) {
+                found(message);
+            }
+        });
+    }
+
+    /// When the next one expires.
+    pub(crate) fn next_expiry(&self) -> Option<Moment> {
+        self.expiring.peek().map(|Reverse((at, _))| *at)
+    }
+
+    /// Removes what has expired; returns how many.
+    pub(crate) fn expire(&mut self, now: Moment) -> u64 {
+        let mut removed = 0;
+        while self.next_expiry().is_some_and(|at| at <= now) {
+            let Some(Reverse((_, topic))) = self.expiring.pop() else { break };
+            // A message set later on the same topic has an entry of its own.
+            if self.get(&topic).is_some_and(|message| message.is_expired(now)) {
+                self.remove(&topic);
+                removed += 1;
+            }
+        }
+        // Replaced messages leave entries behind: rebuild before they outnumber what is there.
+        if self.expiring.len() > 2 * self.count + 1024 {
+            let mut live = BinaryHeap::with_capacity(self.count);
+            visit(&self.root, Some("#"), false, &mut |message| {
+                if let Some(at) = message.expires_at() {
+                    live.push(Reverse((at, message.topic().into())));
+                }
+            });
+            self.expiring = live;
+        }
+        removed
+    }
+}
+
+fn remove_below(node: &mut Node, topic: &str) -> Option<Arc<Message>> {
+    let (level, below) = match topic.split_once('/') {
+        Some((level, below)) => (level, Some(below)),
+        None => (topic, None),
+    };
+    let child = node.children.get_mut(level)?;
+    let removed = match below {
+        Some(below) => remove_below(child, below)?,
+        None => child.message.take()?,
+    };
+    if child.message.is_none() && child.children.is_empty() {
+        node.children.remove(level);
+    }
+    Some(removed)
+}
+
+/// `filter` is what is left to match below `node`; `None` means that `node` itself is matched.
+fn visit(node: &Node, filter: Option<&str>, at_root: bool, found: &mut dyn FnMut(&Arc<Message>)) {
+    let Some(filter) = filter else {
+        if let Some(message) = &node.message {
+            found(message);
+        }
+        return;
+    };
+    let (level, below) = match filter.split_once('/') {
+        Some((level, below)) => (level, Some(below)),
+        None => (filter, None),
+    };
+    // Wildcards at the first level do not match names that begin with `$` [MQTT-4.7.2-1].
+    let visible = |name: &str| !at_root || !name.starts_with('$');
+    match level {
+        "#" => {
+            if let Some(message) = &node.message {
+                found(message);
+            }
+            for (_, child) in node.children.iter().filter(|(name, _)| visible(name)) {
+                visit(child, Some("#"), false, found);
+            }
+        }
+        "+" => {
+            for (_, child) in node.children.iter().filter(|(name, _)| visible(name)) {
+                visit(child, below, false, found);
+            }
+        }
+        _ => {
+            if let Some(child) = node.children.get(level) {
+                visit(child, below, false, found);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use selvedge_codec::QoS;
+
+    use super::*;
+
+    fn message(topic: &str) -> Arc<Message> {
+        Arc::new(Message::new(topic, vec![1], QoS::AtMostOnce, true))
+    }
+
+    fn found(retained: &Retained, filter: &str) -> Vec<String> {
+        let mut topics = Vec::new();
+        retained.each_match(filter, Moment::default(), &mut |message| topics.push(message.topic().to_owned()));
+        topics
+    }
+
+    #[test]
+    fn filters_find_what_matches_and_nothing_else() {
+        let topics = ["a", "a/b", "a/b/c", "a!", "b", "/a", "$SYS/x", "a/"];
+        let mut retained = Retained::default();
+        for topic in topics {
+            retained.set(message(topic), 100, 10_000).unwrap();
+        }
+        for filter in ["#", "a/#", "+", "a/+", "+/+", "a/b", "a/b/c", "/+", "+/#", "$SYS/#", "$SYS/+", "c"] {
+            let mut expected: Vec<&str> =
+                topics.iter().copied().filter(|topic| selvedge_codec::topic::matches(filter, topic)).collect();
+            expected.sort_unstable();
+            let mut actual = found(&retained, filter);
+            actual.sort_unstable();
+            assert_eq!(actual, expected, "{filter}");
+        }
+    }
+
+    #[test]
+    fn limits_hold_on_both_sides_and_replacing_is_free() {
+        let mut retained = Retained::default();
+        let cost = message("a").cost_bytes();
+        assert_eq!(retained.set(message("a"), 2, 2 * cost), Ok(()));
+        assert_eq!(retained.set(message("b"), 2, 2 * cost), Ok(()));
+        assert_eq!(retained.set(message("b"), 2, 2 * cost), Ok(()));
+        assert_eq!(retained.set(message("c"), 2, 100 * cost), Err(RetainedFull));
+        assert_eq!(retained.set(message("c"), 100, 2 * cost), Err(RetainedFull));
+        assert!(retained.remove("a").is_some() && retained.remove("a").is_none() && retained.remove("b").is_some());
+        assert_eq!((retained.count(), retained.bytes(), retained.root.children.len()), (0, 0, 0));
+    }
+
+    #[test]
+    fn an_expired_message_is_gone_but_not_its_successor() {
+        let mut retained = Retained::default();
+        let dying = Message::new("a", vec![1], QoS::AtMostOnce, true).with_expiry(Some(Moment::from_millis(10)));
+        retained.set(Arc::new(dying), 10, 10_000).unwrap();
+        assert_eq!(retained.expire(Moment::from_millis(9)), 0);
+        retained.set(message("a"), 10, 10_000).unwrap();
+        assert_eq!(retained.expire(Moment::from_millis(10)), 0);
+        assert_eq!(retained.count(), 1);
+        let dying = Message::new("b", vec![1], QoS::AtMostOnce, true).with_expiry(Some(Moment::from_millis(20)));
+        retained.set(Arc::new(dying), 10, 10_000).unwrap();
+        assert_eq!(retained.expire(Moment::from_millis(20)), 1);
+        assert!(retained.get("b").is_none());
+    }
+}

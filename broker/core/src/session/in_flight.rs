@@ -1,0 +1,227 @@
+//! QoS 1 and 2 messages sent to a client and not yet done with (MQTT 5, 4.3 and 4.6).
+//!
+//! Invariant: entries stand in the order in which they were first sent, each with an identifier of its own.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use selvedge_codec::{PacketId, QoS};
+
+use crate::message::Message;
+
+/// What the client still owes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Awaiting {
+    /// PUBACK.
+    Acknowledgement,
+    /// PUBREC.
+    Receipt,
+    /// PUBCOMP.
+    Completion,
+}
+
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) packet_id: PacketId,
+    pub(crate) awaiting: Awaiting,
+    pub(crate) retain: bool,
+    /// `None` when the session ends with its connection, or the receiver already owns the message: nothing to resend.
+    pub(crate) message: Option<Arc<Message>>,
+    pub(crate) identifiers: Identifiers,
+}
+
+/// Subscription identifiers to send with a message; empty for nearly every message.
+pub(crate) type Identifiers = Option<Box<[u32]>>;
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct InFlight {
+    entries: VecDeque<Entry>,
+    next: u16,
+    /// The counter has come round to the oldest identifier: new ones must be checked one by one.
+    wrapped: bool,
+    /// Entries before this index were sent on the present connection, those after it are still to be sent again.
+    sent: usize,
+}
+
+impl Default for InFlight {
+    fn default() -> Self {
+        Self { entries: VecDeque::new(), next: 1, wrapped: false, sent: 0 }
+    }
+}
+
+impl InFlight {
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Takes an unused identifier [MQTT-2.2.1-4] for a message just sent; `None` when all 65,535 are in use.
+    pub(crate) fn add(
+        &mut self,
+        qos: QoS,
+        retain: bool,
+        message: Option<Arc<Message>>,
+        identifiers: Identifiers,
+    ) -> Option<PacketId> {
+        let packet_id = self.unused()?;
+        let awaiting = if qos == QoS::ExactlyOnce { Awaiting::Receipt } else { Awaiting::Acknowledgement };
+        self.entries.push_back(Entry { packet_id, awaiting, retain, message, identifiers });
+        self.sent = self.entries.len();
+        Some(packet_id)
+    }
+
+    /// Ends the exchange `packet_id`, if it waits for `awaiting`.
+    pub(crate) fn complete(&mut self, packet_id: PacketId, awaiting: Awaiting) -> Option<Entry> {
+        let index = self.position(packet_id)?;
+        if self.entries.get(index)?.awaiting != awaiting {
+            return None;
+        }
+        self.take(index)
+    }
+
+    /// Ends the exchange `packet_id`, whatever it waits for.
+    pub(crate) fn finish(&mut self, packet_id: PacketId) -> Option<Entry> {
+        let index = self.position(packet_id)?;
+        self.take(index)
+    }
+
+    /// The client has the QoS 2 message: from now on only PUBREL is sent [MQTT-4.3.3-4]. False if it is not known.
+    pub(crate) fn received(&mut self, packet_id: PacketId) -> bool {
+        let Some(entry) = self.position(packet_id).and_then(|index| self.entries.get_mut(index)) else {
+            return false;
+        };
+        match entry.awaiting {
+            Awaiting::Acknowledgement => false,
+            Awaiting::Receipt | Awaiting::Completion => {
+                entry.awaiting = Awaiting::Completion;
+                entry.message = None;
+                true
+            }
+        }
+    }
+
+    /// The next entry to send again on a new connection, in the order of first sending [MQTT-4.6.0-1], as long as fewer
+    /// than `window` are under way.
+    pub(crate) fn next_resend(&mut self, window: usize) -> Option<&Entry> {
+        if self.sent >= window {
+            return None;
+        }
+        let entry = self.entries.get(self.sent)?;
+        self.sent += 1;
+        Some(entry)
+    }
+
+    /// The connection is gone: keeps what can be sent again on the next, and drops the rest.
+    pub(crate) fn connection_lost(&mut self) {
+        self.entries.retain(|entry| entry.message.is_some() || entry.awaiting == Awaiting::Completion);
+        self.wrapped = !self.entries.is_empty();
+        self.sent = 0;
+    }
+
+    fn position(&self, packet_id: PacketId) -> Option<usize> {
+        if self.entries.front()?.packet_id == packet_id {
+            return Some(0);
+        }
+        self.entries.iter().position(|entry| entry.packet_id == packet_id)
+    }
+
+    fn take(&mut self, index: usize) -> Option<Entry> {
+        let entry = if index == 0 { self.entries.pop_front() } else { self.entries.remove(index) };
+        if index < self.sent {
+            self.sent -= 1;
+        }
+        if self.entries.is_empty() {
+            self.wrapped = false;
+            if self.entries.capacity() > 64 {
+                self.entries = VecDeque::new();
+            }
+        }
+        entry
+    }
+
+    /// Identifiers are handed out in turn, so those in use lie between the oldest and the counter, and looking at the
+    /// oldest is enough until the counter has met it once.
+    fn unused(&mut self) -> Option<PacketId> {
+        if let Some(oldest) = self.entries.front()
+            && oldest.packet_id.get() == self.next
+        {
+            self.wrapped = true;
+        }
+        for _ in 0..u16::MAX {
+            let candidate = PacketId::new(self.next)?;
+            self.next = self.next.checked_add(1).unwrap_or(1);
+            if !self.wrapped || self.position(candidate).is_none() {
+                return Some(candidate);
+            }
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn id(value: u16) -> PacketId {
+        PacketId::new(value).unwrap()
+    }
+
+    #[test]
+    fn identifiers_skip_those_in_use_after_the_counter_came_round() {
+        let mut in_flight = InFlight::default();
+        let oldest = in_flight.add(QoS::AtLeastOnce, false, None, None).unwrap();
+        let second = in_flight.add(QoS::AtLeastOnce, false, None, None).unwrap();
+        assert_eq!((oldest, second), (id(1), id(2)));
+        for round in 0..65_533u32 {
+            let next = in_flight.add(QoS::AtLeastOnce, false, None, None).unwrap();
+            assert_eq!(u32::from(next.get()), 3 + round);
+            assert!(in_flight.complete(next, Awaiting::Acknowledgement).is_some());
+        }
+        assert_eq!(in_flight.add(QoS::AtLeastOnce, false, None, None), Some(id(3)));
+    }
+
+    #[test]
+    fn all_identifiers_in_use_is_no_endless_loop() {
+        let mut in_flight = InFlight::default();
+        for _ in 0..u16::MAX {
+            in_flight.add(QoS::AtLeastOnce, false, None, None).unwrap();
+            in_flight.wrapped = false;
+        }
+        in_flight.wrapped = true;
+        assert_eq!(in_flight.add(QoS::AtLeastOnce, false, None, None), None);
+    }
+
+    #[test]
+    fn a_qos_2_message_is_not_ended_by_a_puback() {
+        let mut in_flight = InFlight::default();
+        let packet_id = in_flight.add(QoS::ExactlyOnce, false, None, None).unwrap();
+        assert!(in_flight.complete(packet_id, Awaiting::Acknowledgement).is_none());
+        assert!(in_flight.complete(packet_id, Awaiting::Completion).is_none());
+        assert!(in_flight.received(packet_id) && in_flight.received(packet_id));
+        assert!(in_flight.complete(packet_id, Awaiting::Completion).is_some());
+        assert!(!in_flight.received(packet_id));
+    }
+
+    proptest! {
+        #[test]
+        fn identifiers_in_use_are_never_handed_out(
+            start in 0u16..3,
+            steps in prop::collection::vec((any::<bool>(), any::<prop::sample::Index>()), 1..300),
+        ) {
+            let mut in_flight = InFlight { next: u16::MAX - 100 + start, ..InFlight::default() };
+            let mut used: Vec<PacketId> = Vec::new();
+            for (add, which) in steps {
+                if add || used.is_empty() {
+                    let packet_id = in_flight.add(QoS::AtLeastOnce, false, None, None).unwrap();
+                    prop_assert!(!used.contains(&packet_id));
+                    used.push(packet_id);
+                } else {
+                    let packet_id = used.remove(which.index(used.len()));
+                    prop_assert!(in_flight.complete(packet_id, Awaiting::Acknowledgement).is_some());
+                }
+                prop_assert_eq!(in_flight.len(), used.len());
+            }
+        }
+    }
+}

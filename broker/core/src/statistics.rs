@@ -1,0 +1,62 @@
+//! What the core counts. Metrics, `$SYS` topics and test assertions all read these.
+
+/// Counters only grow; gauges say how it is now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Statistics {
+    /// Gauge: network connections past CONNECT.
+    pub connections: u64,
+    /// Gauge: sessions, connected or not, consumers inside the node included.
+    pub sessions: u64,
+    /// Gauge: subscriptions.
+    pub subscriptions: u64,
+    /// Gauge: retained messages.
+    pub retained_messages: u64,
+    /// Gauge: bytes of retained messages.
+    pub retained_bytes: u64,
+    /// Gauge: messages queued for sessions.
+    pub queued_messages: u64,
+    /// Gauge: bytes queued for sessions.
+    pub queued_bytes: u64,
+    /// CONNECT packets accepted.
+    pub connects_accepted: u64,
+    /// CONNECT packets refused.
+    pub connects_refused: u64,
+    /// PUBLISH packets from clients, by QoS.
+    pub publishes_received: [u64; 3],
+    /// Payload bytes of them.
+    pub publish_bytes_received: u64,
+    /// Messages published by the node itself.
+    pub publishes_internal: u64,
+    /// PUBLISH packets to clients and deliveries inside the node, by effective QoS.
+    pub publishes_sent: [u64; 3],
+    /// Payload bytes of them.
+    pub publish_bytes_sent: u64,
+    /// Messages dropped because a queue was full (message or byte limit).
+    pub dropped_queue_full: u64,
+    /// QoS 0 messages dropped because the session is not connected.
+    pub dropped_offline: u64,
+    /// Messages that expired before they were delivered.
+    pub dropped_expired: u64,
+    /// Messages larger than what the subscriber accepts [MQTT-3.1.2-25].
+    pub dropped_too_large: u64,
+    /// Retained messages refused because of the count or byte limit.
+    pub refused_retained: u64,
+    /// Publications refused by the access rules.
+    pub refused_publish: u64,
+    /// Subscriptions refused by the access rules or limits.
+    pub refused_subscribe: u64,
+    /// Connections ended: keep-alive.
+    pub closed_keep_alive: u64,
+    /// Connections ended: protocol errors and malformed packets.
+    pub closed_protocol: u64,
+    /// Connections ended: receive maximum, queue overflow and other quotas.
+    pub closed_quota: u64,
+    /// Connections ended: taken over.
+    pub closed_taken_over: u64,
+    /// Wills published.
+    pub wills_published: u64,
+    /// Topic lookups answered by the match cache.
+    pub match_cache_hits: u64,
+    /// Topic lookups that walked the tree.
+    pub match_cache_misses: u64,
+}

@@ -1,0 +1,13 @@
+//! The protocol in virtual time, as transcripts: who says what, and what must come back. See `transcript`.
+
+mod aliases;
+mod consumers;
+mod errors;
+mod expiry;
+mod flow;
+mod quality_of_service;
+mod retained;
+mod sessions;
+mod subscriptions;
+mod transcript;
+mod wills;

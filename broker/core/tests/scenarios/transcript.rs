@@ -1,0 +1,444 @@
+//! Runs a transcript against the core in virtual time and compares.
+//!
+//! A line `name > PACKET …` is what a client sends, `name < PACKET …` what it gets, `wait 10s` lets time pass (every
+//! deadline on the way is kept). The lines with `<` are what the transcript claims: the run must give exactly these, in
+//! this order, after the line that caused them. Besides packets, a client can be `LOST` (its network), `CONGESTED`,
+//! `DRAINED` or `BROKEN` (undecodable bytes), and the node itself (`node >`) can PUBLISH, ATTACH consumers and SHUTDOWN.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt::Write as _,
+    num::{NonZeroU16, NonZeroU32},
+    sync::Arc,
+    time::Duration,
+};
+
+use selvedge_codec::{
+    Ack, Connect, Disconnect, Packet, PacketId, ProtocolVersion, Publish, PublishProperties, QoS, ReasonCode,
+    RetainHandling, Subscribe, SubscribeFilter, Unsubscribe, Will,
+};
+use selvedge_core::{Config, ConnectionId, Core, Effect, Effects, Input, Message, Moment, OpenAccess, Peer};
+
+/// Checks a transcript against a broker with default limits and without `$SYS` topics.
+pub fn check(transcript: &str) {
+    check_with(quiet(), transcript);
+}
+
+/// Default limits, no `$SYS` topics, so that a transcript shows only what it is about.
+pub fn quiet() -> Config {
+    Config { sys_interval_s: 0, ..Config::default() }
+}
+
+/// Checks a transcript against a broker with the given limits.
+pub fn check_with(config: Config, transcript: &str) {
+    let mut run = Run::new(config);
+    let claimed: Vec<&str> = transcript.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    for line in &claimed {
+        if !is_output(line) {
+            run.step(line);
+        }
+    }
+    let actual = run.log.join("\n");
+    assert!(actual == claimed.join("\n"), "the run differs from the transcript; it gave:\n{actual}\n");
+}
+
+fn is_output(line: &str) -> bool {
+    line.split_whitespace().nth(1) == Some("<")
+}
+
+struct Client {
+    id: ConnectionId,
+    version: Option<ProtocolVersion>,
+}
+
+struct Run {
+    core: Core,
+    now: Moment,
+    clients: BTreeMap<String, Client>,
+    names: HashMap<ConnectionId, String>,
+    next_slot: u32,
+    log: Vec<String>,
+}
+
+impl Run {
+    fn new(config: Config) -> Self {
+        Self {
+            core: Core::new(config, Box::new(OpenAccess), 7),
+            now: Moment::from_millis(1000),
+            clients: BTreeMap::new(),
+            names: HashMap::new(),
+            next_slot: 0,
+            log: Vec::new(),
+        }
+    }
+
+    fn step(&mut self, line: &str) {
+        self.log.push(line.to_owned());
+        if let Some(time) = line.strip_prefix("wait ") {
+            self.wait(duration(time));
+            return;
+        }
+        let words = Words::split(line);
+        let (name, verb) = (words.at(0), words.at(2));
+        assert_eq!(words.at(1), ">", "a line is `name > WORD …`, `name < WORD …` or `wait TIME`: {line}");
+        if name == "node" {
+            return self.node_step(verb, &words);
+        }
+        match verb {
+            "CONNECT" => self.connect(name, &words),
+            "ATTACH" => {
+                let connection = self.new_connection(name, None);
+                let receive_maximum = words.number("recv").unwrap_or(100) as u16;
+                self.feed(Input::Attach { connection, client_id: name.into(), receive_maximum });
+                for word in &words.plain {
+                    let (filter, qos) = word.split_once(':').unwrap_or((word, "1"));
+                    self.feed(Input::SubscribeInternal { connection, filter, qos: quality(qos) });
+                }
+            }
+            _ => {
+                let connection = self.clients.get(name).unwrap_or_else(|| panic!("no client {name}: {line}")).id;
+                self.client_step(connection, verb, &words);
+            }
+        }
+    }
+
+    fn client_step(&mut self, connection: ConnectionId, verb: &str, words: &Words<'_>) {
+        match verb {
+            "LOST" => return self.feed(Input::Closed { connection }),
+            "CONGESTED" => return self.feed(Input::Congested { connection }),
+            "DRAINED" => return self.feed(Input::Drained { connection }),
+            "BROKEN" => {
+                let error =
+                    selvedge_codec::decode(ProtocolVersion::V5, &[0x00, 0x00]).expect_err("packet type 0 is reserved");
+                return self.feed(Input::Undecodable { connection, error: &error });
+            }
+            "ACKNOWLEDGE" => return self.feed(Input::Acknowledge { connection, packet_id: words.packet_id(0) }),
+            "DETACH" => return self.feed(Input::Detach { connection }),
+            _ => {}
+        }
+        let ack = || Ack::with_reason(words.packet_id(0), words.reason().unwrap_or(ReasonCode::Success));
+        let packet = match verb {
+            "PUBACK" => Packet::PubAck(ack()),
+            "PUBREC" => Packet::PubRec(ack()),
+            "PUBREL" => Packet::PubRel(ack()),
+            "PUBCOMP" => Packet::PubComp(ack()),
+            "PINGREQ" => Packet::PingReq,
+            "PUBLISH" => return self.publish(connection, words),
+            "SUBSCRIBE" => Packet::Subscribe(Subscribe {
+                packet_id: words.packet_id(0),
+                subscription_identifier: words.number("sid").map(|value| value as u32),
+                user_properties: Default::default(),
+                filters: words.plain[1..].iter().map(|word| subscription(word)).collect(),
+            }),
+            "UNSUBSCRIBE" => Packet::Unsubscribe(Unsubscribe {
+                packet_id: words.packet_id(0),
+                user_properties: Default::default(),
+                filters: words.plain[1..].iter().copied().collect(),
+            }),
+            "DISCONNECT" => {
+                let mut packet = Disconnect::with_reason(words.reason().unwrap_or(ReasonCode::Success));
+                packet.session_expiry_s = words.number("expiry").map(|value| value as u32);
+                Packet::Disconnect(packet)
+            }
+            "PINGRESP" => Packet::PingResp,
+            other => panic!("no such step: {other}"),
+        };
+        self.feed(Input::Packet { connection, packet });
+    }
+
+    fn connect(&mut self, name: &str, words: &Words<'_>) {
+        let version = if words.has("v3") { ProtocolVersion::V311 } else { ProtocolVersion::V5 };
+        let connection = self.new_connection(name, Some(version));
+        let mut connect = Connect::new(version, words.text("id").unwrap_or(name), !words.has("resume"));
+        connect.keep_alive_s = words.number("keep").unwrap_or(0) as u16;
+        connect.session_expiry_s = words.number("expiry").map(|value| value as u32);
+        connect.receive_maximum = words.number("recv").and_then(|value| NonZeroU16::new(value as u16));
+        connect.maximum_packet_size = words.number("max").and_then(|value| NonZeroU32::new(value as u32));
+        connect.topic_alias_maximum = words.number("aliases").unwrap_or(0) as u16;
+        connect.authentication_method = words.text("auth");
+        connect.request_problem_information = !words.has("no-problem-information");
+        let payload = words.text("will-payload").unwrap_or("gone");
+        connect.will = words.text("will").map(|topic| Will {
+            qos: quality(words.text("will-qos").unwrap_or("0")),
+            retain: words.has("will-retain"),
+            topic,
+            payload: payload.as_bytes(),
+            delay_s: words.number("will-delay").unwrap_or(0) as u32,
+            properties: PublishProperties::from_forwarded(&[], words.number("will-expiry").map(|value| value as u32)),
+        });
+        let user = words.text("user").map(Into::into);
+        self.feed(Input::Connect { connection, connect: &connect, peer: Peer { address: None, user } });
+    }
+
+    fn publish(&mut self, connection: ConnectionId, words: &Words<'_>) {
+        let qos = quality(words.text("q").unwrap_or("0"));
+        let mut properties = PublishProperties::from_forwarded(&[], words.number("expiry").map(|value| value as u32));
+        properties.topic_alias = words.number("alias").map(|value| value as u16);
+        let topic = if words.plain.first() == Some(&"-") { "" } else { words.plain[0] };
+        let publish = Publish {
+            dup: words.has("dup"),
+            qos,
+            retain: words.has("retain"),
+            topic,
+            packet_id: words.number("id").and_then(|value| PacketId::new(value as u16)),
+            properties,
+            payload: words.payload.as_bytes(),
+        };
+        self.feed(Input::Packet { connection, packet: Packet::Publish(publish) });
+    }
+
+    fn node_step(&mut self, verb: &str, words: &Words<'_>) {
+        match verb {
+            "PUBLISH" => {
+                let qos = quality(words.text("q").unwrap_or("0"));
+                let message = Message::new(words.plain[0], words.payload.as_bytes().to_vec(), qos, words.has("retain"));
+                self.feed(Input::Publish { message: Arc::new(message) });
+            }
+            "SHUTDOWN" => self.feed(Input::Shutdown),
+            "STATISTICS" => {
+                let statistics = format!("{:?}", self.core.statistics());
+                let mut line = "node < STATISTICS".to_owned();
+                for wanted in &words.plain {
+                    let value = statistics
+                        .split([' ', '{', '}'])
+                        .collect::<Vec<_>>()
+                        .windows(2)
+                        .find(|pair| pair[0] == format!("{wanted}:"))
+                        .map(|pair| pair[1].trim_end_matches(',').to_owned());
+                    write!(line, " {wanted}={}", value.expect("no such statistic")).unwrap();
+                }
+                self.log.push(line);
+            }
+            other => panic!("no such step of the node: {other}"),
+        }
+    }
+
+    fn new_connection(&mut self, name: &str, version: Option<ProtocolVersion>) -> ConnectionId {
+        let id = ConnectionId { slot: self.next_slot, generation: 1 };
+        self.next_slot += 1;
+        self.names.insert(id, name.to_owned());
+        self.clients.insert(name.to_owned(), Client { id, version });
+        id
+    }
+
+    fn wait(&mut self, time: Duration) {
+        let until = self.now.plus_millis(time.as_millis() as u64);
+        while let Some(due) = self.core.next_deadline().filter(|due| *due <= until) {
+            self.now = self.now.max(due);
+            self.feed(Input::Tick);
+        }
+        self.now = until;
+    }
+
+    fn feed(&mut self, input: Input<'_>) {
+        let mut effects = Effects::new();
+        self.core.handle(input, self.now, &mut effects);
+        for effect in effects.list() {
+            let (connection, what) = match effect {
+                Effect::Send { connection, bytes, patch } => {
+                    let mut bytes = effects.bytes(*bytes).to_vec();
+                    apply(patch, &mut bytes);
+                    (connection, self.shown(*connection, &bytes))
+                }
+                Effect::SendShared { connection, bytes, patch, message } => {
+                    let mut bytes = effects.bytes(*bytes).to_vec();
+                    apply(patch, &mut bytes);
+                    bytes.extend_from_slice(message.payload());
+                    (connection, self.shown(*connection, &bytes))
+                }
+                Effect::Close { connection, cause } => (connection, format!("CLOSED {cause:?}")),
+                Effect::AwaitDrain { connection } => (connection, "AWAITDRAIN".to_owned()),
+                Effect::Deliver { connection, delivery } => {
+                    let message = &delivery.message;
+                    let mut line = format!("DELIVER {} q={}", message.topic(), delivery.qos as u8);
+                    if let Some(packet_id) = delivery.packet_id {
+                        write!(line, " id={}", packet_id.get()).unwrap();
+                    }
+                    if delivery.duplicate {
+                        line.push_str(" dup");
+                    }
+                    write!(line, " \"{}\"", String::from_utf8_lossy(message.payload())).unwrap();
+                    (connection, line)
+                }
+            };
+            self.log.push(format!("{} < {what}", self.names[connection]));
+        }
+    }
+
+    fn shown(&self, connection: ConnectionId, bytes: &[u8]) -> String {
+        let client = &self.clients.values().find(|client| client.id == connection);
+        let version = client.and_then(|client| client.version).unwrap_or(ProtocolVersion::V5);
+        let length = selvedge_codec::frame_length(bytes, u32::MAX).expect("a frame").expect("a whole frame");
+        assert_eq!(length, bytes.len(), "one effect is one packet");
+        show(&selvedge_codec::decode(version, bytes).expect("what the core sends can be decoded"))
+    }
+}
+
+fn apply(patch: &Option<selvedge_core::PacketIdPatch>, bytes: &mut [u8]) {
+    if let Some(patch) = patch {
+        let offset = patch.offset as usize;
+        bytes[offset..offset + 2].copy_from_slice(&patch.packet_id.get().to_be_bytes());
+    }
+}
+
+fn show(packet: &Packet<'_>) -> String {
+    let ack = |name: &str, ack: &Ack<'_>| {
+        let mut line = format!("{name} {}", ack.packet_id.get());
+        if ack.reason != ReasonCode::Success {
+            write!(line, " {:?}", ack.reason).unwrap();
+        }
+        line
+    };
+    match packet {
+        Packet::ConnAck(connack) => {
+            let mut line = format!("CONNACK {:?}", connack.reason);
+            if connack.session_present {
+                line.push_str(" present");
+            }
+            for (name, value) in
+                [("expiry", connack.session_expiry_s), ("keep", connack.server_keep_alive_s.map(u32::from))]
+            {
+                if let Some(value) = value {
+                    write!(line, " {name}={value}").unwrap();
+                }
+            }
+            if let Some(assigned) = connack.assigned_client_id {
+                write!(line, " assigned={assigned}").unwrap();
+            }
+            line
+        }
+        Packet::Publish(publish) => show_publish(publish),
+        Packet::PubAck(packet) => ack("PUBACK", packet),
+        Packet::PubRec(packet) => ack("PUBREC", packet),
+        Packet::PubRel(packet) => ack("PUBREL", packet),
+        Packet::PubComp(packet) => ack("PUBCOMP", packet),
+        Packet::SubAck(packet) => format!("SUBACK {} {}", packet.packet_id.get(), reasons(packet.reasons.iter())),
+        Packet::UnsubAck(packet) => {
+            format!("UNSUBACK {} {}", packet.packet_id.get(), reasons(packet.reasons.iter())).trim_end().to_owned()
+        }
+        Packet::PingResp => "PINGRESP".to_owned(),
+        Packet::Disconnect(packet) => {
+            let mut line = format!("DISCONNECT {:?}", packet.reason);
+            if let Some(text) = packet.reason_string {
+                write!(line, " \"{text}\"").unwrap();
+            }
+            line
+        }
+        other => panic!("a server does not send {other:?}"),
+    }
+}
+
+fn show_publish(publish: &Publish<'_>) -> String {
+    let topic = if publish.topic.is_empty() { "-" } else { publish.topic };
+    let mut line = format!("PUBLISH {topic} q={}", publish.qos as u8);
+    if let Some(packet_id) = publish.packet_id {
+        write!(line, " id={}", packet_id.get()).unwrap();
+    }
+    for (flag, name) in [(publish.dup, " dup"), (publish.retain, " retain")] {
+        if flag {
+            line.push_str(name);
+        }
+    }
+    if let Some(alias) = publish.properties.topic_alias {
+        write!(line, " alias={alias}").unwrap();
+    }
+    if let Some(expiry) = publish.properties.message_expiry_s {
+        write!(line, " expiry={expiry}").unwrap();
+    }
+    for identifier in publish.properties.subscription_identifiers() {
+        write!(line, " sid={identifier}").unwrap();
+    }
+    if publish.payload.len() > 40 {
+        write!(line, " {} bytes", publish.payload.len()).unwrap();
+    } else {
+        write!(line, " \"{}\"", String::from_utf8_lossy(publish.payload)).unwrap();
+    }
+    line
+}
+
+fn reasons(codes: impl IntoIterator<Item = ReasonCode>) -> String {
+    codes.into_iter().map(|code| format!("{code:?}")).collect::<Vec<_>>().join(" ")
+}
+
+fn quality(word: &str) -> QoS {
+    QoS::from_bits(word.parse().expect("a QoS")).expect("QoS is 0, 1 or 2")
+}
+
+fn duration(word: &str) -> Duration {
+    let (number, unit) = word.split_at(word.find(|letter: char| letter.is_alphabetic()).expect("a unit"));
+    let number: u64 = number.parse().expect("a number");
+    match unit {
+        "ms" => Duration::from_millis(number),
+        "s" => Duration::from_secs(number),
+        "h" => Duration::from_secs(number * 3600),
+        "d" => Duration::from_secs(number * 24 * 3600),
+        other => panic!("no such unit: {other}"),
+    }
+}
+
+/// `filter:qos[:nl][:rap][:new][:never]`
+fn subscription(word: &str) -> SubscribeFilter<'_> {
+    let mut parts = word.split(':');
+    let filter = parts.next().expect("a filter");
+    let qos = quality(parts.next().unwrap_or("0"));
+    let flags: Vec<&str> = parts.collect();
+    SubscribeFilter {
+        filter,
+        qos,
+        no_local: flags.contains(&"nl"),
+        retain_as_published: flags.contains(&"rap"),
+        retain_handling: match () {
+            () if flags.contains(&"new") => RetainHandling::SendIfNew,
+            () if flags.contains(&"never") => RetainHandling::DoNotSend,
+            () => RetainHandling::SendAtSubscribe,
+        },
+    }
+}
+
+/// The words of a line after the verb: plain ones, `key=value` ones, and a payload in quotes (`"x"*100` repeats it).
+struct Words<'l> {
+    all: Vec<&'l str>,
+    plain: Vec<&'l str>,
+    payload: String,
+}
+
+impl<'l> Words<'l> {
+    fn split(line: &'l str) -> Self {
+        let (line, payload) = match line.split_once('"') {
+            Some((line, payload)) => {
+                let (text, times) = payload.split_once('"').expect("a closing quote");
+                (line, text.repeat(times.strip_prefix('*').map_or(1, |times| times.parse().expect("a number"))))
+            }
+            None => (line, String::new()),
+        };
+        let all: Vec<&str> = line.split_whitespace().collect();
+        const FLAGS: [&str; 7] = ["v3", "resume", "dup", "retain", "will-retain", "no-problem-information", "clean"];
+        let plain = all.iter().skip(3).copied().filter(|word| !word.contains('=') && !FLAGS.contains(word)).collect();
+        Self { all, plain, payload }
+    }
+
+    fn at(&self, index: usize) -> &'l str {
+        self.all.get(index).copied().unwrap_or_default()
+    }
+
+    fn has(&self, flag: &str) -> bool {
+        self.all.contains(&flag)
+    }
+
+    fn text(&self, key: &str) -> Option<&'l str> {
+        self.all.iter().find_map(|word| word.strip_prefix(key)?.strip_prefix('='))
+    }
+
+    fn number(&self, key: &str) -> Option<u64> {
+        self.text(key).map(|value| value.parse().expect("a number"))
+    }
+
+    fn packet_id(&self, index: usize) -> PacketId {
+        PacketId::new(self.plain[index].parse().expect("a packet identifier")).expect("not 0")
+    }
+
+    fn reason(&self) -> Option<ReasonCode> {
+        let code = self.text("reason")?.strip_prefix("0x").expect("a hexadecimal reason code");
+        ReasonCode::from_byte(u8::from_str_radix(code, 16).expect("a hexadecimal reason code"))
+    }
+}
