@@ -54,12 +54,13 @@ pub(crate) struct Connection {
 #[derive(Debug, Default)]
 pub(crate) struct Connections {
     slots: Vec<Option<Box<Connection>>>,
-    count: usize,
+    network: usize,
 }
 
 impl Connections {
-    pub(crate) fn len(&self) -> usize {
-        self.count
+    /// Connections of clients; consumers inside the node do not count.
+    pub(crate) fn network_count(&self) -> usize {
+        self.network
     }
 
     pub(crate) fn insert(&mut self, connection: Connection) {
@@ -67,9 +68,9 @@ impl Connections {
         if slot >= self.slots.len() {
             self.slots.resize_with(slot + 1, || None);
         }
-        if self.slots[slot].replace(Box::new(connection)).is_none() {
-            self.count += 1;
-        }
+        self.network += usize::from(connection.kind != Kind::Internal);
+        let replaced = self.slots[slot].replace(Box::new(connection));
+        self.network -= usize::from(replaced.is_some_and(|replaced| replaced.kind != Kind::Internal));
     }
 
     pub(crate) fn get(&self, id: ConnectionId) -> Option<&Connection> {
@@ -81,8 +82,7 @@ impl Connections {
     }
 
     pub(crate) fn remove(&mut self, id: ConnectionId) -> Option<Box<Connection>> {
-        self.get(id)?;
-        self.count -= 1;
+        self.network -= usize::from(self.get(id)?.kind != Kind::Internal);
         self.slots.get_mut(id.slot as usize)?.take()
     }
 

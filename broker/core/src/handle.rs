@@ -113,7 +113,7 @@ impl Core {
     /// What was counted so far.
     pub fn statistics(&mut self) -> &Statistics {
         let statistics = &mut self.statistics;
-        statistics.connections = self.connections.len() as u64;
+        statistics.connections = self.connections.network_count() as u64;
         statistics.sessions = self.sessions.len() as u64;
         statistics.retained_messages = self.router.retained.count() as u64;
         statistics.retained_bytes = self.router.retained.bytes() as u64;

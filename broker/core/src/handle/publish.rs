@@ -21,6 +21,11 @@ impl Core {
     pub(super) fn on_publish(&mut self, id: ConnectionId, publish: &Publish<'_>, now: Moment, effects: &mut Effects) {
         self.statistics.publishes_received[publish.qos as usize] += 1;
         self.statistics.publish_bytes_received += publish.payload.len() as u64;
+        // [MQTT-3.3.4-6]
+        if publish.properties.subscription_identifiers().next().is_some() {
+            self.protocol_error(id, "a subscription identifier in a client's PUBLISH", now, effects);
+            return;
+        }
         let lent = match self.resolve_alias(id, publish, now, effects) {
             Ok(lent) => lent,
             Err(Closed) => return,

@@ -16,7 +16,8 @@ const TOPIC_BYTES_MAX: usize = 256;
 
 #[derive(Debug, Default)]
 pub(crate) struct MatchCache {
-    entries: HashMap<Box<str>, Box<[Target]>, RandomState>,
+    entries: HashMap<Box<str>, u32, RandomState>,
+    lists: Vec<Box<[Target]>>,
     targets: usize,
     /// Lent out for the length of a routing when a topic is not cached.
     scratch: Vec<Target>,
@@ -27,7 +28,7 @@ pub(crate) struct MatchCache {
 /// Targets taken from the cache for one routing; must be given back by [`MatchCache::put_back`].
 #[derive(Debug)]
 pub(crate) enum Matched {
-    Cached(Box<[Target]>),
+    Cached { list: u32, targets: Box<[Target]> },
     Walked(Vec<Target>),
 }
 
@@ -36,7 +37,7 @@ impl std::ops::Deref for Matched {
 
     fn deref(&self) -> &[Target] {
         match self {
-            Matched::Cached(targets) => targets,
+            Matched::Cached { targets, .. } => targets,
             Matched::Walked(targets) => targets,
         }
     }
@@ -47,15 +48,16 @@ impl MatchCache {
     pub(crate) fn invalidate(&mut self) {
         if !self.entries.is_empty() {
             self.entries.clear();
+            self.lists.clear();
             self.targets = 0;
         }
     }
 
     /// Who gets `topic`. The tree must not change before the answer is put back.
     pub(crate) fn take(&mut self, tree: &TopicTree, topic: &str) -> Matched {
-        if let Some(targets) = self.entries.get_mut(topic) {
+        if let Some(&list) = self.entries.get(topic) {
             self.hits += 1;
-            return Matched::Cached(std::mem::take(targets));
+            return Matched::Cached { list, targets: std::mem::take(&mut self.lists[list as usize]) };
         }
         self.misses += 1;
         let mut targets = std::mem::take(&mut self.scratch);
@@ -66,8 +68,8 @@ impl MatchCache {
     /// Returns what [`Self::take`] lent.
     pub(crate) fn put_back(&mut self, topic: &str, matched: Matched) {
         match matched {
-            Matched::Cached(targets) => {
-                if let Some(entry) = self.entries.get_mut(topic) {
+            Matched::Cached { list, targets } => {
+                if let Some(entry) = self.lists.get_mut(list as usize) {
                     *entry = targets;
                 }
             }
@@ -77,7 +79,8 @@ impl MatchCache {
                         self.invalidate();
                     }
                     self.targets += targets.len();
-                    self.entries.insert(topic.into(), targets.as_slice().into());
+                    self.entries.insert(topic.into(), self.lists.len() as u32);
+                    self.lists.push(targets.as_slice().into());
                 }
                 targets.clear();
                 self.scratch = targets;

@@ -18,6 +18,8 @@ fn a_consumer_gets_messages_within_its_window_and_acknowledges_them() {
         f < DELIVER in/x q=1 id=2 "2"
         f > ACKNOWLEDGE 2
         f > ACKNOWLEDGE 2
+        node > STATISTICS connections sessions
+        node < STATISTICS connections=1 sessions=2
     "#,
     );
 }

@@ -1,0 +1,199 @@
+//! The command line of `selvedge bench`.
+//! Only its shape and defaults: what is allowed is decided in [`crate::plan`].
+
+use std::net::SocketAddr;
+
+use clap::{Args, Subcommand};
+
+use crate::relay::RelayFaults;
+
+/// Put load on an MQTT broker and measure it.
+#[derive(Args, Clone, Debug)]
+pub struct Options {
+    /// What to measure.
+    #[command(subcommand)]
+    pub scenario: Scenario,
+}
+
+/// What to measure.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Scenario {
+    /// One publisher to one subscriber.
+    Pair(LoadOptions),
+    /// N publishers to N subscribers, each pair with its own topic (default N: 10).
+    Pairs(LoadOptions),
+    /// One publisher to N subscribers of one topic (default N: 100).
+    FanOut(LoadOptions),
+    /// N publishers, each with its own topic, to one subscriber with a wildcard (default N: 100).
+    FanIn(LoadOptions),
+    /// Messages that each match one of N wildcard filters (default N: 1000).
+    Wildcard(WildcardOptions),
+    /// Connect, be accepted, disconnect; over and over.
+    Connect(ConnectOptions),
+    /// Hold N idle connections and look at the broker's memory.
+    Idle(IdleOptions),
+    /// Leave N retained messages, then time a new subscriber that gets them all.
+    Retained(RetainedOptions),
+    /// Serve as the bare relay: copies PUBLISH bytes to subscribers, the ceiling of what a broker can reach.
+    Relay(RelayOptions),
+}
+
+/// Which broker, and how to speak to it.
+#[derive(Args, Clone, Debug)]
+pub struct TargetOptions {
+    /// The broker's host name or address.
+    #[arg(long, default_value = "127.0.0.1")]
+    pub host: String,
+    /// The broker's TCP port.
+    #[arg(long, default_value_t = 1883)]
+    pub port: u16,
+    /// MQTT version: 4 is 3.1.1, 5 is 5.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(4..=5))]
+    pub protocol: u8,
+    /// User name to connect with.
+    #[arg(long)]
+    pub username: Option<String>,
+    /// Password to connect with.
+    #[arg(long, requires = "username")]
+    pub password: Option<String>,
+    /// The broker's process id: also report its CPU time and memory, read from /proc.
+    #[arg(long)]
+    pub pid: Option<u32>,
+    /// Measure the bare relay, run as a thread of this process, instead of a broker.
+    #[arg(long, conflicts_with_all = ["host", "port", "pid"])]
+    pub bare_relay: bool,
+    /// Seconds without any progress after which the run is given up.
+    #[arg(long, default_value_t = 10)]
+    pub timeout_s: u64,
+    /// Print the report as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Options of the scenarios that move messages.
+#[derive(Args, Clone, Debug)]
+pub struct LoadOptions {
+    /// Which broker.
+    #[command(flatten)]
+    pub target: TargetOptions,
+    /// Quality of service of publications and subscriptions.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=2))]
+    pub qos: u8,
+    /// Payload size in bytes.
+    #[arg(long, default_value_t = 64)]
+    pub payload_bytes: u32,
+    /// Publish so many messages in all [default: as many as fit into 5 seconds].
+    #[arg(long, conflicts_with = "seconds")]
+    pub messages: Option<u64>,
+    /// Publish for so many seconds.
+    #[arg(long)]
+    pub seconds: Option<f64>,
+    /// Messages that each publisher may have on the way, undelivered [default: 100].
+    #[arg(long, conflicts_with = "rate")]
+    pub window: Option<u32>,
+    /// Publish so many messages a second in all, evenly spaced, instead of by window.
+    #[arg(long)]
+    pub rate: Option<f64>,
+    /// Publishers.
+    #[arg(long)]
+    pub publishers: Option<u32>,
+    /// Subscribers.
+    #[arg(long)]
+    pub subscribers: Option<u32>,
+    /// Messages published in all before measuring starts [default: a tenth of --messages, at most 10000].
+    #[arg(long)]
+    pub warmup: Option<u64>,
+}
+
+/// Options of `wildcard`.
+#[derive(Args, Clone, Debug)]
+pub struct WildcardOptions {
+    /// As in the other scenarios.
+    #[command(flatten)]
+    pub load: LoadOptions,
+    /// Wildcard filters in all, spread over the subscribers.
+    #[arg(long, default_value_t = 1_000)]
+    pub filters: u32,
+}
+
+/// Options of `connect`.
+#[derive(Args, Clone, Debug)]
+pub struct ConnectOptions {
+    /// Which broker.
+    #[command(flatten)]
+    pub target: TargetOptions,
+    /// Connections to make in all.
+    #[arg(long, default_value_t = 5_000)]
+    pub connections: u32,
+    /// Connections under way at any time.
+    #[arg(long, default_value_t = 50)]
+    pub window: u32,
+}
+
+/// Options of `idle`.
+#[derive(Args, Clone, Debug)]
+pub struct IdleOptions {
+    /// Which broker.
+    #[command(flatten)]
+    pub target: TargetOptions,
+    /// Connections to hold.
+    #[arg(long, default_value_t = 5_000)]
+    pub connections: u32,
+    /// Seconds to hold them.
+    #[arg(long, default_value_t = 5.0)]
+    pub seconds: f64,
+}
+
+/// Options of `retained`.
+#[derive(Args, Clone, Debug)]
+pub struct RetainedOptions {
+    /// Which broker.
+    #[command(flatten)]
+    pub target: TargetOptions,
+    /// Retained messages, each on its own topic; removed again at the end.
+    #[arg(long, default_value_t = 1_000)]
+    pub messages: u32,
+    /// Subscribers that ask for all of them, one after the other.
+    #[arg(long, default_value_t = 1)]
+    pub subscribers: u32,
+    /// Quality of service of the subscriptions; messages are left with 1 or more, so that the broker says when it has them.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=2))]
+    pub qos: u8,
+    /// Payload size in bytes.
+    #[arg(long, default_value_t = 64)]
+    pub payload_bytes: u32,
+}
+
+/// Options of `relay`.
+#[derive(Args, Clone, Debug)]
+pub struct RelayOptions {
+    /// Where to listen; port 0 takes a free one.
+    #[arg(long, default_value = "127.0.0.1:1883")]
+    pub listen: SocketAddr,
+    /// Loses every Nth message, to see that a run notices it.
+    #[arg(long)]
+    pub drop_every: Option<u64>,
+    /// Sends every Nth message twice, to see that a run notices it.
+    #[arg(long)]
+    pub repeat_every: Option<u64>,
+}
+
+impl RelayOptions {
+    pub(crate) fn faults(&self) -> RelayFaults {
+        RelayFaults { drop_every: self.drop_every, repeat_every: self.repeat_every }
+    }
+}
+
+impl Scenario {
+    /// Whether the report is wanted as JSON.
+    pub fn json(&self) -> bool {
+        match self {
+            Self::Pair(load) | Self::Pairs(load) | Self::FanOut(load) | Self::FanIn(load) => load.target.json,
+            Self::Wildcard(wildcard) => wildcard.load.target.json,
+            Self::Connect(connect) => connect.target.json,
+            Self::Idle(idle) => idle.target.json,
+            Self::Retained(retained) => retained.target.json,
+            Self::Relay(_) => false,
+        }
+    }
+}
