@@ -1,1 +1,26 @@
-//! Listeners and connections around the protocol core.
+//! Listeners and connections around the protocol core: the MQTT data plane, as one thread.
+//!
+//! [`Broker::start`] takes bound sockets and starts the reactor; [`Handle`] is what the rest of the node sees of it.
+//! Everything that MQTT decides is decided in `selvedge-core`; here is sockets, buffers, time and other threads.
+//!
+//! The path of a message: `listener` → `handshake` → `connection/reader` → codec → core → `reactor/connections` →
+//! `connection/outbox` → `connection/writer`, the last once per turn for all that gathered.
+//!
+//! Invariants: no two threads touch a connection; every buffer and queue is bounded by [`Config`]; an idle connection
+//! holds no buffer.
+
+mod config;
+mod connection;
+mod handle;
+mod handshake;
+mod listener;
+mod reactor;
+mod start;
+mod statistics;
+
+pub use config::Config;
+pub use handle::{Attachment, Handle, PublishError, Stopped, Subscription};
+pub use listener::{Listener, Transport};
+pub use reactor::{clock::Clock, consumer::Sink};
+pub use start::{Broker, Running, StartError};
+pub use statistics::{Snapshot, Statistics};

@@ -56,8 +56,8 @@ impl Default for Config {
         Self {
             packet_bytes_max: 1024 * 1024,
             receive_maximum: 1024,
-            in_flight_max: 256,
-            queue_messages_max: 1000,
+            in_flight_max: 1024,
+            queue_messages_max: 10_000,
             queue_bytes_max: 4 * 1024 * 1024,
             overflow: OverflowRule::DropOldest,
             session_expiry_max_s: 7 * 24 * 3600,

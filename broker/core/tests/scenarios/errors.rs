@@ -73,3 +73,16 @@ fn shutdown_tells_version_5_clients_and_closes_all() {
     "#,
     );
 }
+
+#[test]
+fn a_client_that_sends_a_subscription_identifier_is_closed() {
+    check(
+        r#"
+        a > CONNECT
+        a < CONNACK Success
+        a > PUBLISH t sid=1 "x"
+        a < DISCONNECT ProtocolError "a subscription identifier in a client's PUBLISH"
+        a < CLOSED ProtocolViolation
+    "#,
+    );
+}

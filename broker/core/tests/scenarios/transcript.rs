@@ -14,8 +14,8 @@ use std::{
 };
 
 use selvedge_codec::{
-    Ack, Connect, Disconnect, Packet, PacketId, ProtocolVersion, Publish, PublishProperties, QoS, ReasonCode,
-    RetainHandling, Subscribe, SubscribeFilter, Unsubscribe, Will,
+    Ack, Connect, Disconnect, Packet, PacketId, ProtocolVersion, Publish, PublishProperties, PublishPropertiesBuffer,
+    QoS, ReasonCode, RetainHandling, Subscribe, SubscribeFilter, Unsubscribe, Will,
 };
 use selvedge_core::{Config, ConnectionId, Core, Effect, Effects, Input, Message, Moment, OpenAccess, Peer};
 
@@ -172,7 +172,12 @@ impl Run {
 
     fn publish(&mut self, connection: ConnectionId, words: &Words<'_>) {
         let qos = quality(words.text("q").unwrap_or("0"));
-        let mut properties = PublishProperties::from_forwarded(&[], words.number("expiry").map(|value| value as u32));
+        let mut buffer = PublishPropertiesBuffer::new();
+        if let Some(identifier) = words.number("sid") {
+            buffer.subscription_identifier(identifier as u32).expect("an identifier in range");
+        }
+        let mut properties = buffer.as_properties();
+        properties.message_expiry_s = words.number("expiry").map(|value| value as u32);
         properties.topic_alias = words.number("alias").map(|value| value as u16);
         let topic = if words.plain.first() == Some(&"-") { "" } else { words.plain[0] };
         let publish = Publish {

@@ -1,0 +1,161 @@
+//! One network connection past its accept: socket, framing, what is unread and what is unsent.
+//!
+//! Invariant: a connection that is idle holds no buffer; what it holds otherwise is bounded by [`crate::Config`] and
+//! by the largest packet.
+
+pub(crate) mod outbox;
+pub(crate) mod reader;
+pub(crate) mod stream;
+pub(crate) mod task;
+pub(crate) mod websocket;
+mod writer;
+
+use std::task::Waker;
+
+use selvedge_codec::ProtocolVersion;
+use selvedge_core::CloseCause;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Control, OpCode};
+
+use self::{
+    outbox::{BufferPool, Outbox},
+    stream::Stream,
+    websocket::{ControlFrame, WebSocketReader},
+};
+use crate::statistics::Statistics;
+
+/// How far the life of a connection is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Packets go both ways.
+    Open,
+    /// Nothing is read as packets any more; what is unsent is sent.
+    Closing,
+    /// As `Closing`, all is sent and the peer was told; it has a moment to take it before the socket goes.
+    Lingering,
+    /// The socket is of no more use.
+    Failed,
+}
+
+/// What all connections share: spare buffers and counters.
+#[derive(Debug, Default)]
+pub(crate) struct Resources {
+    pub(crate) pool: BufferPool,
+    pub(crate) statistics: Statistics,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    stream: Stream,
+    /// Inbound WebSocket framing; `None` where MQTT lies directly on the stream.
+    websocket: Option<Box<WebSocketReader>>,
+    pub(crate) outbox: Outbox,
+    /// Bytes of an incomplete packet, or of complete ones that wait for their turn (see `input_waits`).
+    pub(crate) partial: Vec<u8>,
+    /// Of the task that drives the connection.
+    pub(crate) waker: Option<Waker>,
+    pub(crate) version: ProtocolVersion,
+    pub(crate) phase: Phase,
+    /// Stands in the list of outboxes to flush.
+    pub(crate) dirty: bool,
+    /// The socket took no more; the task is woken when it does.
+    pub(crate) blocked: bool,
+    /// The core was told to send no more messages.
+    pub(crate) congested: bool,
+    /// The core waits to be told that the outbox has drained.
+    pub(crate) awaits_drain: bool,
+    /// `partial` holds input that can be handled without reading more.
+    pub(crate) input_waits: bool,
+    /// Bytes appended since the connection is congested: answers to what its client sends.
+    pub(crate) answer_bytes: usize,
+    /// The client does not take its answers: it is not read.
+    pub(crate) paused: bool,
+}
+
+impl Connection {
+    /// A connection whose `stream` has just been established; `websocket` if frames are on it.
+    pub(crate) fn new(stream: Stream, websocket: Option<WebSocketReader>) -> Self {
+        Self {
+            stream,
+            outbox: if websocket.is_some() { Outbox::websocket() } else { Outbox::raw() },
+            websocket: websocket.map(Box::new),
+            partial: Vec::new(),
+            waker: None,
+            version: ProtocolVersion::V5,
+            phase: Phase::Open,
+            dirty: false,
+            blocked: false,
+            congested: false,
+            awaits_drain: false,
+            input_waits: false,
+            answer_bytes: 0,
+            paused: false,
+        }
+    }
+
+    /// Have the task look at the connection again.
+    pub(crate) fn wake(&self) {
+        if let Some(waker) = &self.waker {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// Read no more packets; send what is unsent, then a WebSocket close frame where there are frames.
+    pub(crate) fn begin_close(&mut self, code: CloseCode, resources: &mut Resources) {
+        if self.phase != Phase::Open {
+            return;
+        }
+        self.phase = Phase::Closing;
+        self.partial = Vec::new();
+        self.input_waits = false;
+        if self.outbox.is_websocket() {
+            self.append_control(OpCode::Control(Control::Close), &u16::from(code).to_be_bytes(), resources);
+        }
+        self.wake();
+    }
+
+    /// Answer what came between the data frames. Gives `false` when the peer closes.
+    pub(crate) fn answer_control(&mut self, control: &mut Vec<ControlFrame>, resources: &mut Resources) -> bool {
+        for frame in control.drain(..) {
+            match frame {
+                ControlFrame::Ping(payload) => {
+                    self.append_control(OpCode::Control(Control::Pong), &payload, resources);
+                }
+                ControlFrame::Close(code) => {
+                    let code = code.map(CloseCode::from).filter(|code| code.is_allowed());
+                    self.begin_close(code.unwrap_or(CloseCode::Normal), resources);
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    fn append_control(&mut self, opcode: OpCode, payload: &[u8], resources: &mut Resources) {
+        const FINAL: u8 = 0x80;
+        let before = self.outbox.pending();
+        self.outbox.append_control_frame(FINAL | u8::from(opcode), payload, &mut resources.pool);
+        resources.statistics.outbox_bytes += self.outbox.pending().saturating_sub(before) as u64;
+        if self.congested {
+            self.answer_bytes += payload.len() + 2;
+        }
+    }
+
+    /// The socket is of no more use: forget what was to be written to it.
+    pub(crate) fn fail(&mut self, resources: &mut Resources) {
+        self.phase = Phase::Failed;
+        resources.statistics.outbox_bytes -= self.outbox.pending() as u64;
+        self.outbox.clear(&mut resources.pool);
+        self.partial = Vec::new();
+        self.input_waits = false;
+        self.wake();
+    }
+}
+
+/// The WebSocket status that goes with an end of the MQTT connection.
+pub(crate) fn close_code(cause: CloseCause) -> CloseCode {
+    match cause {
+        CloseCause::ShuttingDown => CloseCode::Away,
+        _ => CloseCode::Normal,
+    }
+}

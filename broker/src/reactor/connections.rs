@@ -1,0 +1,269 @@
+//! The table of connections and consumers, and carrying out on it what the core decided.
+
+use selvedge_core::{CloseCause, ConnectionId, Delivery, Effect, Effects, PacketIdPatch};
+
+use super::consumer::Consumer;
+use crate::{
+    config::Config,
+    connection::{Connection, Phase, Resources, close_code},
+};
+
+#[derive(Debug)]
+enum Occupant {
+    Nobody,
+    Connection(Connection),
+    Consumer(Box<Consumer>),
+}
+
+#[derive(Debug)]
+struct Slot {
+    generation: u32,
+    occupant: Occupant,
+}
+
+/// What is to be done before the turn ends.
+#[derive(Debug, Default)]
+pub(crate) struct Outstanding {
+    /// Connections with something to flush, or to look at again.
+    pub(crate) dirty: Vec<ConnectionId>,
+    /// Connections of which the core must hear that they are congested.
+    pub(crate) congested: Vec<ConnectionId>,
+    /// Consumers with deliveries to hand over.
+    pub(crate) consumers: Vec<ConnectionId>,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Connections {
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+    pub(crate) outstanding: Outstanding,
+    pub(crate) resources: Resources,
+    outbox_high: usize,
+    outbox_low: usize,
+    outbox_answers_max: usize,
+    outbox_total: u64,
+}
+
+impl Connections {
+    pub(crate) fn new(config: &Config) -> Self {
+        Self {
+            slots: Vec::new(),
+            free: Vec::new(),
+            outstanding: Outstanding::default(),
+            resources: Resources::default(),
+            outbox_high: config.outbox_high_bytes,
+            outbox_low: config.outbox_low_bytes.min(config.outbox_high_bytes),
+            outbox_answers_max: config.outbox_answers_max_bytes,
+            outbox_total: config.outbox_total_bytes as u64,
+        }
+    }
+
+    pub(crate) fn insert_connection(&mut self, connection: Connection) -> ConnectionId {
+        self.resources.statistics.connections += 1;
+        self.insert(Occupant::Connection(connection))
+    }
+
+    pub(crate) fn insert_consumer(&mut self, consumer: Consumer) -> ConnectionId {
+        self.resources.statistics.attachments += 1;
+        self.insert(Occupant::Consumer(Box::new(consumer)))
+    }
+
+    fn insert(&mut self, occupant: Occupant) -> ConnectionId {
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(Slot { generation: 0, occupant: Occupant::Nobody });
+            (self.slots.len() - 1) as u32
+        });
+        let place = &mut self.slots[slot as usize];
+        place.generation = place.generation.wrapping_add(1);
+        place.occupant = occupant;
+        ConnectionId { slot, generation: place.generation }
+    }
+
+    /// Free the place of `id`; closes its socket or drops its sink.
+    pub(crate) fn remove(&mut self, id: ConnectionId) {
+        let Some(slot) = self.slots.get_mut(id.slot as usize).filter(|slot| slot.generation == id.generation) else {
+            return;
+        };
+        match std::mem::replace(&mut slot.occupant, Occupant::Nobody) {
+            Occupant::Nobody => return,
+            Occupant::Connection(mut connection) => {
+                connection.waker = None;
+                connection.fail(&mut self.resources);
+                self.resources.statistics.connections -= 1;
+            }
+            Occupant::Consumer(_) => self.resources.statistics.attachments -= 1,
+        }
+        self.free.push(id.slot);
+    }
+
+    fn occupant(&mut self, id: ConnectionId) -> Option<&mut Occupant> {
+        let slot = self.slots.get_mut(id.slot as usize)?;
+        (slot.generation == id.generation).then_some(&mut slot.occupant)
+    }
+
+    pub(crate) fn connection(&mut self, id: ConnectionId) -> Option<&mut Connection> {
+        match self.occupant(id)? {
+            Occupant::Connection(connection) => Some(connection),
+            _ => None,
+        }
+    }
+
+    /// The connection together with what all share.
+    pub(crate) fn connection_and_resources(&mut self, id: ConnectionId) -> Option<(&mut Connection, &mut Resources)> {
+        let slot = self.slots.get_mut(id.slot as usize)?;
+        match &mut slot.occupant {
+            Occupant::Connection(connection) if slot.generation == id.generation => {
+                Some((connection, &mut self.resources))
+            }
+            _ => None,
+        }
+    }
+
+    pub(crate) fn consumer(&mut self, id: ConnectionId) -> Option<&mut Consumer> {
+        match self.occupant(id)? {
+            Occupant::Consumer(consumer) => Some(consumer),
+            _ => None,
+        }
+    }
+
+    /// Do what the core decided, in its order. What is sent to one that is gone is dropped.
+    pub(crate) fn carry_out(&mut self, effects: &Effects) {
+        for effect in effects.list() {
+            match effect {
+                Effect::Send { connection, bytes, patch } => {
+                    self.send(*connection, effects.bytes(*bytes), *patch);
+                }
+                Effect::SendShared { connection, bytes, patch, message } => {
+                    self.send(*connection, effects.bytes(*bytes), *patch);
+                    if let Some((open, resources)) = self.open_connection(*connection) {
+                        resources.statistics.outbox_bytes += message.payload().len() as u64;
+                        open.outbox.append_shared(message.clone());
+                        self.appended(*connection, message.payload().len());
+                    }
+                }
+                Effect::AwaitDrain { connection } => {
+                    if let Some((open, _)) = self.open_connection(*connection) {
+                        open.awaits_drain = true;
+                        self.mark_dirty(*connection);
+                    }
+                }
+                Effect::Close { connection, cause } => self.close(*connection, *cause),
+                Effect::Deliver { connection, delivery } => self.deliver(*connection, delivery.clone()),
+            }
+        }
+    }
+
+    fn open_connection(&mut self, id: ConnectionId) -> Option<(&mut Connection, &mut Resources)> {
+        self.connection_and_resources(id).filter(|(connection, _)| connection.phase == Phase::Open)
+    }
+
+    #[inline]
+    fn send(&mut self, id: ConnectionId, bytes: &[u8], patch: Option<PacketIdPatch>) {
+        let mark = self.mark();
+        let Some((connection, resources)) = self.open_connection(id) else { return };
+        let before = connection.outbox.pending();
+        connection.outbox.append(bytes, patch, &mut resources.pool);
+        let pending = connection.outbox.pending();
+        // A WebSocket frame that is sealed on the way may get shorter by as much as the new one's header is longer.
+        resources.statistics.outbox_bytes =
+            (resources.statistics.outbox_bytes + pending as u64).saturating_sub(before as u64);
+        let watched = connection.congested || pending > mark;
+        if !connection.dirty {
+            connection.dirty = true;
+            self.outstanding.dirty.push(id);
+        }
+        if watched {
+            self.appended(id, bytes.len());
+        }
+    }
+
+    /// Unsent bytes above which a connection is congested.
+    #[inline]
+    fn mark(&self) -> usize {
+        if self.resources.statistics.outbox_bytes > self.outbox_total { self.outbox_low } else { self.outbox_high }
+    }
+
+    /// After `count` bytes came into an outbox: watch its marks.
+    pub(crate) fn appended(&mut self, id: ConnectionId, count: usize) {
+        let mark = self.mark();
+        let answers_max = self.outbox_answers_max;
+        let Some((connection, resources)) = self.open_connection(id) else { return };
+        if connection.congested {
+            connection.answer_bytes += count;
+            if connection.answer_bytes > answers_max && !connection.paused {
+                connection.paused = true;
+                resources.statistics.reads_paused += 1;
+            }
+        } else if connection.outbox.pending() > mark {
+            if !connection.blocked {
+                connection.flush(resources);
+            }
+            if connection.phase == Phase::Open && connection.outbox.pending() > mark {
+                connection.congested = true;
+                connection.answer_bytes = 0;
+                resources.statistics.congested += 1;
+                self.outstanding.congested.push(id);
+            }
+        }
+        self.mark_dirty(id);
+    }
+
+    pub(crate) fn mark_dirty(&mut self, id: ConnectionId) {
+        if let Some(connection) = self.connection(id)
+            && !connection.dirty
+        {
+            connection.dirty = true;
+            self.outstanding.dirty.push(id);
+        }
+    }
+
+    fn close(&mut self, id: ConnectionId, cause: CloseCause) {
+        tracing::debug!(slot = id.slot, generation = id.generation, ?cause, "connection is being closed");
+        if let Some((connection, resources)) = self.open_connection(id) {
+            connection.begin_close(close_code(cause), resources);
+            self.mark_dirty(id);
+        } else if let Some(consumer) = self.consumer(id) {
+            consumer.ended = true;
+            self.outstanding.consumers.push(id);
+        }
+    }
+
+    fn deliver(&mut self, id: ConnectionId, delivery: Delivery) {
+        let Some(consumer) = self.consumer(id) else { return };
+        consumer.deliveries.push(delivery);
+        if consumer.deliveries.len() == 1 {
+            self.outstanding.consumers.push(id);
+        }
+    }
+
+    /// Flush the outbox of `id` if its socket may take something. Gives `true` when the core must be told that it has
+    /// drained.
+    pub(crate) fn flush(&mut self, id: ConnectionId, socket_has_room: bool) -> bool {
+        let low = self.outbox_low;
+        let Some((connection, resources)) = self.connection_and_resources(id) else { return false };
+        connection.dirty = false;
+        if socket_has_room || !connection.blocked {
+            connection.flush(resources);
+        }
+        match connection.phase {
+            Phase::Open => {}
+            // Its task goes on with what comes after the last byte.
+            Phase::Closing if connection.outbox.is_empty() => {
+                connection.wake();
+                return false;
+            }
+            _ => return false,
+        }
+        if !(connection.congested || connection.awaits_drain) || connection.outbox.pending() > low {
+            return false;
+        }
+        connection.congested = false;
+        connection.awaits_drain = false;
+        if connection.paused {
+            connection.paused = false;
+            connection.wake();
+        }
+        true
+    }
+}

@@ -1,0 +1,229 @@
+//! Driving one connection: what waits to be handled, what the socket has, and the steps of its end.
+
+use std::{
+    mem,
+    task::{Context, Poll},
+};
+
+use selvedge_codec::{decode, frame_length};
+use selvedge_core::{ConnectionId, Input};
+
+use super::Reactor;
+use crate::connection::{
+    Phase,
+    reader::{Filled, ReadEnd},
+    task::Step,
+    websocket::ControlFrame,
+};
+
+/// What a connection wants after a read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum After {
+    /// Nothing before it is woken.
+    Rest,
+    /// To be registered for the next bytes. Trying to read does that, without a system call.
+    Register,
+    /// Its next turn: there may be more to read or to handle.
+    Yield,
+}
+
+/// Reads that are dropped at once from a connection being closed.
+const DISCARDS_PER_POLL: usize = 4;
+
+impl Reactor {
+    /// One poll of a connection's task.
+    pub(crate) fn drive(&mut self, id: ConnectionId, context: &mut Context<'_>) -> Step {
+        self.open_turn();
+        let Some(connection) = self.connections.connection(id) else { return Step::Finished };
+        if !connection.waker.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
+            connection.waker = Some(context.waker().clone());
+        }
+        if connection.blocked && self.connections.flush(id, true) {
+            self.handle(Input::Drained { connection: id });
+        }
+        if self.phase(id) == Phase::Open {
+            self.read(id, context);
+        }
+        match self.phase(id) {
+            Phase::Open => Step::Wait,
+            Phase::Closing | Phase::Lingering => self.close(id, context),
+            Phase::Failed => Step::Finished,
+        }
+    }
+
+    pub(super) fn phase(&mut self, id: ConnectionId) -> Phase {
+        self.connections.connection(id).map_or(Phase::Failed, |connection| connection.phase)
+    }
+
+    /// Handle what a former turn left, then what the socket has.
+    fn read(&mut self, id: ConnectionId, context: &mut Context<'_>) {
+        let Some(connection) = self.connections.connection(id) else { return };
+        if connection.input_waits {
+            if connection.paused {
+                return;
+            }
+            let kept = mem::take(&mut connection.partial);
+            connection.input_waits = false;
+            let consumed = self.consume(id, &kept);
+            if self.keep_rest(id, kept, consumed) {
+                context.waker().wake_by_ref();
+                return;
+            }
+        }
+        let mut shared = self.take_read_buffer();
+        let mut after = self.read_once(id, context, &mut shared);
+        if after == After::Register {
+            after = self.read_once(id, context, &mut shared);
+        }
+        self.put_read_buffer(shared);
+        if after != After::Rest {
+            context.waker().wake_by_ref();
+        }
+    }
+
+    /// One read and its packets.
+    fn read_once(&mut self, id: ConnectionId, context: &mut Context<'_>, shared: &mut [u8]) -> After {
+        let Some((connection, resources)) = self.connections.connection_and_resources(id) else { return After::Rest };
+        if connection.phase != Phase::Open || connection.paused {
+            return After::Rest;
+        }
+        let fill = match connection.poll_fill(context, shared, &mut self.control, resources) {
+            Poll::Pending => return After::Rest,
+            Poll::Ready(Ok(fill)) => fill,
+            Poll::Ready(Err(end)) => {
+                self.end_of_input(id, &end);
+                return After::Rest;
+            }
+        };
+        let mut peer_closes = false;
+        if !self.control.is_empty() {
+            // What the client sent before it closes counts, so the answer waits until that is handled.
+            peer_closes = self.control.iter().any(|frame| matches!(frame, ControlFrame::Close(_)));
+            if !peer_closes {
+                connection.answer_control(&mut self.control, resources);
+                self.connections.appended(id, 0);
+            }
+        }
+        let waits = match fill.place {
+            Filled::Shared(length) => {
+                let consumed = self.consume(id, &shared[..length]);
+                consumed < length && self.keep_rest(id, shared[consumed..length].to_vec(), 0)
+            }
+            Filled::Kept => {
+                let Some(connection) = self.connections.connection(id) else { return After::Rest };
+                let kept = mem::take(&mut connection.partial);
+                let consumed = self.consume(id, &kept);
+                self.keep_rest(id, kept, consumed)
+            }
+        };
+        if peer_closes {
+            self.websocket_closed(id);
+            return After::Rest;
+        }
+        if waits || fill.more { After::Yield } else { After::Register }
+    }
+
+    /// Keep what was not consumed. Gives `true` if it can be handled without reading more, and the client may be read.
+    fn keep_rest(&mut self, id: ConnectionId, mut kept: Vec<u8>, consumed: usize) -> bool {
+        let Some(connection) = self.connections.connection(id) else { return false };
+        if connection.phase != Phase::Open || consumed == kept.len() {
+            return false;
+        }
+        kept.drain(..consumed);
+        if kept.capacity() > 2 * kept.len() {
+            kept.shrink_to_fit();
+        }
+        connection.partial = kept;
+        connection.input_waits && !connection.paused
+    }
+
+    /// Handle the packets at the front of `bytes`. Gives how many bytes they took. Stops early, and sets
+    /// `input_waits`, when the client had its share of this turn or must not be read.
+    fn consume(&mut self, id: ConnectionId, bytes: &[u8]) -> usize {
+        let mut at = 0;
+        let mut effects = 0;
+        let Some(connection) = self.connections.connection(id) else { return bytes.len() };
+        let version = connection.version;
+        while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
+            let input = match frame_length(rest, self.packet_bytes_max) {
+                Ok(None) => break,
+                Ok(Some(length)) => {
+                    let (frame, _) = rest.split_at(length);
+                    at += length;
+                    decode(version, frame)
+                }
+                Err(error) => Err(error),
+            };
+            effects += match input {
+                Ok(packet) => self.handle(Input::Packet { connection: id, packet }),
+                Err(error) => self.handle(Input::Undecodable { connection: id, error: &error }),
+            };
+            let Some(connection) = self.connections.connection(id) else { return bytes.len() };
+            if connection.phase != Phase::Open {
+                return bytes.len();
+            }
+            if connection.paused || effects >= self.config.effects_per_turn_max {
+                connection.input_waits = at < bytes.len();
+                break;
+            }
+        }
+        at
+    }
+
+    /// Nothing more will come from `id`.
+    fn end_of_input(&mut self, id: ConnectionId, end: &ReadEnd) {
+        tracing::debug!(slot = id.slot, generation = id.generation, reason = %end, "connection ended");
+        self.handle(Input::Closed { connection: id });
+        let Some((connection, resources)) = self.connections.connection_and_resources(id) else { return };
+        if let ReadEnd::Violation(violation) = end {
+            connection.begin_close(violation.close_code(), resources);
+        } else {
+            // What is unsent gets one chance.
+            connection.flush(resources);
+            connection.fail(resources);
+        }
+    }
+
+    /// The peer sent a WebSocket close frame.
+    fn websocket_closed(&mut self, id: ConnectionId) {
+        let mut control = mem::take(&mut self.control);
+        if self.phase(id) == Phase::Open {
+            self.handle(Input::Closed { connection: id });
+        }
+        if let Some((connection, resources)) = self.connections.connection_and_resources(id) {
+            connection.answer_control(&mut control, resources);
+        }
+        control.clear();
+        self.control = control;
+    }
+
+    /// One poll of a connection being closed: send the rest, say that it was all, wait for the peer to take it.
+    fn close(&mut self, id: ConnectionId, context: &mut Context<'_>) -> Step {
+        let Some((connection, resources)) = self.connections.connection_and_resources(id) else {
+            return Step::Finished;
+        };
+        if connection.phase == Phase::Closing {
+            connection.flush(resources);
+            if connection.phase == Phase::Failed {
+                return Step::Finished;
+            }
+            if !connection.outbox.is_empty() {
+                return Step::WaitToClose;
+            }
+            match connection.poll_shutdown(context) {
+                Poll::Pending => return Step::WaitToClose,
+                Poll::Ready(Err(_)) => return Step::Finished,
+                Poll::Ready(Ok(())) => connection.phase = Phase::Lingering,
+            }
+        }
+        for _ in 0..DISCARDS_PER_POLL {
+            match connection.poll_discard(context, &mut self.read_buffer) {
+                Poll::Pending => return Step::WaitToClose,
+                Poll::Ready(Err(_)) => return Step::Finished,
+                Poll::Ready(Ok(count)) => resources.statistics.bytes_in += count as u64,
+            }
+        }
+        context.waker().wake_by_ref();
+        Step::WaitToClose
+    }
+}
