@@ -31,7 +31,7 @@ pub enum Input<'a> {
     Congested { connection: ConnectionId },
     /// The outbox has drained below its low-water mark.
     Drained { connection: ConnectionId },
-    /// A consumer inside the node appears (or takes over its predecessor, session kept). First event of an attachment.
+    /// A consumer inside the node appears (or takes over its predecessor, session kept). Its identifier begins with `$node/`. First event of an attachment.
     Attach { connection: ConnectionId, client_id: Arc<str>, receive_maximum: u16 },
     /// An attached consumer subscribes. Not authorized, not limited: the node itself asks. No retained messages are sent.
     SubscribeInternal { connection: ConnectionId, filter: &'a str, qos: QoS },

@@ -24,6 +24,7 @@ impl Core {
         now: Moment,
         effects: &mut Effects,
     ) {
+        debug_assert!(client_id.starts_with(super::connect::NODE_CLIENT_PREFIX), "a client could take this identifier");
         let key = match self.sessions.find(&client_id) {
             Some(key) => {
                 if let Some(old) = self.sessions.get(key).and_then(|session| session.connection) {

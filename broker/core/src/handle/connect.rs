@@ -17,6 +17,9 @@ use crate::{
     timers::Timer,
 };
 
+/// Client identifiers of consumers inside the node begin with this, and no client may use them.
+pub(super) const NODE_CLIENT_PREFIX: &str = "$node/";
+
 /// Why a CONNECT is refused, as the client is told.
 struct Refusal(ReasonCode, &'static str);
 
@@ -60,15 +63,14 @@ impl Core {
         if client_id.len() > self.config.client_id_bytes_max {
             return Err(Refusal(ReasonCode::ClientIdentifierNotValid, "the client identifier is too long"));
         }
+        if client_id.starts_with(NODE_CLIENT_PREFIX) {
+            return Err(Refusal(
+                ReasonCode::ClientIdentifierNotValid,
+                "client identifiers under $node/ are the node's own",
+            ));
+        }
         match self.sessions.find(client_id).and_then(|key| self.sessions.get(key)) {
             Some(session) => {
-                let internal = session.connection.and_then(|other| self.connections.get(other));
-                if internal.is_some_and(|connection| connection.kind == Kind::Internal) {
-                    return Err(Refusal(
-                        ReasonCode::ClientIdentifierNotValid,
-                        "the client identifier is the node's own",
-                    ));
-                }
                 // Otherwise one user could read, or end, the session of another by naming it.
                 if session.user != peer.user {
                     return Err(Refusal(ReasonCode::NotAuthorized, "the client identifier belongs to another user"));

@@ -49,9 +49,12 @@ fn a_client_cannot_take_the_identifier_of_a_consumer() {
     check(
         r#"
         f > ATTACH in:1
-        a > CONNECT id=f
+        a > CONNECT id=$node/f
         a < CONNACK ClientIdentifierNotValid
         a < CLOSED Refused
+        b > CONNECT id=$node/not-deployed-yet
+        b < CONNACK ClientIdentifierNotValid
+        b < CLOSED Refused
     "#,
     );
 }

@@ -89,7 +89,7 @@ impl Run {
             "ATTACH" => {
                 let connection = self.new_connection(name, None);
                 let receive_maximum = words.number("recv").unwrap_or(100) as u16;
-                self.feed(Input::Attach { connection, client_id: name.into(), receive_maximum });
+                self.feed(Input::Attach { connection, client_id: format!("$node/{name}").into(), receive_maximum });
                 for word in &words.plain {
                     let (filter, qos) = word.split_once(':').unwrap_or((word, "1"));
                     self.feed(Input::SubscribeInternal { connection, filter, qos: quality(qos) });
