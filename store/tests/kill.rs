@@ -1,0 +1,121 @@
+//! What is acknowledged survives kill -9: a child process commits numbered batches and prints each number from its
+//! durable callback; it is killed at a random moment; every printed number must be there, and every batch whole.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use selvedge_store::{Batch, Config, Space, Store};
+
+const ROUNDS: u64 = 20;
+const CHILD_DIR: &str = "SELVEDGE_STORE_KILL_DIR";
+const CHILD_FIRST: &str = "SELVEDGE_STORE_KILL_FIRST";
+/// Batches underway at a time in the child.
+const WINDOW: usize = 16;
+
+/// Not a test of its own: what the child process runs.
+#[test]
+fn commit_numbered_batches_until_killed() {
+    let (Some(dir), Ok(first)) = (std::env::var_os(CHILD_DIR), std::env::var(CHILD_FIRST)) else { return };
+    let store = Store::open(Path::new(&dir), Config::default()).unwrap();
+    let (sender, permits) = std::sync::mpsc::sync_channel(WINDOW);
+    (0..WINDOW).for_each(|_| sender.send(()).unwrap());
+    for number in first.parse::<u64>().unwrap().. {
+        permits.recv().unwrap();
+        let sender = sender.clone();
+        store.commit(numbered(number), move |result| {
+            result.unwrap();
+            let mut out = std::io::stdout().lock();
+            writeln!(out, "durable {number}").and_then(|()| out.flush()).unwrap();
+            sender.send(()).unwrap();
+        });
+    }
+}
+
+#[test]
+fn every_batch_that_was_called_durable_is_there_and_whole_after_kill_9() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut random = Random(0x5eed_1234_abcd_0001);
+    let mut next = 0;
+    let mut durable = 0;
+    for round in 0..ROUNDS {
+        let mut child = spawn(dir.path(), next);
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let kill_after = 1 + random.next() % 60;
+        let mut last = None;
+        for line in lines.by_ref().map_while(Result::ok) {
+            last = number_in(&line).or(last);
+            if last.is_some_and(|last| last + 1 >= next + kill_after) {
+                break;
+            }
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        // What was printed before the kill counts, also if it was not read until now.
+        last = lines.map_while(Result::ok).filter_map(|line| number_in(&line)).last().or(last);
+        durable = last.map_or(durable, |last| last + 1);
+
+        let store = Store::open(dir.path(), Config::default()).unwrap();
+        assert_eq!(store.report().quarantine, None, "round {round}");
+        next = 0;
+        while check(&store, next) {
+            next += 1;
+        }
+        assert!(next >= durable, "round {round}: {durable} batches were durable, {next} are there");
+        assert_eq!(store.metrics().keys[Space::KeyValue.index()], next, "nothing after a gap");
+    }
+    assert!(durable >= ROUNDS, "the child got something done in each round");
+}
+
+fn spawn(dir: &Path, first: u64) -> Child {
+    Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "commit_numbered_batches_until_killed", "--nocapture"])
+        .env(CHILD_DIR, dir)
+        .env(CHILD_FIRST, first.to_string())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+/// The test harness prints the test's name on the same line, so the number may be anywhere in it.
+fn number_in(line: &str) -> Option<u64> {
+    line.split("durable ").nth(1)?.trim().parse().ok()
+}
+
+/// Three spaces, sometimes a value in chunks.
+fn numbered(number: u64) -> Batch {
+    let mut batch = Batch::new();
+    let key = number.to_be_bytes();
+    let length = if number.is_multiple_of(7) { 20_000 } else { 30 };
+    batch.put(Space::KeyValue, &key, &vec![number as u8; length]).unwrap();
+    batch.put(Space::Twin, &key, b"same batch").unwrap();
+    batch.put(Space::Node, b"last", &key).unwrap();
+    batch
+}
+
+/// Whether batch `number` is there; panics if only a part of it is.
+fn check(store: &Store, number: u64) -> bool {
+    let key = number.to_be_bytes();
+    let value = store.get(Space::KeyValue, &key).unwrap();
+    let twin = store.get(Space::Twin, &key).unwrap();
+    assert_eq!(value.is_some(), twin.is_some(), "batch {number} is there in part");
+    if let Some(value) = &value {
+        assert!(value.iter().all(|byte| *byte == number as u8));
+        let last = store.get(Space::Node, b"last").unwrap().unwrap();
+        assert!(u64::from_be_bytes(last.try_into().unwrap()) >= number);
+    }
+    value.is_some()
+}
+
+/// xorshift: any sequence will do, and a fixed one can be repeated.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+}

@@ -1,0 +1,185 @@
+//! Twins in memory, bounded in estimated bytes. A twin whose commits are not finished stays, whatever the bound: what
+//! the store shows of it is older. Invariant: a twin that is not here is completely in the store.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use crate::cell::{Cell, CellValue};
+use crate::twin::{Section, Twin};
+
+/// Estimated for a twin beside its cells, in bytes.
+const TWIN_BYTES: usize = 400;
+/// Estimated for a cell beside its path and value, in bytes.
+const CELL_BYTES: usize = 140;
+
+/// Counts a twin's commits that are on their way. Dropping it says that one has ended.
+pub(crate) struct Underway(Arc<AtomicU32>);
+
+impl Drop for Underway {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Release);
+    }
+}
+
+#[derive(Default)]
+pub(crate) struct Cache {
+    entries: HashMap<String, Entry>,
+    bytes: usize,
+    bytes_max: usize,
+    uses: u64,
+}
+
+struct Entry {
+    twin: Arc<Twin>,
+    bytes: usize,
+    used: u64,
+    underway: Arc<AtomicU32>,
+}
+
+impl Cache {
+    pub(crate) fn new(bytes_max: usize) -> Self {
+        Self { bytes_max, ..Self::default() }
+    }
+
+    pub(crate) fn get(&mut self, thing: &str) -> Option<Arc<Twin>> {
+        self.uses += 1;
+        let entry = self.entries.get_mut(thing)?;
+        entry.used = self.uses;
+        Some(entry.twin.clone())
+    }
+
+    /// Looks without counting as a use.
+    pub(crate) fn peek(&self, thing: &str) -> Option<&Twin> {
+        self.entries.get(thing).map(|entry| &*entry.twin)
+    }
+
+    pub(crate) fn put(&mut self, thing: &str, twin: Arc<Twin>) {
+        self.insert(thing, twin);
+        self.evict();
+    }
+
+    /// Puts a twin that is being committed.
+    pub(crate) fn put_underway(&mut self, thing: &str, twin: Arc<Twin>) -> Underway {
+        let underway = self.insert(thing, twin).underway.clone();
+        underway.fetch_add(1, Ordering::Relaxed);
+        self.evict();
+        Underway(underway)
+    }
+
+    pub(crate) fn is_underway(&self, thing: &str) -> bool {
+        self.entries.get(thing).is_some_and(Entry::is_underway)
+    }
+
+    /// All twins whose commits are not finished.
+    pub(crate) fn underway(&self) -> impl Iterator<Item = (&str, &Twin)> {
+        self.entries
+            .iter()
+            .filter(|(_, entry)| entry.is_underway())
+            .map(|(thing, entry)| (thing.as_str(), &*entry.twin))
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    fn insert(&mut self, thing: &str, twin: Arc<Twin>) -> &mut Entry {
+        self.uses += 1;
+        let bytes = TWIN_BYTES + thing.len() + estimate(&twin);
+        self.bytes += bytes;
+        if let Some(entry) = self.entries.get(thing) {
+            self.bytes -= entry.bytes;
+        }
+        let entry = self.entries.entry(thing.to_owned()).or_insert_with(|| Entry {
+            twin: twin.clone(),
+            bytes,
+            used: 0,
+            underway: Arc::default(),
+        });
+        (entry.twin, entry.bytes, entry.used) = (twin, bytes, self.uses);
+        entry
+    }
+
+    /// When the bound is passed: drops the least recently used down to three quarters of it.
+    fn evict(&mut self) {
+        if self.bytes <= self.bytes_max {
+            return;
+        }
+        let idle = self.entries.iter().filter(|(_, entry)| !entry.is_underway());
+        let mut by_use: Vec<(u64, String)> = idle.map(|(thing, entry)| (entry.used, thing.clone())).collect();
+        by_use.sort_unstable();
+        for (_, thing) in by_use {
+            if self.bytes <= self.bytes_max / 4 * 3 {
+                break;
+            }
+            if let Some(entry) = self.entries.remove(&thing) {
+                self.bytes -= entry.bytes;
+            }
+        }
+    }
+}
+
+impl Entry {
+    fn is_underway(&self) -> bool {
+        self.underway.load(Ordering::Acquire) > 0
+    }
+}
+
+fn estimate(twin: &Twin) -> usize {
+    let cells = Section::ALL.into_iter().flat_map(|section| twin.section(section).cells());
+    let sizes = cells.map(|(path, cell)| {
+        let value = match cell {
+            Cell::Live { value: CellValue::Leaf(value), .. } => value_bytes(value),
+            _ => 0,
+        };
+        CELL_BYTES + path.as_str().len() + value
+    });
+    sizes.sum()
+}
+
+fn value_bytes(value: &serde_json::Value) -> usize {
+    use serde_json::Value;
+    match value {
+        Value::String(text) => text.len(),
+        Value::Array(items) => items.iter().map(|item| 32 + value_bytes(item)).sum(),
+        Value::Object(members) => members.iter().map(|(key, value)| 96 + key.len() + value_bytes(value)).sum(),
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fill(cache: &mut Cache, count: usize) {
+        for index in 0..count {
+            cache.put(&format!("thing-{index}"), Arc::default());
+        }
+    }
+
+    #[test]
+    fn the_least_recently_used_go_when_the_bound_is_passed() {
+        let mut cache = Cache::new(10 * (TWIN_BYTES + 7));
+        fill(&mut cache, 10);
+        assert_eq!(cache.len(), 10);
+        assert!(cache.get("thing-0").is_some());
+        cache.put("thing-x", Arc::default());
+        assert!(cache.len() <= 8 && cache.bytes <= cache.bytes_max);
+        assert!(cache.get("thing-0").is_some() && cache.get("thing-x").is_some());
+        assert!(cache.get("thing-1").is_none());
+    }
+
+    #[test]
+    fn a_twin_with_an_unfinished_commit_stays_until_all_its_commits_have_ended() {
+        let mut cache = Cache::new(0);
+        let first = cache.put_underway("a", Arc::default());
+        let second = cache.put_underway("a", Arc::default());
+        drop(first);
+        fill(&mut cache, 3);
+        assert!(cache.is_underway("a") && cache.peek("a").is_some());
+        drop(second);
+        fill(&mut cache, 3);
+        assert!(!cache.is_underway("a") && cache.peek("a").is_none());
+        assert_eq!((cache.len(), cache.bytes), (0, 0));
+    }
+}

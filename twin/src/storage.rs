@@ -1,0 +1,198 @@
+//! Twins as records in the store: reading one back, and what a change puts into a batch. Keeps nothing in memory.
+//!
+//! A damaged bucket costs the fields in it and nothing else; it is counted and said aloud, and the next write mends it.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use selvedge_store::{Batch, PutError, ReadError, Space, Store};
+
+use crate::clock::HybridTime;
+use crate::record::{self, Bucket, Header, Spread, State};
+use crate::twin::{Section, Touched, Twin};
+
+/// Most buckets that are read for one twin: all that its two sections can have.
+const BUCKETS_MAX: usize = 2 * 256;
+
+/// Most deleted things that are read back, whatever the configuration says.
+const DELETED_MAX: usize = 100_000;
+
+/// Records that could not be used, counted since the start.
+#[derive(Debug, Default)]
+pub(crate) struct Damage(AtomicU64);
+
+impl Damage {
+    pub(crate) fn count(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn found(&self, thing: &str, what: &'static str) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        tracing::error!(thing, what, "a record of a twin is damaged and was left out");
+    }
+}
+
+/// The twin as the store has it. A thing that was never heard of is [`Twin::default`].
+pub(crate) fn read_twin(store: &Store, thing: &str, damage: &Damage) -> Result<Twin, ReadError> {
+    let header = match tolerate(store.get(Space::Twin, &record::header_key(thing)))? {
+        Found::Nothing => return Ok(Twin::default()),
+        Found::Bytes(bytes) => record::decode_header(&bytes),
+        Found::Damaged => None,
+    };
+    let mut twin = Twin::default();
+    let prefix = record::cells_prefix(thing);
+    for entry in store.scan(Space::Twin, &prefix, None, BUCKETS_MAX) {
+        let decoded = match entry {
+            Ok((key, value)) => {
+                key.strip_prefix(&prefix[..]).and_then(record::section_of_bucket).zip(record::decode_bucket(&value))
+            }
+            Err(ReadError::Corrupt { .. }) => None,
+            Err(failed @ ReadError::Failed { .. }) => return Err(failed),
+        };
+        match decoded {
+            Some((section, cells)) => {
+                let document = twin.section_mut(section);
+                for (path, cell) in cells {
+                    document.merge_cell(path, cell);
+                }
+            }
+            None => damage.found(thing, "bucket of cells"),
+        }
+    }
+    match header {
+        Some(header) => (twin.exists, twin.version, twin.updated) = (header.exists, header.version, header.updated),
+        None => {
+            damage.found(thing, "header");
+            rebuild_header(&mut twin);
+        }
+    }
+    Ok(twin)
+}
+
+/// Adds what has to be written for a change from `before` to `after` that touched `touched`.
+pub(crate) fn put_change(
+    batch: &mut Batch,
+    thing: &str,
+    before: &Twin,
+    after: &Twin,
+    touched: &Touched,
+) -> Result<(), PutError> {
+    for section in Section::ALL {
+        let (old, new) = (before.section(section), after.section(section));
+        let (old_spread, new_spread) = (Spread::of(old), Spread::of(new));
+        let mut buckets: BTreeSet<Bucket> = touched.paths(section).map(|path| new_spread.bucket(path)).collect();
+        if old_spread != new_spread {
+            buckets.extend(new_spread.buckets().chain(old_spread.buckets()));
+        }
+        for bucket in buckets {
+            let key = record::bucket_key(thing, section, bucket);
+            match record::encode_bucket(new, new_spread, bucket) {
+                Some(cells) => batch.put(Space::Twin, &key, &cells)?,
+                None => batch.delete(Space::Twin, &key)?,
+            }
+        }
+    }
+    if before.version > 0 && !before.exists {
+        batch.delete(Space::Twin, &record::deleted_key(before.updated.time, thing))?;
+    }
+    if !after.exists {
+        batch.put(Space::Twin, &record::deleted_key(after.updated.time, thing), &[])?;
+    }
+    batch.put(Space::Twin, &record::header_key(thing), &record::encode_header(&Header::of(after)))
+}
+
+/// Adds the removal of everything that is known of a thing.
+pub(crate) fn put_forgotten(batch: &mut Batch, thing: &str, twin: &Twin) -> Result<(), PutError> {
+    for section in Section::ALL {
+        for bucket in Spread::of(twin.section(section)).buckets() {
+            batch.delete(Space::Twin, &record::bucket_key(thing, section, bucket))?;
+        }
+    }
+    batch.delete(Space::Twin, &record::header_key(thing))?;
+    batch.delete(Space::Twin, &record::deleted_key(twin.updated.time, thing))
+}
+
+/// Adds the node's state record.
+pub(crate) fn put_state(batch: &mut Batch, state: State) -> Result<(), PutError> {
+    batch.put(Space::Twin, record::STATE_KEY, &record::encode_state(&state))
+}
+
+/// The node's state; counted from the headers if its record is missing or damaged.
+pub(crate) fn read_state(store: &Store, damage: &Damage) -> Result<State, ReadError> {
+    if let Found::Bytes(bytes) = tolerate(store.get(Space::Twin, record::STATE_KEY))?
+        && let Some(state) = record::decode_state(&bytes)
+    {
+        return Ok(state);
+    }
+    let mut state = State::default();
+    for entry in headers(store, "", None, damage) {
+        let (_, header) = entry?;
+        state.twins += u64::from(header.exists);
+        state.time = state.time.max(header.updated.time);
+    }
+    Ok(state)
+}
+
+/// The things that are remembered as deleted, by the time of their deletion.
+pub(crate) fn read_deleted(store: &Store) -> Result<Vec<(HybridTime, String)>, ReadError> {
+    let mut deleted = Vec::new();
+    for entry in store.scan(Space::Twin, record::DELETED_PREFIX, None, DELETED_MAX) {
+        match entry {
+            Ok((key, _)) | Err(ReadError::Corrupt { key, .. }) => {
+                deleted.extend(record::decode_deleted_key(&key).map(|(time, thing)| (time, thing.to_owned())));
+            }
+            Err(failed @ ReadError::Failed { .. }) => return Err(failed),
+        }
+    }
+    Ok(deleted)
+}
+
+/// Headers of things whose names begin with `prefix` and come after `after`, in the order of names, deleted ones too.
+pub(crate) fn headers<'a>(
+    store: &Store,
+    prefix: &str,
+    after: Option<&str>,
+    damage: &'a Damage,
+) -> impl Iterator<Item = Result<(String, Header), ReadError>> + use<'a> {
+    let after = after.map(record::header_key);
+    let scan = store.scan(Space::Twin, &record::header_key(prefix), after.as_deref(), usize::MAX);
+    scan.filter_map(|entry| match entry {
+        Ok((key, value)) => {
+            let thing = record::thing_of_header(&key)?.to_owned();
+            let header = record::decode_header(&value);
+            if header.is_none() {
+                damage.found(&thing, "header");
+            }
+            header.map(|header| Ok((thing, header)))
+        }
+        Err(ReadError::Corrupt { key, .. }) => {
+            damage.found(record::thing_of_header(&key).unwrap_or_default(), "header");
+            None
+        }
+        Err(failed @ ReadError::Failed { .. }) => Some(Err(failed)),
+    })
+}
+
+/// A version that is greater than any that was counted: the seconds of the latest stamp.
+fn rebuild_header(twin: &mut Twin) {
+    let cells = Section::ALL.into_iter().flat_map(|section| twin.section(section).cells());
+    let latest = cells.map(|(_, cell)| cell.written_by()).max();
+    twin.exists = twin.desired.live_count() + twin.reported.live_count() > 0;
+    twin.updated = latest.unwrap_or(twin.updated);
+    twin.version = twin.updated.time.ms() / 1000;
+}
+
+enum Found {
+    Nothing,
+    Bytes(Vec<u8>),
+    Damaged,
+}
+
+fn tolerate(read: Result<Option<Vec<u8>>, ReadError>) -> Result<Found, ReadError> {
+    match read {
+        Ok(Some(bytes)) => Ok(Found::Bytes(bytes)),
+        Ok(None) => Ok(Found::Nothing),
+        Err(ReadError::Corrupt { .. }) => Ok(Found::Damaged),
+        Err(failed @ ReadError::Failed { .. }) => Err(failed),
+    }
+}
