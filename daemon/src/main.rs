@@ -1,2 +1,78 @@
-//! Selvedge.
-fn main() {}
+//! Selvedge: one program that makes a gateway a programmable IoT edge node. Parses, dispatches, and turns the end into an exit
+//! code: 0 done, 1 failed, 2 wrong usage.
+
+mod arguments;
+mod client;
+mod config;
+mod control;
+mod http;
+mod signals;
+mod telemetry;
+mod wiring;
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+
+use arguments::{CheckArguments, Cli, Command, RunArguments};
+use client::connect_options::OptionsError;
+use client::format::FormatError;
+use config::Overrides;
+use signals::Signals;
+
+fn main() -> ExitCode {
+    let cli = match Cli::from_arguments(std::env::args_os()) {
+        Ok(cli) => cli,
+        Err(error) => error.exit(),
+    };
+    let (name, ended) = match cli.command {
+        Command::Run(arguments) => ("run", run(&arguments)),
+        Command::Check(arguments) => ("check", check(&arguments)),
+        Command::Pub(arguments) => ("pub", client::publish::run(&arguments)),
+        Command::Sub(arguments) => ("sub", client::subscribe::run(&arguments)),
+        Command::Twin(command) => ("twin", control::twin::run(command)),
+        Command::Function(command) => ("fn", control::function::run(command)),
+        Command::Status(arguments) => ("status", control::status::run(&arguments)),
+        Command::Bench(options) => ("bench", selvedge_bench::command(options).map_err(anyhow::Error::from)),
+        Command::InternalCompile(arguments) => return selvedge_functions::compile_child_main(arguments.order),
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // The chain of causes on one line.
+            eprintln!("selvedge {name}: {error:#}");
+            let wrong_usage = error.is::<OptionsError>() || error.is::<FormatError>();
+            if wrong_usage { ExitCode::from(2) } else { ExitCode::FAILURE }
+        }
+    }
+}
+
+fn run(arguments: &RunArguments) -> anyhow::Result<()> {
+    bound_memory();
+    let config = config::load(arguments.config.as_deref(), &arguments.overrides())?;
+    let level = std::env::var("SELVEDGE_LOG").ok();
+    telemetry::start(&config.log, level.as_deref()).context("SELVEDGE_LOG or log.level")?;
+    let signals = Signals::new().context("wait for signals")?;
+    let greeting = if arguments.json { wiring::Greeting::Json } else { wiring::Greeting::Text };
+    wiring::run(&config, greeting, &signals)
+}
+
+fn check(arguments: &CheckArguments) -> anyhow::Result<()> {
+    let config = config::load(Some(&arguments.config), &Overrides::default())?;
+    if arguments.json {
+        println!("{}", serde_json::to_string(&config).context("print the configuration")?);
+    } else {
+        println!("{}: good", arguments.config.display());
+    }
+    Ok(())
+}
+
+/// glibc gives each thread an arena of its own, which keeps what the thread once used. Two are enough here: one thread does most
+/// of the work.
+fn bound_memory() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: called before any thread is started, with a parameter and a value that mallopt knows.
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, 2);
+    }
+}

@@ -1,0 +1,96 @@
+//! The command line. Not what commands do: that is in `wiring`, `client` and `control`.
+
+pub mod broker_client;
+pub mod function;
+pub mod node;
+pub mod property;
+pub mod twin;
+
+use clap::{Parser, Subcommand};
+
+pub use broker_client::{ConnectionArguments, PublishArguments, SubscribeArguments};
+pub use function::FunctionCommand;
+pub use node::{CheckArguments, RunArguments, SocketArguments, StatusArguments};
+pub use twin::TwinCommand;
+
+const EXAMPLES: &str = "\
+Examples:
+  selvedge                                     start a node with safe defaults
+  selvedge run --config /etc/selvedge.toml     start a node as a file says
+  selvedge sub -t 'demo/#' -v                  show what is published under demo/
+  selvedge pub -t demo/hello -m hi             publish one message
+  selvedge twin set pump-1 desired.interval 5  tell a device what it should be
+  selvedge fn new my-filter                    begin a function
+
+Exit codes: 0 done, 1 failed, 2 wrong usage.";
+
+const BENCH_EXAMPLES: &str = "\
+Examples:
+  selvedge bench pair
+  selvedge bench fan-out --help";
+
+/// One daemon that makes a gateway a programmable IoT edge node.
+#[derive(Debug, Parser)]
+#[command(name = "selvedge", version, after_help = EXAMPLES)]
+pub struct Cli {
+    /// What to do; without one, `run`.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Everything the binary does.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Start the node (also what `selvedge` alone does)
+    #[command(after_help = node::RUN_EXAMPLES)]
+    Run(RunArguments),
+    /// Check a configuration file without starting anything
+    #[command(after_help = node::CHECK_EXAMPLES)]
+    Check(CheckArguments),
+    /// Publish messages (flags of mosquitto_pub)
+    #[command(disable_help_flag = true, after_help = broker_client::PUBLISH_EXAMPLES)]
+    Pub(Box<PublishArguments>),
+    /// Subscribe and print what arrives (flags of mosquitto_sub)
+    #[command(disable_help_flag = true, after_help = broker_client::SUBSCRIBE_EXAMPLES)]
+    Sub(Box<SubscribeArguments>),
+    /// Read and change device twins of a running node
+    #[command(subcommand, after_help = twin::EXAMPLES)]
+    Twin(TwinCommand),
+    /// Make, try, deploy and watch functions
+    #[command(subcommand, name = "fn", after_help = function::EXAMPLES)]
+    Function(FunctionCommand),
+    /// Show whether the node is well, and what it does
+    #[command(after_help = node::STATUS_EXAMPLES)]
+    Status(StatusArguments),
+    /// Put load on an MQTT broker and measure it
+    #[command(after_help = BENCH_EXAMPLES)]
+    Bench(selvedge_bench::Options),
+    /// Compile one function; a child process of the node
+    #[command(hide = true)]
+    InternalCompile(InternalCompileArguments),
+}
+
+/// What the node passes to its compiler child; the functions read it.
+#[derive(Debug, clap::Args)]
+pub struct InternalCompileArguments {
+    /// Passed through.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub order: Vec<String>,
+}
+
+impl Cli {
+    /// Parses `arguments` (program name first); none after it means `run`.
+    ///
+    /// # Errors
+    /// Wrong usage, or help or version was asked for; clap's error prints and exits accordingly.
+    pub fn from_arguments(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Self, clap::Error> {
+        let mut arguments: Vec<_> = arguments.into_iter().collect();
+        if arguments.len() <= 1 {
+            arguments = vec!["selvedge".into(), "run".into()];
+        }
+        Self::try_parse_from(arguments)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,101 @@
+//! `twin …`.
+
+use clap::{Args, Subcommand};
+
+use super::node::SocketArguments;
+
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  selvedge twin get pump-1
+  selvedge twin get pump-1 --section reported --json
+  selvedge twin set pump-1 desired.interval 5
+  selvedge twin set pump-1 desired.mode '\"eco\"'
+  selvedge twin patch pump-1 '{\"desired\": {\"interval\": 5, \"mode\": null}}'
+  selvedge twin patch pump-1 @state.json
+  selvedge twin watch pump-1
+  selvedge twin list
+  selvedge twin delete pump-1";
+
+/// What to do with a twin.
+#[derive(Debug, Subcommand)]
+pub enum TwinCommand {
+    /// Print a twin
+    Get(TwinGetArguments),
+    /// Set one member
+    Set(TwinSetArguments),
+    /// Apply a JSON merge patch (RFC 7396: null removes)
+    Patch(TwinPatchArguments),
+    /// Delete a twin
+    Delete(TwinNameArguments),
+    /// List all twins
+    List(TwinListArguments),
+    /// Print each change of a twin as it happens
+    Watch(TwinNameArguments),
+}
+
+/// Half of a twin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum SectionName {
+    /// What the device should be.
+    Desired,
+    /// What the device says it is.
+    Reported,
+}
+
+/// A thing.
+#[derive(Debug, Args)]
+pub struct TwinNameArguments {
+    /// Name of the thing
+    pub thing: String,
+    /// How to find the node.
+    #[command(flatten)]
+    pub socket: SocketArguments,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Flags of `twin get`.
+#[derive(Debug, Args)]
+pub struct TwinGetArguments {
+    /// The twin.
+    #[command(flatten)]
+    pub name: TwinNameArguments,
+    /// Only this half
+    #[arg(long)]
+    pub section: Option<SectionName>,
+}
+
+/// Flags of `twin set`.
+#[derive(Debug, Args)]
+pub struct TwinSetArguments {
+    /// The twin.
+    #[command(flatten)]
+    pub name: TwinNameArguments,
+    /// Member, from the half on: desired.interval
+    pub path: String,
+    /// JSON; what is no JSON is taken as a text
+    #[arg(allow_hyphen_values = true)]
+    pub value: String,
+}
+
+/// Flags of `twin patch`.
+#[derive(Debug, Args)]
+pub struct TwinPatchArguments {
+    /// The twin.
+    #[command(flatten)]
+    pub name: TwinNameArguments,
+    /// JSON with desired and reported; @FILE reads a file, - reads standard input
+    pub patch: String,
+}
+
+/// Flags of `twin list`.
+#[derive(Debug, Args)]
+pub struct TwinListArguments {
+    /// How to find the node.
+    #[command(flatten)]
+    pub socket: SocketArguments,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}

@@ -1,0 +1,303 @@
+//! `selvedge fn …`: the author's half (new, build, test) runs here, the other half asks the node.
+
+use std::io::Write;
+use std::path::Path;
+
+use anyhow::{Context, bail};
+use hyper::Method;
+use selvedge_functions::author::{self, Language, NewProject};
+use selvedge_functions::{
+    Config, InvocationContext, InvocationMessage, Manifest, OfflineState, Properties, Qos, run_offline,
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::node_client::{NodeClient, segment};
+use crate::arguments::FunctionCommand;
+use crate::arguments::function::{
+    FunctionDeployArguments, FunctionDirectoryArguments, FunctionListArguments, FunctionLogsArguments,
+    FunctionNewArguments, FunctionRemoveArguments, FunctionTestArguments,
+};
+use crate::http::DeployRequest;
+
+const MANIFEST: &str = "function.toml";
+
+/// Does what `command` says.
+///
+/// # Errors
+/// The project is wrong, a tool is missing, no node answers, or it refused.
+pub fn run(command: FunctionCommand) -> anyhow::Result<()> {
+    match command {
+        FunctionCommand::New(arguments) => new(&arguments),
+        FunctionCommand::Build(arguments) => build(&arguments),
+        FunctionCommand::Test(arguments) => test(&arguments),
+        FunctionCommand::Deploy(arguments) => deploy(&arguments),
+        FunctionCommand::List(arguments) => list(&arguments),
+        FunctionCommand::Logs(arguments) => logs(&arguments),
+        FunctionCommand::Remove(arguments) => remove(&arguments),
+    }
+}
+
+fn new(arguments: &FunctionNewArguments) -> anyhow::Result<()> {
+    let language: Language = arguments.lang.parse()?;
+    let created = author::new_project(&NewProject { name: arguments.name.clone(), language, directory: None })?;
+    if arguments.json {
+        println!(
+            "{}",
+            json!({ "directory": created.directory, "files": created.files, "next_steps": created.next_steps })
+        );
+        return Ok(());
+    }
+    println!("{} is in {}; try next:", arguments.name, created.directory.display());
+    created.next_steps.iter().for_each(|step| println!("  {step}"));
+    Ok(())
+}
+
+fn build(arguments: &FunctionDirectoryArguments) -> anyhow::Result<()> {
+    let built = author::build(&arguments.directory, &mut |line| eprintln!("{line}"))?;
+    if arguments.json {
+        let built = json!({
+            "name": built.name,
+            "language": built.language.to_string(),
+            "component": built.component,
+            "bytes": built.bytes,
+            "sha256": built.sha256,
+            "imports": built.imports,
+        });
+        println!("{built}");
+    } else {
+        println!("{}: {} ({} bytes, sha256 {})", built.name, built.component.display(), built.bytes, built.sha256);
+    }
+    Ok(())
+}
+
+/// Manifest and component of a project.
+fn built_project(directory: &Path) -> anyhow::Result<(String, Vec<u8>)> {
+    let path = directory.join(MANIFEST);
+    let manifest = std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+    let parsed =
+        Manifest::parse(&manifest, &Config::default()).with_context(|| format!("in {}", directory.display()))?;
+    let component = directory.join(parsed.component.unwrap_or_else(|| format!("{}.wasm", parsed.name)));
+    let bytes = std::fs::read(&component)
+        .with_context(|| format!("read {} (selvedge fn build makes it)", component.display()))?;
+    Ok((manifest, bytes))
+}
+
+/// A message on the command line.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TestMessage {
+    topic: String,
+    #[serde(default)]
+    payload: Value,
+    #[serde(default)]
+    qos: u8,
+    #[serde(default)]
+    retain: bool,
+    #[serde(default)]
+    properties: TestProperties,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct TestProperties {
+    content_type: Option<String>,
+    response_topic: Option<String>,
+    correlation_data: Option<String>,
+    message_expiry_s: Option<u32>,
+    user_properties: Vec<(String, String)>,
+}
+
+impl TestMessage {
+    fn parse(text: &str) -> anyhow::Result<InvocationMessage> {
+        let message: Self =
+            serde_json::from_str(text).context("the message: expected {\"topic\": …, \"payload\": …}")?;
+        // A text is the payload itself; anything else is sent as JSON.
+        let payload = match message.payload {
+            Value::Null => Vec::new(),
+            Value::String(text) => text.into_bytes(),
+            other => other.to_string().into_bytes(),
+        };
+        let qos = match message.qos {
+            0 => Qos::AtMostOnce,
+            1 => Qos::AtLeastOnce,
+            2 => Qos::ExactlyOnce,
+            other => bail!("the message: qos {other}, expected 0, 1 or 2"),
+        };
+        let properties = message.properties;
+        Ok(InvocationMessage {
+            topic: message.topic,
+            payload,
+            qos,
+            retain: message.retain,
+            properties: Properties {
+                utf8_payload: false,
+                content_type: properties.content_type,
+                response_topic: properties.response_topic,
+                correlation_data: properties.correlation_data.map(String::into_bytes),
+                message_expiry_s: properties.message_expiry_s,
+                user_properties: properties.user_properties,
+            },
+        })
+    }
+}
+
+fn test(arguments: &FunctionTestArguments) -> anyhow::Result<()> {
+    let (manifest, component) = built_project(&arguments.directory)?;
+    let text = if arguments.message.trim_start().starts_with('{') {
+        arguments.message.clone()
+    } else {
+        std::fs::read_to_string(&arguments.message)
+            .with_context(|| format!("read the message {}", arguments.message))?
+    };
+    let message = TestMessage::parse(&text)?;
+    let native_code = arguments.directory.join("target").join("selvedge-test");
+    std::fs::create_dir_all(&native_code).with_context(|| format!("create {}", native_code.display()))?;
+    let report = run_offline(
+        &native_code,
+        &crate::wiring::settings::compile_child(),
+        &Config::default(),
+        &manifest,
+        &component,
+        vec![(message, InvocationContext::default())],
+        OfflineState::default(),
+    )?;
+    if arguments.json {
+        println!("{}", serde_json::to_string(&report)?);
+    } else {
+        println!("{}", serde_json::to_string_pretty(&report)?);
+    }
+    match report.runs.iter().find_map(|run| run.failure.as_ref()) {
+        Some(failure) => bail!("{failure}"),
+        None => Ok(()),
+    }
+}
+
+fn deploy(arguments: &FunctionDeployArguments) -> anyhow::Result<()> {
+    let (manifest, component) = built_project(&arguments.directory)?;
+    let client = NodeClient::new(&arguments.socket)?;
+    let deployed = client.call(Method::POST, "/v1/functions", DeployRequest { manifest, component }.to_bytes())?;
+    if arguments.json {
+        println!("{deployed}");
+        return Ok(());
+    }
+    for warning in deployed["warnings"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+        eprintln!("warning: {warning}");
+    }
+    let verb = if deployed["replaced"] == true { "replaced" } else { "deployed" };
+    println!("{} is {verb}, digest {}", word(&deployed["name"]), word(&deployed["digest"]));
+    for trigger in deployed["triggers"].as_array().into_iter().flatten() {
+        println!("  runs on {}", word(&trigger["mqtt"]));
+    }
+    Ok(())
+}
+
+fn list(arguments: &FunctionListArguments) -> anyhow::Result<()> {
+    let client = NodeClient::new(&arguments.socket)?;
+    let functions = client.call(Method::GET, "/v1/functions", Vec::new())?;
+    if arguments.json {
+        println!("{functions}");
+        return Ok(());
+    }
+    println!("{:<24} {:<10} {:>10} {:>8} {:>8} {:>10}  triggers", "name", "state", "ok", "failed", "queued", "p99 µs");
+    for function in functions.as_array().into_iter().flatten() {
+        println!("{}", line(function));
+    }
+    Ok(())
+}
+
+fn line(function: &Value) -> String {
+    let counters = &function["counters"];
+    let failed: u64 =
+        ["failed", "trapped", "timed_out", "over_limit"].iter().filter_map(|name| counters[name].as_u64()).sum();
+    let triggers: Vec<String> =
+        function["triggers"].as_array().into_iter().flatten().map(|trigger| word(&trigger["mqtt"])).collect();
+    let text = format!(
+        "{:<24} {:<10} {:>10} {:>8} {:>8} {:>10}  {}",
+        word(&function["name"]),
+        word(&function["state"]),
+        word(&counters["ok"]),
+        failed,
+        word(&function["queued"]),
+        word(&counters["run_p99_us"]),
+        triggers.join(" ")
+    );
+    match function["reason"].as_str().or(counters["last_error"].as_str()) {
+        Some(reason) => format!("{text}\n{:<24} last error: {reason}", ""),
+        None => text,
+    }
+}
+
+fn logs(arguments: &FunctionLogsArguments) -> anyhow::Result<()> {
+    let client = NodeClient::new(&arguments.socket)?;
+    let path = format!("/v1/functions/{}/logs?follow={}", segment(&arguments.name), arguments.follow);
+    client.follow(&path, |line| {
+        let shown = if arguments.json { line.to_string() } else { log_text(&line) };
+        // Whoever read our output has enough.
+        writeln!(std::io::stdout(), "{shown}").is_ok()
+    })?;
+    Ok(())
+}
+
+fn log_text(line: &Value) -> String {
+    let at = std::time::UNIX_EPOCH + std::time::Duration::from_millis(line["at_ms"].as_u64().unwrap_or(0));
+    let context = match line["context"].as_str() {
+        Some(context) if !context.is_empty() => format!(" [{context}]"),
+        _ => String::new(),
+    };
+    format!(
+        "{} {:<8} {}{context}: {}",
+        crate::client::time_text::iso(at),
+        word(&line["level"]),
+        word(&line["invocation_id"]),
+        word(&line["text"])
+    )
+}
+
+fn remove(arguments: &FunctionRemoveArguments) -> anyhow::Result<()> {
+    let client = NodeClient::new(&arguments.socket)?;
+    let removed = client.call(Method::DELETE, &format!("/v1/functions/{}", segment(&arguments.name)), Vec::new())?;
+    if arguments.json {
+        println!("{removed}");
+    } else {
+        println!("{} is removed", arguments.name);
+    }
+    Ok(())
+}
+
+fn word(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_test_message_is_read_from_json() {
+        let message = TestMessage::parse("{\"topic\": \"a\", \"payload\": \"21.5\", \"qos\": 1}").unwrap();
+        assert_eq!(
+            (message.topic.as_str(), message.payload.as_slice(), message.qos),
+            ("a", &b"21.5"[..], Qos::AtLeastOnce)
+        );
+        assert_eq!(TestMessage::parse("{\"topic\": \"a\", \"payload\": {\"t\": 1}}").unwrap().payload, b"{\"t\":1}");
+        assert_eq!(TestMessage::parse("{\"topic\": \"a\"}").unwrap().payload, b"");
+        let text =
+            "{\"topic\": \"a\", \"properties\": {\"user_properties\": [[\"k\", \"v\"]], \"content_type\": \"x\"}}";
+        assert_eq!(TestMessage::parse(text).unwrap().properties.user_properties, [("k".to_owned(), "v".to_owned())]);
+        for wrong in ["{}", "{\"topic\": \"a\", \"qos\": 3}", "{\"topic\": \"a\", \"colour\": 1}", "no json"] {
+            assert!(TestMessage::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_list_line_has_the_last_error_below_it() {
+        let function = json!({
+            "name": "f", "state": "broken", "reason": "no code", "queued": 2, "triggers": [{ "mqtt": "a/#" }, { "mqtt": "b" }],
+            "counters": { "ok": 7, "failed": 1, "trapped": 2, "run_p99_us": 11 },
+        });
+        let text = line(&function);
+        assert!(text.contains("a/# b") && text.contains("last error: no code"), "{text}");
+        assert_eq!(text.split_whitespace().nth(3), Some("3"), "failed and trapped together");
+    }
+}

@@ -1,0 +1,173 @@
+//! `selvedge twin …`.
+
+use std::io::{Read, Write};
+
+use anyhow::{Context, bail};
+use hyper::Method;
+use serde_json::{Map, Value};
+
+use super::node_client::{NodeClient, segment};
+use crate::arguments::TwinCommand;
+use crate::arguments::twin::{
+    SectionName, TwinGetArguments, TwinListArguments, TwinNameArguments, TwinPatchArguments, TwinSetArguments,
+};
+
+/// Largest patch that is read from a file or standard input.
+const PATCH_BYTES_MAX: u64 = 1 << 20;
+
+/// Does what `command` says.
+///
+/// # Errors
+/// No node answers, or it refused.
+pub fn run(command: TwinCommand) -> anyhow::Result<()> {
+    match command {
+        TwinCommand::Get(arguments) => get(&arguments),
+        TwinCommand::Set(arguments) => set(&arguments),
+        TwinCommand::Patch(arguments) => patch(&arguments),
+        TwinCommand::Delete(arguments) => delete(&arguments),
+        TwinCommand::List(arguments) => list(&arguments),
+        TwinCommand::Watch(arguments) => watch(&arguments),
+    }
+}
+
+fn path(thing: &str) -> String {
+    format!("/v1/twins/{}", segment(thing))
+}
+
+fn get(arguments: &TwinGetArguments) -> anyhow::Result<()> {
+    let client = NodeClient::new(&arguments.name.socket)?;
+    let twin = client.call(Method::GET, &path(&arguments.name.thing), Vec::new())?;
+    let shown = match arguments.section {
+        Some(SectionName::Desired) => twin["desired"].clone(),
+        Some(SectionName::Reported) => twin["reported"].clone(),
+        None if arguments.name.json => twin,
+        None => without_metadata(twin),
+    };
+    print_json(&shown, arguments.name.json)
+}
+
+/// Stamps of each field are for programs.
+fn without_metadata(mut twin: Value) -> Value {
+    if let Value::Object(members) = &mut twin {
+        members.shift_remove("metadata");
+    }
+    twin
+}
+
+fn set(arguments: &TwinSetArguments) -> anyhow::Result<()> {
+    let patch = member_patch(&arguments.path, &arguments.value)?;
+    send_patch(&arguments.name, patch.to_string().into_bytes())
+}
+
+/// `{"desired": {"a": {"b": value}}}` for `desired.a.b`.
+fn member_patch(path: &str, value: &str) -> anyhow::Result<Value> {
+    let names: Vec<&str> = path.split('.').collect();
+    let well_formed = names.len() >= 2
+        && matches!(names.first(), Some(&("desired" | "reported")))
+        && names.iter().all(|name| !name.is_empty());
+    if !well_formed {
+        bail!("{path}: expected desired.NAME or reported.NAME, with a dot between the names of nested members");
+    }
+    let value = serde_json::from_str(value).unwrap_or_else(|_| Value::from(value));
+    Ok(names.iter().rev().fold(value, |inner, name| Value::Object(Map::from_iter([((*name).to_owned(), inner)]))))
+}
+
+fn patch(arguments: &TwinPatchArguments) -> anyhow::Result<()> {
+    let patch = match arguments.patch.strip_prefix('@') {
+        Some(file) => std::fs::File::open(file).and_then(bounded).with_context(|| format!("read {file}"))?,
+        None if arguments.patch == "-" => bounded(std::io::stdin().lock()).context("read standard input")?,
+        None => arguments.patch.clone().into_bytes(),
+    };
+    send_patch(&arguments.name, patch)
+}
+
+fn bounded(input: impl Read) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    input.take(PATCH_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > PATCH_BYTES_MAX {
+        return Err(std::io::Error::new(std::io::ErrorKind::FileTooLarge, "larger than 1 MiB"));
+    }
+    Ok(bytes)
+}
+
+fn send_patch(name: &TwinNameArguments, patch: Vec<u8>) -> anyhow::Result<()> {
+    let client = NodeClient::new(&name.socket)?;
+    let accepted = client.call(Method::PATCH, &path(&name.thing), patch)?;
+    if name.json {
+        print_json(&accepted, true)
+    } else {
+        println!("{} has version {}", name.thing, accepted["version"]);
+        Ok(())
+    }
+}
+
+fn delete(arguments: &TwinNameArguments) -> anyhow::Result<()> {
+    let client = NodeClient::new(&arguments.socket)?;
+    let accepted = client.call(Method::DELETE, &path(&arguments.thing), Vec::new())?;
+    if arguments.json {
+        print_json(&accepted, true)
+    } else {
+        println!("{} is deleted", arguments.thing);
+        Ok(())
+    }
+}
+
+fn list(arguments: &TwinListArguments) -> anyhow::Result<()> {
+    let client = NodeClient::new(&arguments.socket)?;
+    let mut things = Vec::new();
+    let mut after: Option<String> = None;
+    loop {
+        let query = after.map_or_else(String::new, |after| format!("?after={}", segment(&after)));
+        let page = client.call(Method::GET, &format!("/v1/twins{query}"), Vec::new())?;
+        things.extend(page["things"].as_array().cloned().unwrap_or_default());
+        match page["next"].as_str() {
+            Some(next) => after = Some(next.to_owned()),
+            None => break,
+        }
+    }
+    if arguments.json {
+        return print_json(&Value::from(things), true);
+    }
+    things.iter().filter_map(Value::as_str).for_each(|thing| println!("{thing}"));
+    Ok(())
+}
+
+fn watch(arguments: &TwinNameArguments) -> anyhow::Result<()> {
+    let client = NodeClient::new(&arguments.socket)?;
+    client.follow(&format!("{}/events", path(&arguments.thing)), |event| {
+        let shown = if arguments.json { event } else { changed(&event) };
+        // Whoever read our output has enough.
+        writeln!(std::io::stdout(), "{shown}").is_ok()
+    })?;
+    bail!("the node ended the stream");
+}
+
+/// The documents alone.
+fn changed(event: &Value) -> Value {
+    match event["event"].as_str() {
+        Some("delete") => Value::from("deleted"),
+        _ => event["current"]["state"].clone(),
+    }
+}
+
+fn print_json(value: &Value, compact: bool) -> anyhow::Result<()> {
+    let text = if compact { value.to_string() } else { serde_json::to_string_pretty(value)? };
+    writeln!(std::io::stdout(), "{text}").context("print")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_dotted_path_becomes_a_merge_patch() {
+        assert_eq!(member_patch("desired.a.b", "5").unwrap(), json!({ "desired": { "a": { "b": 5 } } }));
+        assert_eq!(member_patch("reported.mode", "eco").unwrap(), json!({ "reported": { "mode": "eco" } }));
+        assert_eq!(member_patch("desired.a", "null").unwrap(), json!({ "desired": { "a": null } }));
+        assert_eq!(member_patch("desired.a", "{\"b\": [1]}").unwrap(), json!({ "desired": { "a": { "b": [1] } } }));
+        for path in ["a", "desired", "desired.", "desired..a", "other.a", ""] {
+            assert!(member_patch(path, "1").is_err(), "{path}");
+        }
+    }
+}

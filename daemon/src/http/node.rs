@@ -1,0 +1,101 @@
+//! What HTTP needs of the node. Reads are answered at once, from any thread; what has to reach the disk first is a future.
+
+use std::pin::Pin;
+
+use serde_json::Value;
+
+use super::answer::ApiError;
+use super::exposition::Exposition;
+
+/// An answer that comes later.
+pub type Pending<T> = Pin<Box<dyn Future<Output = Result<T, ApiError>> + Send>>;
+
+/// Values that come as they happen; bounded, so a slow reader loses the connection and not the node its memory.
+pub type Events = tokio::sync::mpsc::Receiver<Value>;
+
+/// How one part of the node is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartState {
+    /// Name of the part.
+    pub name: &'static str,
+    /// Whether it does its work.
+    pub ready: bool,
+    /// One sentence for people.
+    pub detail: String,
+}
+
+/// A function to deploy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeployRequest {
+    /// TOML.
+    pub manifest: String,
+    /// WebAssembly component.
+    pub component: Vec<u8>,
+}
+
+/// The node, as HTTP sees it.
+pub trait Node: Send + Sync + 'static {
+    /// How each part is; the node is ready when all are.
+    fn parts(&self) -> Pending<Vec<PartState>>;
+    /// All metrics.
+    fn metrics(&self) -> Pending<Exposition>;
+    /// What `selvedge status` shows besides the parts: version, listeners, data directory.
+    fn about(&self) -> Value;
+
+    /// Names of twins after `after`, in order, at most `limit`.
+    fn twins(&self, after: Option<&str>, limit: usize) -> Result<Vec<String>, ApiError>;
+    /// A twin's documents and version.
+    fn twin(&self, thing: &str) -> Result<Value, ApiError>;
+    /// Applies `{"desired": …, "reported": …, "version": …}`; answers when it is durable.
+    fn patch_twin(&self, thing: &str, patch: Vec<u8>) -> Pending<Value>;
+    /// Deletes a twin; answers when that is durable.
+    fn delete_twin(&self, thing: &str) -> Pending<Value>;
+    /// Changes of a twin from now on.
+    fn watch_twin(&self, thing: &str) -> Result<Events, ApiError>;
+
+    /// All functions.
+    fn functions(&self) -> Value;
+    /// Compiles and starts a function, in place of its predecessor.
+    fn deploy(&self, request: DeployRequest) -> Pending<Value>;
+    /// Stops and forgets a function.
+    fn remove(&self, name: &str) -> Pending<Value>;
+    /// Log lines kept, and with `follow` all later ones.
+    fn logs(&self, name: &str, follow: bool) -> Result<(Vec<Value>, Option<Events>), ApiError>;
+}
+
+impl DeployRequest {
+    /// `<length of the manifest: 4 bytes, big endian><manifest><component>`.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let length = u32::try_from(self.manifest.len()).unwrap_or(u32::MAX);
+        let mut bytes = Vec::with_capacity(4 + self.manifest.len() + self.component.len());
+        bytes.extend_from_slice(&length.to_be_bytes());
+        bytes.extend_from_slice(self.manifest.as_bytes());
+        bytes.extend_from_slice(&self.component);
+        bytes
+    }
+
+    /// Reads what `to_bytes` wrote; none if it is cut or the manifest is no text.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (length, rest) = bytes.split_first_chunk::<4>()?;
+        let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
+        let (manifest, component) = rest.split_at_checked(length)?;
+        Some(Self { manifest: std::str::from_utf8(manifest).ok()?.to_owned(), component: component.to_vec() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deploy_request_survives_its_bytes() {
+        let request = DeployRequest { manifest: "name = \"f\"".to_owned(), component: vec![0, 97, 115, 109] };
+        let bytes = request.to_bytes();
+        assert_eq!(DeployRequest::from_bytes(&bytes), Some(request));
+        for cut in 0..14 {
+            assert_eq!(DeployRequest::from_bytes(&bytes[..cut]), None, "{cut}");
+        }
+        assert_eq!(DeployRequest::from_bytes(&[0, 0, 0, 1, 0xff]), None);
+        assert_eq!(DeployRequest::from_bytes(&[0xff, 0xff, 0xff, 0xff]), None);
+    }
+}

@@ -1,0 +1,196 @@
+//! Which path answers what. The reading half is the same over TCP and the socket; the changing half is on the socket only.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, FromRequest, Path, Query, Request, State};
+use axum::http::{StatusCode, header};
+use axum::middleware;
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use futures_util::{Stream, StreamExt, stream};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::answer::{ApiError, json_response};
+use super::exposition::CONTENT_TYPE;
+use super::gate;
+use super::node::{DeployRequest, Events, Node};
+use crate::config::HttpConfig;
+
+/// Twins named in one answer.
+const TWINS_PER_PAGE_MAX: usize = 1000;
+
+type NodeState = State<Arc<dyn Node>>;
+type Answer = Result<Response, ApiError>;
+
+/// What TCP serves. `local_only`: the listener is on loopback, so the Host header must be, too.
+pub fn reading(node: Arc<dyn Node>, config: &HttpConfig, local_only: bool) -> Router {
+    let router = bounded(reading_routes().method_not_allowed_fallback(only_over_the_socket).with_state(node), config);
+    if local_only { router.layer(middleware::from_fn(gate::local_host_only)) } else { router }
+}
+
+/// What the Unix socket serves.
+pub fn controlling(node: Arc<dyn Node>, config: &HttpConfig) -> Router {
+    let changing = Router::new()
+        .route("/v1/twins/{thing}", get(twin).patch(patch_twin).delete(delete_twin))
+        .route("/v1/functions", get(functions))
+        .route("/v1/functions/{name}", axum::routing::delete(remove));
+    let rest = Router::new()
+        .route("/v1/twins", get(twins))
+        .route("/v1/twins/{thing}/events", get(watch_twin))
+        .route("/v1/functions/{name}/logs", get(logs));
+    let deploying = Router::new()
+        .route("/v1/functions", post(deploy))
+        .layer(DefaultBodyLimit::max(config.body_bytes_max.as_usize()))
+        .with_state(Deploying { node: Arc::clone(&node), body_timeout: config.request_timeout.0 });
+    bounded(probes().merge(changing).merge(rest).with_state(node), config).merge(deploying)
+}
+
+/// Only the body of a deployment has the ordinary deadline. Compiling has one of its own, and deployments wait for each other.
+#[derive(Clone)]
+struct Deploying {
+    node: Arc<dyn Node>,
+    body_timeout: Duration,
+}
+
+fn bounded(router: Router, config: &HttpConfig) -> Router {
+    router
+        .fallback(|| async {
+            ApiError::not_found("nothing is here; see /livez, /readyz, /metrics, /v1/twins, /v1/functions")
+        })
+        .layer(middleware::from_fn_with_state(config.request_timeout.0, gate::deadline))
+        .layer(DefaultBodyLimit::max(config.body_bytes_max.as_usize()))
+}
+
+fn probes() -> Router<Arc<dyn Node>> {
+    Router::new()
+        .route("/livez", get(livez))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics))
+        .route("/v1/status", get(status))
+}
+
+fn reading_routes() -> Router<Arc<dyn Node>> {
+    probes()
+        .route("/v1/twins", get(twins))
+        .route("/v1/twins/{thing}", get(twin))
+        .route("/v1/twins/{thing}/events", get(watch_twin))
+        .route("/v1/functions", get(functions))
+        .route("/v1/functions/{name}", get(only_over_the_socket))
+        .route("/v1/functions/{name}/logs", get(logs))
+}
+
+async fn only_over_the_socket() -> ApiError {
+    ApiError::new(405, "only reading is served here; changes go over control.sock in the data directory")
+}
+
+async fn livez() -> &'static str {
+    "ok\n"
+}
+
+async fn readyz(State(node): NodeState) -> Answer {
+    let (ready, parts) = parts(&*node).await?;
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    Ok(json_response(status, &json!({ "ready": ready, "parts": parts })))
+}
+
+async fn parts(node: &dyn Node) -> Result<(bool, Value), ApiError> {
+    let parts = node.parts().await?;
+    let ready = parts.iter().all(|part| part.ready);
+    let listed: serde_json::Map<String, Value> = parts
+        .into_iter()
+        .map(|part| (part.name.to_owned(), json!({ "ready": part.ready, "detail": part.detail })))
+        .collect();
+    Ok((ready, Value::Object(listed)))
+}
+
+async fn status(State(node): NodeState) -> Answer {
+    let (ready, parts) = parts(&*node).await?;
+    Ok(json_response(StatusCode::OK, &json!({ "ready": ready, "parts": parts, "node": node.about() })))
+}
+
+async fn metrics(State(node): NodeState) -> Answer {
+    let exposition = node.metrics().await?;
+    Ok(([(header::CONTENT_TYPE, CONTENT_TYPE)], exposition.into_text()).into_response())
+}
+
+#[derive(Deserialize)]
+struct Page {
+    after: Option<String>,
+    limit: Option<usize>,
+}
+
+async fn twins(State(node): NodeState, Query(page): Query<Page>) -> Answer {
+    let limit = page.limit.unwrap_or(TWINS_PER_PAGE_MAX).clamp(1, TWINS_PER_PAGE_MAX);
+    let names = node.twins(page.after.as_deref(), limit)?;
+    let next = if names.len() == limit { names.last().cloned() } else { None };
+    Ok(json_response(StatusCode::OK, &json!({ "things": names, "next": next })))
+}
+
+async fn twin(State(node): NodeState, Path(thing): Path<String>) -> Answer {
+    Ok(json_response(StatusCode::OK, &node.twin(&thing)?))
+}
+
+async fn patch_twin(State(node): NodeState, Path(thing): Path<String>, body: Bytes) -> Answer {
+    let value = node.patch_twin(&thing, body.to_vec()).await?;
+    Ok(json_response(StatusCode::OK, &value))
+}
+
+async fn delete_twin(State(node): NodeState, Path(thing): Path<String>) -> Answer {
+    let value = node.delete_twin(&thing).await?;
+    Ok(json_response(StatusCode::OK, &value))
+}
+
+async fn watch_twin(State(node): NodeState, Path(thing): Path<String>) -> Answer {
+    Ok(event_stream(Vec::new(), Some(node.watch_twin(&thing)?)).into_response())
+}
+
+async fn functions(State(node): NodeState) -> Response {
+    json_response(StatusCode::OK, &node.functions())
+}
+
+async fn deploy(State(deploying): State<Deploying>, request: Request) -> Answer {
+    let body = tokio::time::timeout(deploying.body_timeout, Bytes::from_request(request, &())).await;
+    let body = match body {
+        Ok(Ok(body)) => body,
+        Ok(Err(rejection)) => return Err(ApiError::new(rejection.status().as_u16(), rejection.body_text())),
+        Err(_) => return Err(ApiError::new(StatusCode::REQUEST_TIMEOUT.as_u16(), "the request took too long")),
+    };
+    let request = DeployRequest::from_bytes(&body).ok_or_else(|| {
+        ApiError::invalid("the body must be: length of the manifest (4 bytes, big endian), manifest (TOML), component")
+    })?;
+    let value = deploying.node.deploy(request).await?;
+    Ok(json_response(StatusCode::OK, &value))
+}
+
+async fn remove(State(node): NodeState, Path(name): Path<String>) -> Answer {
+    let value = node.remove(&name).await?;
+    Ok(json_response(StatusCode::OK, &value))
+}
+
+#[derive(Deserialize)]
+struct LogsQuery {
+    #[serde(default)]
+    follow: bool,
+}
+
+async fn logs(State(node): NodeState, Path(name): Path<String>, Query(query): Query<LogsQuery>) -> Answer {
+    let (kept, events) = node.logs(&name, query.follow)?;
+    Ok(event_stream(kept, events).into_response())
+}
+
+/// Server-sent events, one JSON value each; ends with `events`, or after `first`.
+fn event_stream(first: Vec<Value>, events: Option<Events>) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+    let live = stream::unfold(events, |events| async move {
+        let mut events = events?;
+        let value = events.recv().await?;
+        Some((value, Some(events)))
+    });
+    let all = stream::iter(first).chain(live).map(|value| Ok(Event::default().data(value.to_string())));
+    Sse::new(all).keep_alive(KeepAlive::default())
+}

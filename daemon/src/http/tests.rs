@@ -1,0 +1,296 @@
+//! HTTP from the outside: raw bytes over TCP and the socket, against a node that is a table in memory.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::config::quantity::ByteSize;
+use crate::config::{HttpConfig, Period};
+use crate::http::exposition::strict_parser;
+
+#[derive(Default)]
+struct FakeNode {
+    broken: AtomicBool,
+}
+
+impl Node for FakeNode {
+    fn parts(&self) -> Pending<Vec<PartState>> {
+        let ready = !self.broken.load(Ordering::SeqCst);
+        Box::pin(async move { Ok(vec![PartState { name: "store", ready, detail: "said so".to_owned() }]) })
+    }
+    fn metrics(&self) -> Pending<Exposition> {
+        let mut exposition = Exposition::default();
+        exposition.gauge("selvedge_up", "Whether it runs").value(true);
+        Box::pin(async { Ok(exposition) })
+    }
+    fn about(&self) -> Value {
+        json!({ "version": "0" })
+    }
+    fn twins(&self, after: Option<&str>, limit: usize) -> Result<Vec<String>, ApiError> {
+        let all = ["a", "b", "c"];
+        Ok(all
+            .iter()
+            .filter(|name| after.is_none_or(|after| **name > after))
+            .take(limit)
+            .map(ToString::to_string)
+            .collect())
+    }
+    fn twin(&self, thing: &str) -> Result<Value, ApiError> {
+        if thing == "a" { Ok(json!({ "state": {} })) } else { Err(ApiError::not_found(format!("no twin {thing}"))) }
+    }
+    fn patch_twin(&self, thing: &str, patch: Vec<u8>) -> Pending<Value> {
+        let answer = json!({ "thing": thing, "bytes": patch.len() });
+        Box::pin(async { Ok(answer) })
+    }
+    fn delete_twin(&self, _thing: &str) -> Pending<Value> {
+        Box::pin(std::future::pending())
+    }
+    fn watch_twin(&self, thing: &str) -> Result<Events, ApiError> {
+        let (sender, events) = tokio::sync::mpsc::channel(4);
+        sender.try_send(json!({ "thing": thing })).unwrap();
+        Ok(events)
+    }
+    fn functions(&self) -> Value {
+        json!([])
+    }
+    fn deploy(&self, request: DeployRequest) -> Pending<Value> {
+        Box::pin(async move {
+            if request.manifest == "slow" {
+                tokio::time::sleep(Duration::from_millis(500)).await;
+            }
+            Ok(json!({ "manifest": request.manifest, "bytes": request.component.len() }))
+        })
+    }
+    fn remove(&self, name: &str) -> Pending<Value> {
+        let answer = json!({ "removed": name });
+        Box::pin(async { Ok(answer) })
+    }
+    fn logs(&self, _name: &str, _follow: bool) -> Result<(Vec<Value>, Option<Events>), ApiError> {
+        Ok((vec![json!({ "text": "one" }), json!({ "text": "two\nlines" })], None))
+    }
+}
+
+struct Running {
+    server: HttpServer,
+    node: Arc<FakeNode>,
+    tcp: std::net::SocketAddr,
+    unix: PathBuf,
+    _directory: tempfile::TempDir,
+}
+
+fn serve(adjust: impl FnOnce(&mut HttpConfig)) -> Running {
+    let directory = tempfile::tempdir().unwrap();
+    let mut config = HttpConfig::default();
+    adjust(&mut config);
+    let unix = directory.path().join(control_socket::FILE_NAME);
+    let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = tcp.local_addr().unwrap();
+    let node = Arc::new(FakeNode::default());
+    let listeners = Listeners { tcp: Some(tcp), unix: control_socket::bind(&unix).unwrap() };
+    let server = start(listeners, &config, node.clone()).unwrap();
+    Running { server, node, tcp: address, unix, _directory: directory }
+}
+
+fn exchange(mut stream: impl Read + Write, request: &[u8]) -> (u16, String) {
+    stream.write_all(request).unwrap();
+    let mut answer = Vec::new();
+    // A reset after the answer is how a server ends a connection whose request it did not read to the end.
+    let _ = stream.read_to_end(&mut answer);
+    let answer = String::from_utf8(answer).unwrap();
+    let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
+    (status, answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default())
+}
+
+impl Running {
+    fn over_tcp(&self, request: &str) -> (u16, String) {
+        exchange(TcpStream::connect(self.tcp).unwrap(), request.as_bytes())
+    }
+    fn over_unix(&self, request: &str) -> (u16, String) {
+        exchange(UnixStream::connect(&self.unix).unwrap(), request.as_bytes())
+    }
+}
+
+fn request(method: &str, path: &str, body: &str) -> String {
+    format!(
+        "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+#[test]
+fn probes_and_metrics_are_served_over_tcp() {
+    let running = serve(|_| {});
+    assert_eq!(running.over_tcp(&request("GET", "/livez", "")), (200, "ok\n".to_owned()));
+    let (status, body) = running.over_tcp(&request("GET", "/readyz", ""));
+    assert_eq!(
+        (status, body.as_str()),
+        (200, "{\"ready\":true,\"parts\":{\"store\":{\"ready\":true,\"detail\":\"said so\"}}}\n")
+    );
+    let (status, body) = running.over_tcp(&request("GET", "/metrics", ""));
+    assert_eq!(status, 200);
+    assert_eq!(strict_parser::parse(&body).unwrap()["selvedge_up"].samples[0].value, 1.0);
+    running.node.broken.store(true, Ordering::SeqCst);
+    assert_eq!(running.over_tcp(&request("GET", "/readyz", "")).0, 503);
+    assert_eq!(running.over_tcp(&request("GET", "/nothing", "")).0, 404);
+    running.server.stop();
+}
+
+#[test]
+fn tcp_reads_and_only_the_socket_changes() {
+    let running = serve(|_| {});
+    assert_eq!(running.over_tcp(&request("GET", "/v1/twins/a", "")).0, 200);
+    assert_eq!(running.over_tcp(&request("GET", "/v1/twins/x", "")).0, 404);
+    let changes = [
+        ("PATCH", "/v1/twins/a", "{}"),
+        ("DELETE", "/v1/twins/a", ""),
+        ("POST", "/v1/functions", "x"),
+        ("DELETE", "/v1/functions/f", ""),
+    ];
+    for (method, path, body) in changes {
+        let (status, answer) = running.over_tcp(&request(method, path, body));
+        assert_eq!(status, 405, "{method} {path}");
+        assert!(answer.contains("control.sock"), "{answer}");
+    }
+    assert_eq!(running.over_unix(&request("GET", "/v1/twins/a", "")).0, 200);
+    assert_eq!(
+        running.over_unix(&request("PATCH", "/v1/twins/a", "{}")),
+        (200, "{\"thing\":\"a\",\"bytes\":2}\n".to_owned())
+    );
+    assert_eq!(running.over_unix(&request("DELETE", "/v1/functions/f", "")).0, 200);
+    let body =
+        String::from_utf8(DeployRequest { manifest: "m".to_owned(), component: b"cc".to_vec() }.to_bytes()).unwrap();
+    assert_eq!(
+        running.over_unix(&request("POST", "/v1/functions", &body)),
+        (200, "{\"manifest\":\"m\",\"bytes\":2}\n".to_owned())
+    );
+    assert_eq!(running.over_unix(&request("POST", "/v1/functions", "x")).0, 400);
+    running.server.stop();
+}
+
+#[test]
+fn twins_are_listed_in_pages() {
+    let running = serve(|_| {});
+    assert_eq!(
+        running.over_tcp(&request("GET", "/v1/twins?limit=2", "")).1,
+        "{\"things\":[\"a\",\"b\"],\"next\":\"b\"}\n"
+    );
+    assert_eq!(
+        running.over_tcp(&request("GET", "/v1/twins?limit=2&after=b", "")).1,
+        "{\"things\":[\"c\"],\"next\":null}\n"
+    );
+    running.server.stop();
+}
+
+#[test]
+fn a_foreign_host_name_is_refused_over_tcp() {
+    let running = serve(|_| {});
+    assert_eq!(running.over_tcp("GET /v1/twins/a HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n").0, 421);
+    assert_eq!(running.over_unix("GET /v1/twins/a HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n").0, 200);
+    running.server.stop();
+}
+
+#[test]
+fn a_body_may_be_as_large_as_the_limit_and_not_larger() {
+    let running = serve(|config| config.body_bytes_max = ByteSize::kib(1));
+    assert_eq!(running.over_unix(&request("PATCH", "/v1/twins/a", &"x".repeat(1024))).0, 200);
+    assert_eq!(running.over_unix(&request("PATCH", "/v1/twins/a", &"x".repeat(1025))).0, 413);
+    let chunked = format!(
+        "PATCH /v1/twins/a HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n401\r\n{}\r\n0\r\n\r\n",
+        "x".repeat(1025)
+    );
+    assert_eq!(running.over_unix(&chunked).0, 413);
+    running.server.stop();
+}
+
+#[test]
+fn headers_are_limited_in_size_and_number() {
+    let running = serve(|config| config.header_bytes_max = ByteSize::kib(8));
+    let fits =
+        format!("GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nA: {}\r\n\r\n", "x".repeat(6 * 1024));
+    assert_eq!(running.over_tcp(&fits).0, 200);
+    let large = format!("GET /livez HTTP/1.1\r\nHost: localhost\r\nA: {}\r\n\r\n", "x".repeat(16 * 1024));
+    assert_eq!(running.over_tcp(&large).0, 431);
+    let many = format!("GET /livez HTTP/1.1\r\nHost: localhost\r\n{}\r\n", "A: 1\r\n".repeat(100));
+    assert_eq!(running.over_tcp(&many).0, 431);
+    running.server.stop();
+}
+
+#[test]
+fn garbage_is_answered_with_400() {
+    let running = serve(|_| {});
+    assert_eq!(running.over_tcp("\x16\x03\x01 not http\r\n\r\n").0, 400);
+    running.server.stop();
+}
+
+#[test]
+fn slow_headers_slow_bodies_and_slow_answers_end_at_the_deadline() {
+    let running = serve(|config| config.request_timeout = Period::milliseconds(200));
+    // Ends without an answer, or with 408: the point is that it ends.
+    let _ = running.over_tcp("GET /livez HTTP/1.1\r\nHost: loc");
+    let _ = running.over_tcp("");
+    let half = "PATCH /v1/twins/a HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 10\r\n\r\nhalf";
+    assert_eq!(running.over_unix(half).0, 408);
+    assert_eq!(running.over_unix(&request("DELETE", "/v1/twins/a", "")).0, 408);
+    running.server.stop();
+}
+
+#[test]
+fn a_deployment_may_take_longer_than_a_request_but_its_body_may_not() {
+    let running = serve(|config| {
+        config.request_timeout = Period::milliseconds(200);
+        config.body_bytes_max = ByteSize::kib(1);
+    });
+    let deploy = |manifest: &str, size: usize| {
+        let body = DeployRequest { manifest: manifest.to_owned(), component: vec![b'c'; size] }.to_bytes();
+        request("POST", "/v1/functions", &String::from_utf8(body).unwrap())
+    };
+    assert_eq!(running.over_unix(&deploy("slow", 1)).0, 200);
+    assert_eq!(running.over_unix(&deploy("fast", 1024)).0, 413);
+    let half = "POST /v1/functions HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 10\r\n\r\nhalf";
+    assert_eq!(running.over_unix(half).0, 408);
+    assert_eq!(running.over_unix(&request("GET", "/v1/functions", "")).0, 200);
+    running.server.stop();
+}
+
+#[test]
+fn connections_beyond_the_limit_wait_and_the_socket_is_not_among_them() {
+    let running = serve(|config| {
+        config.connections_max = 2;
+        config.request_timeout = Period::milliseconds(300);
+    });
+    let idle: Vec<_> = (0..2).map(|_| TcpStream::connect(running.tcp).unwrap()).collect();
+    assert_eq!(running.over_unix(&request("GET", "/livez", "")).0, 200);
+    // Served once the idle ones were thrown out at their deadline.
+    assert_eq!(running.over_tcp(&request("GET", "/livez", "")).0, 200);
+    drop(idle);
+    running.server.stop();
+}
+
+#[test]
+fn streams_are_server_sent_events() {
+    let running = serve(|_| {});
+    let (status, body) = running.over_unix(&request("GET", "/v1/functions/f/logs", ""));
+    assert_eq!(status, 200);
+    assert!(
+        body.contains("data: {\"text\":\"one\"}\n\n") && body.contains("data: {\"text\":\"two\\nlines\"}\n\n"),
+        "{body}"
+    );
+    assert!(running.over_unix(&request("GET", "/v1/twins/t/events", "")).1.contains("data: {\"thing\":\"t\"}\n\n"));
+    running.server.stop();
+}
+
+#[test]
+fn stopping_does_not_wait_for_idle_connections() {
+    let running = serve(|_| {});
+    let _idle = TcpStream::connect(running.tcp).unwrap();
+    let begin = Instant::now();
+    running.server.stop();
+    assert!(begin.elapsed() < Duration::from_secs(25), "below the 30 s that an idle connection may last");
+}

@@ -1,0 +1,232 @@
+//! The node: the only place that names several parts. Opens them in order, connects them, waits, takes them down in order.
+//!
+//! Up: ports, data directory, store, twins, functions, broker, HTTP. Down: functions and twins finish what they have, the broker
+//! tells its clients and closes, HTTP ends, the store writes what is left. Invariant: nothing is invoked before it is connected,
+//! and the store outlives everything that writes to it.
+
+mod clock;
+mod function_host;
+mod function_lines;
+mod greeting;
+mod identity;
+mod key_values;
+mod listen;
+mod messages;
+mod metrics;
+mod node_api;
+mod port_holder;
+pub mod settings;
+mod twin_service;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use selvedge_broker::{Broker, Running};
+use selvedge_core::OpenAccess;
+use selvedge_functions::Runtime;
+use selvedge_store::{Health, Store};
+use selvedge_twin::Twins;
+
+use crate::config::{Config, data_directory};
+use crate::http::{self, HttpServer, Listeners, control_socket};
+use crate::signals::Signals;
+use function_host::FunctionHost;
+use function_lines::FunctionLines;
+use listen::Bound;
+use node_api::NodeApi;
+use twin_service::TwinService;
+
+/// How often the node looks at its own health.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// How often expired key-values are removed.
+const SWEEP_EVERY: Duration = Duration::from_secs(3600);
+/// For functions and twins to finish what they have, when shutting down.
+const DRAIN_MAX: Duration = Duration::from_secs(2);
+const DRAIN_LOOK_EVERY: Duration = Duration::from_millis(10);
+/// For clients to take their last bytes.
+const BROKER_STOP_MAX: Duration = Duration::from_secs(5);
+
+/// How the greeting looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Greeting {
+    /// For people.
+    Text,
+    /// One line of JSON.
+    Json,
+}
+
+/// Runs the node until a signal ends it. `signals` was made before any thread.
+///
+/// # Errors
+/// It could not start, or had to give up: the text says why.
+pub fn run(config: &Config, greeting: Greeting, signals: &Signals) -> anyhow::Result<()> {
+    let node = start(config)?;
+    node.greet(config, greeting).context("print the greeting")?;
+    let ended = node.wait(signals);
+    tracing::info!("shutting down");
+    // A second signal ends the process at once.
+    signals.release().context("release signals")?;
+    node.stop();
+    ended
+}
+
+/// Everything that runs.
+struct RunningNode {
+    data: PathBuf,
+    socket: PathBuf,
+    addresses: listen::Addresses,
+    store: Store,
+    twins: Arc<TwinService>,
+    runtime: Arc<Runtime>,
+    lines: Arc<FunctionLines>,
+    broker: Running,
+    http: HttpServer,
+    stopping: Arc<AtomicBool>,
+}
+
+fn start(config: &Config) -> anyhow::Result<RunningNode> {
+    let started = Instant::now();
+    // What the node makes is for its owner only.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    let Bound { mqtt, http: http_listener, addresses } = listen::bind(config)?;
+    let data = data_directory::locate(&config.data);
+    data_directory::prepare(&data)?;
+    let data = data.canonicalize().with_context(|| format!("find the data directory {}", data.display()))?;
+    let store = open_store(config, &data)?;
+    let socket = data.join(control_socket::FILE_NAME);
+    let unix = control_socket::bind(&socket)?;
+
+    let node_id = identity::node_id(&store)?;
+    let opened = Twins::open(store.clone(), node_id, settings::twins(config)).context("open the twins")?;
+    let twins = TwinService::new(opened, config.twins.requests_in_flight_max);
+    let host = FunctionHost::new(store.clone(), Arc::clone(&twins));
+    let functions = settings::functions(config);
+    let runtime = Runtime::open(data.join("functions"), settings::compile_child(), functions, Arc::clone(&host) as _)
+        .context("open the functions")?;
+    let runtime = Arc::new(runtime);
+
+    let broker = Broker {
+        config: settings::broker(config),
+        core: settings::core(config),
+        authorizer: Box::new(OpenAccess),
+        seed: random_u64()?,
+        listeners: mqtt,
+    };
+    let broker = broker.start().context("start the broker")?;
+    let lines = FunctionLines::new(broker.handle.clone(), config.functions.in_flight_max);
+    lines.connect(&runtime);
+    host.connect(Arc::clone(&lines));
+    twins.attach(&broker.handle).context("attach the twins")?;
+    for function in runtime.list() {
+        lines.subscribe(&function.name, function.triggers);
+    }
+
+    let stopping = Arc::new(AtomicBool::new(false));
+    let api = NodeApi {
+        store: store.clone(),
+        broker: broker.handle.clone(),
+        twins: Arc::clone(&twins),
+        runtime: Arc::clone(&runtime),
+        lines: Arc::clone(&lines),
+        stopping: Arc::clone(&stopping),
+        started,
+        about: greeting::facts(&addresses, &data, &socket),
+    };
+    let listeners = Listeners { tcp: http_listener, unix };
+    let http = http::start(listeners, &config.http, Arc::new(api)).context("start HTTP")?;
+    Ok(RunningNode { data, socket, addresses, store, twins, runtime, lines, broker, http, stopping })
+}
+
+fn open_store(config: &Config, data: &Path) -> anyhow::Result<Store> {
+    let store = Store::open(&data.join("store"), settings::store(config))
+        .context("open the store (another directory: --data DIR)")?;
+    if let Some(quarantine) = &store.report().quarantine {
+        tracing::error!(path = %quarantine.path.display(), cause = quarantine.cause, "the database was damaged and set aside");
+    }
+    Ok(store)
+}
+
+fn random_u64() -> anyhow::Result<u64> {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes).map_err(|error| anyhow::anyhow!("random numbers: {error}"))?;
+    Ok(u64::from_le_bytes(bytes))
+}
+
+impl RunningNode {
+    fn greet(&self, config: &Config, greeting: Greeting) -> std::io::Result<()> {
+        let text = match greeting {
+            Greeting::Text => greeting::text(&self.addresses, &config.websocket.path, &self.data, &self.socket),
+            Greeting::Json => format!("{}\n", greeting::facts(&self.addresses, &self.data, &self.socket)),
+        };
+        let mut stdout = std::io::stdout().lock();
+        stdout.write_all(text.as_bytes())?;
+        stdout.flush()
+    }
+
+    /// Until a signal, or until something is broken that only a restart mends.
+    fn wait(&self, signals: &Signals) -> anyhow::Result<()> {
+        let mut swept = Instant::now();
+        loop {
+            if signals.wait(LOOK_EVERY).context("wait for signals")? {
+                return Ok(());
+            }
+            if let Health::Poisoned { cause } = self.store.health() {
+                bail!("the store cannot write any more: {cause}");
+            }
+            if self.broker.is_finished() {
+                bail!("the broker has ended");
+            }
+            if swept.elapsed() >= SWEEP_EVERY {
+                swept = Instant::now();
+                self.sweep();
+            }
+        }
+    }
+
+    /// Removes key-values that have expired, in batches.
+    fn sweep(&self) {
+        let mut after: Option<Vec<u8>> = None;
+        loop {
+            let (batch, next) = key_values::sweep(&self.store, after.as_deref(), clock::wall_ms());
+            if !batch.is_empty()
+                && let Err(error) = self.store.commit_blocking(batch)
+            {
+                tracing::warn!(%error, "expired key-values not removed");
+                return;
+            }
+            match next {
+                Some(next) => after = Some(next),
+                None => return,
+            }
+        }
+    }
+
+    fn stop(self) {
+        self.stopping.store(true, Ordering::Release);
+        let deadline = Instant::now() + DRAIN_MAX;
+        while !(self.lines.is_idle() && self.twins.is_idle()) && Instant::now() < deadline {
+            std::thread::sleep(DRAIN_LOOK_EVERY);
+        }
+        self.lines.stop();
+        self.broker.handle.shutdown(BROKER_STOP_MAX);
+        if let Err(error) = self.broker.join() {
+            tracing::error!(%error, "broker not stopped in order");
+        }
+        self.http.stop();
+        let _ = std::fs::remove_file(&self.socket);
+        // Waiting invocations end here; what they held of the broker's messages is gone with it.
+        drop(self.runtime);
+        drop(self.lines);
+        drop(self.twins);
+        // The last handle of the store: it writes what is left.
+        drop(self.store);
+        tracing::info!("stopped");
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,225 @@
+//! What functions may ask of the node, over the store, the twins and the broker; and the one commit of an invocation.
+//!
+//! Invariant: outputs are published and the input is acknowledged in one turn, after the fsync of what the invocation wrote.
+
+use std::sync::{Arc, OnceLock};
+
+use selvedge_core::Message;
+use selvedge_functions::{
+    CommitDone, CommitFailure, Effects, Host, HostError, KvChange, KvEntry, TwinDoc, TwinPatch, TwinRead, TwinSection,
+};
+use selvedge_store::{Batch, CommitError, Health, Store};
+use selvedge_twin::twin::Refusal;
+use selvedge_twin::{PatchError, Publication, Section, Transaction};
+
+use super::clock::wall_ms;
+use super::function_lines::FunctionLines;
+use super::key_values::{self, Record};
+use super::messages;
+use super::twin_service::TwinService;
+
+/// The node, lent to functions.
+pub struct FunctionHost {
+    store: Store,
+    twins: Arc<TwinService>,
+    /// Set once the broker runs; nothing is invoked before.
+    lines: OnceLock<Arc<FunctionLines>>,
+}
+
+impl FunctionHost {
+    /// Over these parts; `connect` completes it.
+    pub fn new(store: Store, twins: Arc<TwinService>) -> Arc<Self> {
+        Arc::new(Self { store, twins, lines: OnceLock::new() })
+    }
+
+    /// Where outputs go.
+    pub fn connect(&self, lines: Arc<FunctionLines>) {
+        // A second call would change nothing, and there is none.
+        let _ = self.lines.set(lines);
+    }
+
+    fn prepare(&self, effects: &Effects) -> Result<Prepared, CommitFailure> {
+        let now_ms = wall_ms();
+        let has_writes = !effects.kv_writes.is_empty() || !effects.twin_patches.is_empty();
+        if has_writes {
+            self.check_health()?;
+        }
+        let batch = self.key_value_batch(effects, now_ms)?;
+        let mut transaction = self.twins.twins().begin(now_ms);
+        for read in &effects.twin_reads {
+            check_read(&mut transaction, read)?;
+        }
+        for patch in &effects.twin_patches {
+            apply_patch(&mut transaction, patch)?;
+        }
+        Ok(Prepared { batch, transaction, has_writes })
+    }
+
+    fn check_health(&self) -> Result<(), CommitFailure> {
+        match self.store.health() {
+            Health::Good => Ok(()),
+            Health::DiskFull { free_bytes } => {
+                Err(CommitFailure::Unavailable(format!("the disk is full ({free_bytes} bytes are free)")))
+            }
+            Health::Poisoned { cause } => Err(CommitFailure::Unavailable(cause.to_string())),
+        }
+    }
+
+    /// The key-value changes, if what they are based on still holds. Only the function itself writes to its bucket, and the
+    /// runtime starts its next invocation after this commit, so nothing can come in between.
+    fn key_value_batch(&self, effects: &Effects, now_ms: u64) -> Result<Batch, CommitFailure> {
+        let function = &effects.function;
+        let unchanged = |key: &str, expected: Option<u64>| {
+            let current = key_values::get(&self.store, function, key, now_ms)
+                .map_err(|error| CommitFailure::Unavailable(error.to_string()))?
+                .map(|entry| entry.revision);
+            if current == expected { Ok(()) } else { Err(CommitFailure::Conflict(format!("key {key:?}"))) }
+        };
+        for read in &effects.kv_reads {
+            unchanged(&read.key, read.revision)?;
+        }
+        let mut batch = Batch::new();
+        for write in &effects.kv_writes {
+            unchanged(&write.key, write.expected)?;
+            let put = match &write.change {
+                KvChange::Set { value, revision, ttl_s } => {
+                    let expires_ms = ttl_s.map_or(0, |ttl_s| now_ms.saturating_add(u64::from(ttl_s) * 1000).max(1));
+                    let record = Record { revision: *revision, expires_ms, value: value.clone() };
+                    key_values::put(&mut batch, function, &write.key, &record)
+                }
+                KvChange::Delete => key_values::delete(&mut batch, function, &write.key),
+            };
+            put.map_err(|error| CommitFailure::Refused(error.to_string()))?;
+        }
+        Ok(batch)
+    }
+}
+
+/// Checked effects.
+struct Prepared {
+    batch: Batch,
+    transaction: Transaction,
+    has_writes: bool,
+}
+
+impl Host for FunctionHost {
+    fn now_ms(&self) -> u64 {
+        wall_ms()
+    }
+
+    fn random(&self, buffer: &mut [u8]) {
+        if let Err(error) = getrandom::fill(buffer) {
+            // Predictable randomness would be worse than none.
+            tracing::error!(%error, "the system has no random numbers");
+            std::process::abort();
+        }
+    }
+
+    fn kv_get(&self, function: &str, key: &str) -> Result<Option<KvEntry>, HostError> {
+        key_values::get(&self.store, function, key, wall_ms())
+    }
+
+    fn kv_list(
+        &self,
+        function: &str,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<String>, HostError> {
+        key_values::list(&self.store, function, prefix, after, limit, wall_ms())
+    }
+
+    fn twin_get(&self, device: &str, section: TwinSection, path: &str) -> Result<Option<TwinDoc>, HostError> {
+        let view = match self.twins.twins().get(device) {
+            Ok(Some(view)) => view,
+            Ok(None) => return Ok(None),
+            Err(selvedge_twin::TwinError::Name(error)) => return Err(HostError::Invalid(error.to_string())),
+            Err(error) => return Err(HostError::Unavailable(error.to_string())),
+        };
+        let version = view.version;
+        let document = serde_json::Value::Object(match section {
+            TwinSection::Desired => view.desired,
+            TwinSection::Reported => view.reported,
+        });
+        Ok(document.pointer(path).map(|part| TwinDoc { json: part.to_string(), revision: version }))
+    }
+
+    fn commit(&self, mut effects: Effects, done: CommitDone) {
+        let Some(lines) = self.lines.get().cloned() else {
+            return done(Err(CommitFailure::Unavailable("the broker does not run yet".to_owned())));
+        };
+        let publisher = messages::publisher(&effects.function, effects.depth);
+        let now = lines.now();
+        let outputs = std::mem::take(&mut effects.publish)
+            .into_iter()
+            .map(|message| messages::from_invocation(message, now, Arc::clone(&publisher)))
+            .collect::<Result<Vec<Message>, _>>();
+        let outputs = match outputs {
+            Ok(outputs) => outputs,
+            Err(error) => return done(Err(CommitFailure::Refused(error.to_string()))),
+        };
+        let prepared = match self.prepare(&effects) {
+            Ok(prepared) => prepared,
+            Err(failure) => return done(Err(failure)),
+        };
+        let twins = Arc::clone(&self.twins);
+        let (function, delivery) = (effects.function, effects.delivery);
+        let finish = move |outputs: Vec<Message>, publications: Vec<Publication>, done: CommitDone| {
+            let told = publications.into_iter().flat_map(|publication| {
+                twins.told(&publication.thing, publication.replies, Some(Arc::clone(&publisher)))
+            });
+            let all = outputs.into_iter().chain(told).collect();
+            lines.complete(&function, delivery, all);
+            done(Ok(()));
+        };
+        if !prepared.has_writes {
+            return finish(outputs, Vec::new(), done);
+        }
+        // `done` is wanted in both arms, and only one of them takes it.
+        let done = Arc::new(parking_lot::Mutex::new(Some(done)));
+        let on_durable_done = Arc::clone(&done);
+        let committed =
+            prepared.transaction.commit(prepared.batch, move |result: Result<Vec<Publication>, CommitError>| {
+                let Some(done) = on_durable_done.lock().take() else { return };
+                match result {
+                    Ok(publications) => finish(outputs, publications, done),
+                    Err(error) => done(Err(CommitFailure::Unavailable(error.to_string()))),
+                }
+            });
+        if let Err(error) = committed
+            && let Some(done) = done.lock().take()
+        {
+            done(Err(failure(error)));
+        }
+    }
+}
+
+/// The section must be as it was when it was read. Versions belong to whole twins, so a change of the other half counts, too.
+fn check_read(transaction: &mut Transaction, read: &TwinRead) -> Result<(), CommitFailure> {
+    let current = transaction.get(&read.device).map_err(failure)?.map(|view| view.version);
+    // Without a revision nothing was there at the path, and nothing says what else there was.
+    if read.revision.is_none() || read.revision == current {
+        return Ok(());
+    }
+    Err(CommitFailure::Conflict(format!("the twin of {:?}", read.device)))
+}
+
+fn apply_patch(transaction: &mut Transaction, patch: &TwinPatch) -> Result<(), CommitFailure> {
+    let section = match patch.section {
+        TwinSection::Desired => Section::Desired,
+        TwinSection::Reported => Section::Reported,
+    };
+    transaction.patch(&patch.device, section, patch.merge.as_bytes(), patch.expected).map(drop).map_err(failure)
+}
+
+/// Running again helps against what others did, not against what the function did.
+fn failure(error: PatchError) -> CommitFailure {
+    let words = error.to_string();
+    match error {
+        PatchError::Conflict { .. } | PatchError::Refused(Refusal::VersionConflict { .. }) => {
+            CommitFailure::Conflict(words)
+        }
+        PatchError::Read(_) | PatchError::Unavailable(_) => CommitFailure::Unavailable(words),
+        _ => CommitFailure::Refused(words),
+    }
+}

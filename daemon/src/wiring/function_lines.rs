@@ -1,0 +1,322 @@
+//! Functions as consumers of the broker: one session per function, its deliveries into the runtime, what came of them back.
+//!
+//! Invariant: a QoS 1 or 2 delivery is acknowledged once its effects are committed, or once it is given up for good; one that
+//! could not be taken now waits here, in order, and is tried again. What waits is bounded by the session's receive maximum.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex as StdMutex, OnceLock, PoisonError, Weak};
+use std::time::Duration;
+
+use parking_lot::{Mutex, RwLock};
+use selvedge_broker::{Attachment, Handle, Subscription};
+use selvedge_codec::{PacketId, topic};
+use selvedge_core::{Delivery, Message, Moment};
+use selvedge_functions::{InvocationContext, InvocationError, InvocationResult, Runtime, Trigger};
+
+use super::clock::wall_ms;
+use super::messages;
+
+const STACK_BYTES: usize = 256 * 1024;
+/// Before deliveries that were not taken are tried again.
+const AGAIN_AFTER: Duration = Duration::from_millis(50);
+
+/// All functions' sessions.
+pub struct FunctionLines {
+    broker: Handle,
+    runtime: OnceLock<Weak<Runtime>>,
+    receive_maximum: u16,
+    lines: RwLock<BTreeMap<String, Arc<Line>>>,
+    generations: AtomicU64,
+    again: Again,
+}
+
+/// One function's session.
+struct Line {
+    lines: Weak<FunctionLines>,
+    name: String,
+    /// Tells deliveries of this session from those of a namesake before it.
+    generation: u64,
+    triggers: RwLock<Vec<Trigger>>,
+    attachment: OnceLock<Attachment>,
+    waiting: Mutex<VecDeque<Delivery>>,
+    /// Handed to the runtime and not ended.
+    running: AtomicUsize,
+    dropped: AtomicU64,
+}
+
+/// Counts of one function that only the wiring knows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LineCounts {
+    /// Deliveries that wait to be tried again.
+    pub waiting: u64,
+    /// QoS 0 deliveries that were dropped because the function was behind.
+    pub dropped: u64,
+}
+
+/// Lines with something to try again, and the thread that does so once it is needed.
+#[derive(Default)]
+struct Again {
+    lines: StdMutex<AgainState>,
+    wake: Condvar,
+}
+
+#[derive(Default)]
+struct AgainState {
+    lines: Vec<Arc<Line>>,
+    started: bool,
+    stopped: bool,
+}
+
+impl FunctionLines {
+    /// No functions yet. At most `receive_maximum` deliveries of one are unacknowledged.
+    pub fn new(broker: Handle, receive_maximum: u16) -> Arc<Self> {
+        Arc::new(Self {
+            broker,
+            runtime: OnceLock::new(),
+            receive_maximum,
+            lines: RwLock::default(),
+            generations: AtomicU64::new(1),
+            again: Again::default(),
+        })
+    }
+
+    /// What runs the functions.
+    pub fn connect(&self, runtime: &Arc<Runtime>) {
+        // A second call would change nothing, and there is none.
+        let _ = self.runtime.set(Arc::downgrade(runtime));
+    }
+
+    /// The broker's time.
+    pub fn now(&self) -> Moment {
+        self.broker.now()
+    }
+
+    /// Subscribes a function to its triggers; one that is subscribed already gets the difference.
+    pub fn subscribe(self: &Arc<Self>, name: &str, triggers: Vec<Trigger>) {
+        let mut lines = self.lines.write();
+        if let Some(line) = lines.get(name) {
+            line.change_triggers(triggers);
+            return;
+        }
+        let line = Arc::new(Line {
+            lines: Arc::downgrade(self),
+            name: name.to_owned(),
+            generation: self.generations.fetch_add(1, Ordering::Relaxed),
+            triggers: RwLock::new(triggers.clone()),
+            attachment: OnceLock::new(),
+            waiting: Mutex::default(),
+            running: AtomicUsize::new(0),
+            dropped: AtomicU64::new(0),
+        });
+        let weak = Arc::downgrade(&line);
+        let sink = move |deliveries: Vec<Delivery>| {
+            if let Some(line) = weak.upgrade() {
+                deliveries.into_iter().for_each(|delivery| line.take(delivery));
+            }
+        };
+        let client_id = format!("$node/function/{name}");
+        let attachment = self.broker.attach(&client_id, self.receive_maximum, subscriptions(&triggers), Box::new(sink));
+        let _ = line.attachment.set(attachment);
+        lines.insert(name.to_owned(), line);
+    }
+
+    /// Ends a function's session and what waits for it.
+    pub fn unsubscribe(&self, name: &str) {
+        let Some(line) = self.lines.write().remove(name) else { return };
+        line.waiting.lock().clear();
+        // The last holder of the line would only leave the session behind.
+        if let Some(attachment) = Arc::into_inner(line).and_then(|line| line.attachment.into_inner()) {
+            attachment.detach();
+        } else {
+            self.broker.attach(&format!("$node/function/{name}"), 1, Vec::new(), Box::new(drop)).detach();
+        }
+    }
+
+    /// Publishes what an invocation put out and acknowledges its input, in one turn.
+    pub fn complete(&self, function: &str, delivery: Option<u64>, outputs: Vec<Message>) {
+        let line = self.lines.read().get(function).cloned();
+        let Some(line) = line else {
+            // Removed meanwhile: its last effects are committed, so they are published.
+            let _ = self.broker.publish(outputs);
+            return;
+        };
+        let packet_ids = delivery.and_then(|delivery| line.packet_id(delivery)).into_iter().collect();
+        line.acknowledge(packet_ids, outputs);
+    }
+
+    /// Counts of one function.
+    pub fn counts(&self, name: &str) -> LineCounts {
+        self.lines.read().get(name).map_or_else(LineCounts::default, |line| LineCounts {
+            waiting: line.waiting.lock().len() as u64,
+            dropped: line.dropped.load(Ordering::Relaxed),
+        })
+    }
+
+    /// Whether no function has work.
+    pub fn is_idle(&self) -> bool {
+        self.lines
+            .read()
+            .values()
+            .all(|line| line.running.load(Ordering::Acquire) == 0 && line.waiting.lock().is_empty())
+    }
+
+    /// Tries nothing again from here on.
+    pub fn stop(&self) {
+        self.again.lock().stopped = true;
+        self.again.wake.notify_all();
+    }
+}
+
+impl Line {
+    fn change_triggers(&self, triggers: Vec<Trigger>) {
+        let before = std::mem::replace(&mut *self.triggers.write(), triggers.clone());
+        let Some(attachment) = self.attachment.get() else { return };
+        let gone = before
+            .into_iter()
+            .map(|trigger| trigger.mqtt)
+            .filter(|filter| triggers.iter().all(|trigger| trigger.mqtt != *filter));
+        attachment.unsubscribe(gone.collect());
+        attachment.subscribe(subscriptions(&triggers));
+    }
+
+    /// On the reactor's thread. While earlier deliveries wait, later ones stand behind them.
+    fn take(self: &Arc<Self>, delivery: Delivery) {
+        let mut waiting = self.waiting.lock();
+        if waiting.is_empty() {
+            drop(waiting);
+            self.invoke(delivery);
+        } else if delivery.packet_id.is_some() {
+            waiting.push_back(delivery);
+        } else {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn invoke(self: &Arc<Self>, delivery: Delivery) {
+        let Some(lines) = self.lines.upgrade() else { return };
+        let Some(runtime) = lines.runtime.get().and_then(Weak::upgrade) else { return };
+        let message = messages::to_invocation(&delivery, lines.now());
+        let matched = self
+            .triggers
+            .read()
+            .iter()
+            .find(|trigger| topic::matches(&trigger.mqtt, &message.topic))
+            .map(|trigger| trigger.mqtt.clone());
+        let context = InvocationContext {
+            client_id: delivery.message.publisher().map(|publisher| publisher.to_string()),
+            matched_filter: matched.unwrap_or_default(),
+            received_ms: wall_ms(),
+            trace_parent: message
+                .properties
+                .user_properties
+                .iter()
+                .find(|(name, _)| name == "traceparent")
+                .map(|(_, value)| value.clone()),
+            delivery: Some(self.delivery_number(delivery.packet_id)),
+            depth: messages::depth(&delivery.message),
+        };
+        self.running.fetch_add(1, Ordering::AcqRel);
+        let line = Arc::clone(self);
+        runtime.invoke(&self.name, message, context, Box::new(move |result| line.ended(delivery, result)));
+    }
+
+    fn ended(self: Arc<Self>, delivery: Delivery, result: InvocationResult) {
+        self.running.fetch_sub(1, Ordering::AcqRel);
+        let Err(error) = result else { return };
+        match (delivery.packet_id, error.deliver_again()) {
+            (None, again) => {
+                if again {
+                    self.dropped.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+            (Some(_), true) => {
+                self.waiting.lock().push_back(delivery);
+                if !matches!(error, InvocationError::Stopping)
+                    && let Some(lines) = self.lines.upgrade()
+                {
+                    lines.again.schedule(self);
+                }
+            }
+            (Some(packet_id), false) => self.acknowledge(vec![packet_id], Vec::new()),
+        }
+    }
+
+    /// Tries what waits, oldest first, until one is refused again.
+    fn try_again(self: &Arc<Self>) {
+        let count = self.waiting.lock().len();
+        for _ in 0..count {
+            let Some(delivery) = self.waiting.lock().pop_front() else { return };
+            self.invoke(delivery);
+        }
+    }
+
+    fn acknowledge(&self, packet_ids: Vec<PacketId>, outputs: Vec<Message>) {
+        if let Some(attachment) = self.attachment.get() {
+            attachment.acknowledge(packet_ids, outputs);
+        }
+    }
+
+    fn delivery_number(&self, packet_id: Option<PacketId>) -> u64 {
+        self.generation << 16 | u64::from(packet_id.map_or(0, PacketId::get))
+    }
+
+    /// The identifier in a delivery number, if it is one of this session.
+    fn packet_id(&self, delivery: u64) -> Option<PacketId> {
+        if delivery >> 16 == self.generation { PacketId::new((delivery & 0xffff) as u16) } else { None }
+    }
+}
+
+impl Again {
+    fn lock(&self) -> std::sync::MutexGuard<'_, AgainState> {
+        // A panic while the lock is held leaves nothing half done.
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn schedule(&self, line: Arc<Line>) {
+        let mut state = self.lock();
+        if state.stopped {
+            return;
+        }
+        if !state.lines.iter().any(|other| Arc::ptr_eq(other, &line)) {
+            state.lines.push(Arc::clone(&line));
+        }
+        if !state.started {
+            let lines = line.lines.clone();
+            let spawned = std::thread::Builder::new()
+                .name("fn-again".to_owned())
+                .stack_size(STACK_BYTES)
+                .spawn(move || try_all_again(&lines));
+            state.started = spawned.is_ok();
+        }
+        self.wake.notify_one();
+    }
+}
+
+/// The thread: a pause, then every line that asked for it.
+fn try_all_again(lines: &Weak<FunctionLines>) {
+    while let Some(lines) = lines.upgrade() {
+        let mut state = lines.again.lock();
+        while state.lines.is_empty() && !state.stopped {
+            state = lines.again.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        let (state, _) = lines
+            .again
+            .wake
+            .wait_timeout_while(state, AGAIN_AFTER, |state| !state.stopped)
+            .unwrap_or_else(PoisonError::into_inner);
+        if state.stopped {
+            return;
+        }
+        let mut state = state;
+        let due = std::mem::take(&mut state.lines);
+        drop(state);
+        for line in due {
+            line.try_again();
+        }
+    }
+}
+
+fn subscriptions(triggers: &[Trigger]) -> Vec<Subscription> {
+    triggers.iter().map(|trigger| (trigger.mqtt.clone(), messages::qos(trigger.qos))).collect()
+}

@@ -1,0 +1,399 @@
+//! The counts of all parts under the names by which Prometheus knows them.
+
+use std::time::Duration;
+
+use selvedge_broker::Snapshot;
+use selvedge_functions::{FunctionCounters, FunctionState, FunctionStatus};
+use selvedge_store::Space;
+
+use super::function_lines::LineCounts;
+use crate::http::Exposition;
+
+/// Everything that is counted, at one moment.
+pub struct Readings {
+    /// Since the start.
+    pub uptime: Duration,
+    /// None when the broker does not answer.
+    pub broker: Option<Snapshot>,
+    /// The store.
+    pub store: selvedge_store::Metrics,
+    /// Whether it takes changes.
+    pub store_is_good: bool,
+    /// The twins.
+    pub twins: selvedge_twin::Metrics,
+    /// Requests that found no room.
+    pub twin_requests_dropped: u64,
+    /// The functions.
+    pub functions: Vec<FunctionStatus>,
+    /// What the wiring counts of each, in the same order.
+    pub lines: Vec<LineCounts>,
+}
+
+/// All of it as text.
+pub fn exposition(readings: &Readings) -> Exposition {
+    let mut out = Exposition::default();
+    out.gauge("selvedge_build_info", "Version of the program, always 1")
+        .sample(&[("version", env!("CARGO_PKG_VERSION"))], 1u64);
+    out.gauge("selvedge_uptime_seconds", "Seconds since the node started").value(readings.uptime.as_secs_f64());
+    process(&mut out);
+    out.gauge("selvedge_broker_up", "Whether the broker answers").value(readings.broker.is_some());
+    if let Some(broker) = &readings.broker {
+        protocol(&mut out, &broker.core);
+        sockets(&mut out, &broker.shell);
+    }
+    store(&mut out, readings);
+    twins(&mut out, readings);
+    functions(&mut out, readings);
+    out
+}
+
+/// One sample of a family with a single label.
+type Labelled = (&'static str, u64);
+
+fn labelled(family: &mut crate::http::exposition::Family<'_>, label: &'static str, samples: &[Labelled]) {
+    for (name, value) in samples {
+        family.sample(&[(label, name)], *value);
+    }
+}
+
+const QOS: [&str; 3] = ["0", "1", "2"];
+
+fn protocol(out: &mut Exposition, core: &selvedge_core::Statistics) {
+    out.gauge("selvedge_mqtt_connections", "Clients past CONNECT").value(core.connections);
+    out.gauge("selvedge_mqtt_sessions", "Sessions, connected or not, those of the node itself included")
+        .value(core.sessions);
+    out.gauge("selvedge_mqtt_subscriptions", "Subscriptions").value(core.subscriptions);
+    out.gauge("selvedge_mqtt_retained_messages", "Retained messages").value(core.retained_messages);
+    out.gauge("selvedge_mqtt_retained_bytes", "Bytes of retained messages").value(core.retained_bytes);
+    out.gauge("selvedge_mqtt_queued_messages", "Messages queued for sessions").value(core.queued_messages);
+    out.gauge("selvedge_mqtt_queued_bytes", "Bytes queued for sessions").value(core.queued_bytes);
+    labelled(
+        &mut out.counter("selvedge_mqtt_connects_total", "CONNECT packets by outcome"),
+        "outcome",
+        &[("accepted", core.connects_accepted), ("refused", core.connects_refused)],
+    );
+    let mut received = out.counter("selvedge_mqtt_publishes_received_total", "PUBLISH packets from clients by QoS");
+    for (qos, count) in QOS.iter().zip(core.publishes_received) {
+        received.sample(&[("qos", qos)], count);
+    }
+    let mut sent = out.counter(
+        "selvedge_mqtt_publishes_sent_total",
+        "PUBLISH packets to clients and deliveries inside the node by effective QoS",
+    );
+    for (qos, count) in QOS.iter().zip(core.publishes_sent) {
+        sent.sample(&[("qos", qos)], count);
+    }
+    out.counter("selvedge_mqtt_publishes_internal_total", "Messages published by the node itself")
+        .value(core.publishes_internal);
+    labelled(
+        &mut out.counter("selvedge_mqtt_payload_bytes_total", "Payload bytes by direction"),
+        "direction",
+        &[("in", core.publish_bytes_received), ("out", core.publish_bytes_sent)],
+    );
+    labelled(
+        &mut out.counter("selvedge_mqtt_dropped_total", "Messages dropped by reason"),
+        "reason",
+        &[
+            ("queue_full", core.dropped_queue_full),
+            ("offline", core.dropped_offline),
+            ("expired", core.dropped_expired),
+            ("too_large", core.dropped_too_large),
+        ],
+    );
+    labelled(
+        &mut out.counter("selvedge_mqtt_refused_total", "Requests refused by kind"),
+        "kind",
+        &[
+            ("publish", core.refused_publish),
+            ("subscribe", core.refused_subscribe),
+            ("retained", core.refused_retained),
+        ],
+    );
+    labelled(
+        &mut out.counter("selvedge_mqtt_closed_total", "Connections ended by the node by cause"),
+        "cause",
+        &[
+            ("keep_alive", core.closed_keep_alive),
+            ("protocol", core.closed_protocol),
+            ("quota", core.closed_quota),
+            ("taken_over", core.closed_taken_over),
+        ],
+    );
+    out.counter("selvedge_mqtt_wills_published_total", "Wills published").value(core.wills_published);
+    labelled(
+        &mut out.counter("selvedge_mqtt_topic_lookups_total", "Topic lookups by how they were answered"),
+        "answered_by",
+        &[("cache", core.match_cache_hits), ("tree", core.match_cache_misses)],
+    );
+}
+
+fn sockets(out: &mut Exposition, shell: &selvedge_broker::Statistics) {
+    out.gauge("selvedge_listener_half_open", "Connections that have not sent their CONNECT").value(shell.half_open);
+    out.gauge("selvedge_listener_half_open_bytes", "Bytes of unfinished CONNECT packets").value(shell.half_open_bytes);
+    out.counter("selvedge_listener_accepted_total", "Connections accepted").value(shell.accepted);
+    labelled(
+        &mut out.counter("selvedge_listener_refused_total", "Connections ended before their CONNECT by reason"),
+        "reason",
+        &[
+            ("connections_max", shell.refused_connections_max),
+            ("half_open_max", shell.refused_half_open),
+            ("timeout", shell.handshake_timeouts),
+            ("failure", shell.handshake_failures),
+            ("upgrade", shell.upgrades_refused),
+        ],
+    );
+    out.counter("selvedge_listener_accept_errors_total", "Accept calls that failed").value(shell.accept_errors);
+    labelled(
+        &mut out.counter("selvedge_socket_bytes_total", "Bytes on MQTT sockets by direction"),
+        "direction",
+        &[("in", shell.bytes_in), ("out", shell.bytes_out)],
+    );
+    labelled(
+        &mut out.counter("selvedge_socket_calls_total", "Reads and writes on MQTT sockets that moved bytes"),
+        "call",
+        &[("read", shell.reads), ("write", shell.writes)],
+    );
+    out.gauge("selvedge_socket_unsent_bytes", "Bytes that wait for clients to take them").value(shell.outbox_bytes);
+    out.counter("selvedge_socket_writes_blocked_total", "Writes that a socket did not take whole")
+        .value(shell.writes_blocked);
+    out.counter("selvedge_socket_congested_total", "Times that a client fell behind its high-water mark")
+        .value(shell.congested);
+    out.counter(
+        "selvedge_socket_reads_paused_total",
+        "Times that a client was not read because it did not take its answers",
+    )
+    .value(shell.reads_paused);
+    out.counter(
+        "selvedge_socket_close_timeouts_total",
+        "Connections cut off because they did not take their last bytes",
+    )
+    .value(shell.close_timeouts);
+    out.counter(
+        "selvedge_websocket_violations_total",
+        "WebSocket frames that break the protocol, are too large or text",
+    )
+    .value(shell.websocket_violations);
+    out.gauge("selvedge_reactor_attachments", "Consumers inside the node").value(shell.attachments);
+    out.counter("selvedge_reactor_turns_total", "Turns of the reactor in which something happened").value(shell.turns);
+    out.counter("selvedge_reactor_commands_total", "Commands from other threads to the reactor").value(shell.commands);
+}
+
+fn store(out: &mut Exposition, readings: &Readings) {
+    let store = &readings.store;
+    out.gauge("selvedge_store_good", "Whether the store takes changes").value(readings.store_is_good);
+    labelled(
+        &mut out.counter("selvedge_store_commits_total", "Batches by outcome"),
+        "outcome",
+        &[("durable", store.commits), ("failed", store.commits_failed)],
+    );
+    out.counter("selvedge_store_groups_total", "Groups of batches written, each with one fsync").value(store.groups);
+    out.counter("selvedge_store_fsyncs_total", "Fsyncs that succeeded").value(store.fsyncs);
+    out.counter("selvedge_store_fsync_seconds_total", "Seconds spent in fsync").value(store.fsync_us as f64 / 1e6);
+    out.counter("selvedge_store_written_bytes_total", "Bytes of keys and values made durable")
+        .value(store.bytes_written);
+    out.counter("selvedge_store_waits_total", "Times that a change had to wait for room").value(store.waits);
+    out.counter("selvedge_store_reads_corrupt_total", "Stored values that could not be understood")
+        .value(store.reads_corrupt);
+    out.gauge("selvedge_store_queue_bytes", "Bytes that wait for the disk").value(store.queue_bytes);
+    let mut keys = out.gauge("selvedge_store_keys", "Stored keys by kind");
+    for space in Space::ALL {
+        let name = match space {
+            Space::Twin => "twin",
+            Space::KeyValue => "key_value",
+            Space::Function => "function",
+            Space::Node => "node",
+        };
+        keys.sample(&[("kind", name)], store.keys.get(space.index()).copied().unwrap_or_default());
+    }
+}
+
+fn twins(out: &mut Exposition, readings: &Readings) {
+    let twins = &readings.twins;
+    out.gauge("selvedge_twins", "Twins").value(twins.twins);
+    out.gauge("selvedge_twins_deleted", "Deleted twins that are remembered").value(twins.deleted);
+    out.gauge("selvedge_twins_cached", "Twins in memory").value(twins.cached);
+    labelled(
+        &mut out.counter("selvedge_twin_requests_total", "Requests by outcome"),
+        "outcome",
+        &[("accepted", twins.accepted), ("rejected", twins.rejected), ("dropped", readings.twin_requests_dropped)],
+    );
+    out.counter("selvedge_twin_records_damaged_total", "Stored records that were left out because they are damaged")
+        .value(twins.damaged);
+}
+
+/// Name, help, and where the count is.
+type FunctionCounter = (&'static str, &'static str, fn(&FunctionCounters) -> u64);
+
+const FUNCTION_COUNTERS: [FunctionCounter; 5] = [
+    ("selvedge_function_runs_total", "Runs, attempts of one message counted each", |counters| counters.invocations),
+    ("selvedge_function_published_total", "Messages published", |counters| counters.published),
+    ("selvedge_function_commits_failed_total", "Commits that conflicted or failed", |counters| counters.commit_failed),
+    ("selvedge_function_overloaded_total", "Messages not taken because the queue was full", |counters| {
+        counters.overloaded
+    }),
+    ("selvedge_function_log_lines_dropped_total", "Log lines not kept", |counters| counters.log_lines_dropped),
+];
+
+/// A gauge of one function.
+type FunctionGauge = (&'static str, &'static str, fn(&FunctionStatus) -> f64);
+
+const FUNCTION_GAUGES: [FunctionGauge; 4] = [
+    ("selvedge_function_queued_messages", "Messages waiting", |function| function.queued as f64),
+    ("selvedge_function_ready", "Whether it can run", |function| {
+        f64::from(u8::from(function.state == FunctionState::Ready))
+    }),
+    ("selvedge_function_run_p99_seconds", "99th percentile of instantiate and call", |function| {
+        function.counters.run_p99_us as f64 / 1e6
+    }),
+    ("selvedge_function_memory_peak_bytes", "Greatest memory of an instance so far", |function| {
+        function.counters.memory_peak_bytes as f64
+    }),
+];
+
+fn functions(out: &mut Exposition, readings: &Readings) {
+    let functions = &readings.functions;
+    out.gauge("selvedge_functions", "Deployed functions").value(functions.len());
+    if functions.is_empty() {
+        return;
+    }
+    for (name, help, count) in FUNCTION_COUNTERS {
+        let mut family = out.counter(name, help);
+        for function in functions {
+            family.sample(&[("function", &function.name)], count(&function.counters));
+        }
+    }
+    let mut ends = out.counter("selvedge_function_ends_total", "Runs and messages by how they ended");
+    for function in functions {
+        let counters = &function.counters;
+        let outcomes = [
+            ("ok", counters.ok),
+            ("failed", counters.failed),
+            ("trapped", counters.trapped),
+            ("timed_out", counters.timed_out),
+            ("over_limit", counters.over_limit),
+            ("dropped", counters.dropped),
+        ];
+        for (outcome, count) in outcomes {
+            ends.sample(&[("function", &function.name), ("outcome", outcome)], count);
+        }
+    }
+    for (name, help, value) in FUNCTION_GAUGES {
+        let mut family = out.gauge(name, help);
+        for function in functions {
+            family.sample(&[("function", &function.name)], value(function));
+        }
+    }
+    let mut waiting = out.gauge("selvedge_function_deliveries_waiting", "Deliveries that wait to be tried again");
+    for (function, line) in functions.iter().zip(&readings.lines) {
+        waiting.sample(&[("function", &function.name)], line.waiting);
+    }
+    let mut dropped = out.counter(
+        "selvedge_function_deliveries_dropped_total",
+        "QoS 0 deliveries dropped because the function was behind",
+    );
+    for (function, line) in functions.iter().zip(&readings.lines) {
+        dropped.sample(&[("function", &function.name)], line.dropped);
+    }
+}
+
+/// This process, as far as /proc tells.
+fn process(out: &mut Exposition) {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // The second field is a name in parentheses that may hold anything; the third begins after the last parenthesis.
+    let fields: Vec<&str> = stat.rsplit_once(") ").map_or_else(Vec::new, |(_, rest)| rest.split(' ').collect());
+    let field = |number: usize| fields.get(number - 3).and_then(|field| field.parse::<u64>().ok()).unwrap_or(0);
+    let ticks_per_second = rustix::param::clock_ticks_per_second().max(1) as f64;
+    out.counter("selvedge_process_cpu_seconds_total", "Processor time, user and system")
+        .value((field(14) + field(15)) as f64 / ticks_per_second);
+    out.gauge("selvedge_process_resident_bytes", "Memory of the process in RAM")
+        .value(field(24) * rustix::param::page_size() as u64);
+    out.gauge("selvedge_process_threads", "Threads").value(field(20));
+    let descriptors = std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
+    out.gauge("selvedge_process_open_files", "Open file descriptors").value(descriptors);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::exposition::strict_parser::parse;
+
+    fn readings() -> Readings {
+        let function = |name: &str, state| FunctionStatus {
+            name: name.to_owned(),
+            version: "1".to_owned(),
+            digest: "d".to_owned(),
+            world: None,
+            state,
+            triggers: Vec::new(),
+            queued: 3,
+            counters: FunctionCounters { invocations: 5, run_p99_us: 1500, ..FunctionCounters::default() },
+        };
+        let mut broker = Snapshot::default();
+        broker.core.publishes_received = [1, 2, 3];
+        broker.shell.bytes_in = u64::MAX;
+        Readings {
+            uptime: Duration::from_millis(1500),
+            broker: Some(broker),
+            store: selvedge_store::Metrics {
+                fsync_us: 2_500_000,
+                keys: [1, 2, 3, 4],
+                ..selvedge_store::Metrics::default()
+            },
+            store_is_good: true,
+            twins: selvedge_twin::Metrics::default(),
+            twin_requests_dropped: 9,
+            functions: vec![
+                function("a", FunctionState::Ready),
+                function("b", FunctionState::Broken { reason: "no".to_owned() }),
+            ],
+            lines: vec![LineCounts { waiting: 4, dropped: 5 }, LineCounts::default()],
+        }
+    }
+
+    #[test]
+    fn a_strict_parser_reads_everything_and_every_name_is_ours() {
+        let families = parse(&exposition(&readings()).into_text()).unwrap();
+        assert!(families.len() > 50, "{}", families.len());
+        for (name, family) in &families {
+            assert!(name.starts_with("selvedge_"), "{name}");
+            assert!(!family.samples.is_empty(), "{name}");
+        }
+    }
+
+    #[test]
+    fn counts_appear_under_their_labels() {
+        let families = parse(&exposition(&readings()).into_text()).unwrap();
+        let value = |name: &str, label: &str, wanted: &str| {
+            families[name]
+                .samples
+                .iter()
+                .find(|sample| sample.labels.get(label).is_some_and(|value| value == wanted))
+                .unwrap()
+                .value
+        };
+        assert_eq!(value("selvedge_mqtt_publishes_received_total", "qos", "2"), 3.0);
+        assert_eq!(value("selvedge_store_keys", "kind", "node"), 4.0);
+        assert_eq!(value("selvedge_function_ready", "function", "b"), 0.0);
+        assert_eq!(value("selvedge_function_run_p99_seconds", "function", "a"), 0.0015);
+        assert_eq!(value("selvedge_function_deliveries_waiting", "function", "a"), 4.0);
+        assert_eq!(value("selvedge_twin_requests_total", "outcome", "dropped"), 9.0);
+        assert_eq!(families["selvedge_store_fsync_seconds_total"].samples[0].value, 2.5);
+    }
+
+    #[test]
+    fn a_silent_broker_and_no_functions_leave_a_whole_text() {
+        let readings = Readings { broker: None, functions: Vec::new(), lines: Vec::new(), ..readings() };
+        let families = parse(&exposition(&readings).into_text()).unwrap();
+        assert_eq!(families["selvedge_broker_up"].samples[0].value, 0.0);
+        assert_eq!(families["selvedge_functions"].samples[0].value, 0.0);
+        assert!(!families.contains_key("selvedge_mqtt_connections"));
+    }
+
+    #[test]
+    fn the_process_knows_itself() {
+        let families = parse(&exposition(&readings()).into_text()).unwrap();
+        assert!(families["selvedge_process_resident_bytes"].samples[0].value > 1e6);
+        assert!(families["selvedge_process_threads"].samples[0].value >= 1.0);
+        assert!(families["selvedge_process_open_files"].samples[0].value >= 3.0);
+    }
+}

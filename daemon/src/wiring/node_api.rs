@@ -1,0 +1,277 @@
+//! The node as HTTP sees it: each request to the part that knows.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use selvedge_broker::{Handle, Snapshot};
+use selvedge_functions::{FunctionState, LogLine, LogSink, Runtime};
+use selvedge_store::{Health, Store};
+use selvedge_twin::{Operation, TwinError};
+use serde_json::{Value, json};
+
+use super::function_lines::FunctionLines;
+use super::metrics::{self, Readings};
+use super::twin_service::TwinService;
+use crate::http::{ApiError, DeployRequest, Events, Exposition, Node, PartState, Pending};
+
+/// A broker that does not answer within this is not ready.
+const BROKER_ANSWER_MAX: Duration = Duration::from_secs(2);
+/// Log lines that a follower may be behind before it is dropped.
+const LOG_LINES_BEHIND_MAX: usize = 256;
+
+/// Everything that answers.
+pub struct NodeApi {
+    /// Durable state.
+    pub store: Store,
+    /// MQTT.
+    pub broker: Handle,
+    /// Twins.
+    pub twins: Arc<TwinService>,
+    /// Functions.
+    pub runtime: Arc<Runtime>,
+    /// Their sessions.
+    pub lines: Arc<FunctionLines>,
+    /// Set when the node shuts down.
+    pub stopping: Arc<AtomicBool>,
+    /// When it started.
+    pub started: Instant,
+    /// What `about` says besides the time.
+    pub about: Value,
+}
+
+async fn snapshot(broker: Handle) -> Option<Snapshot> {
+    tokio::time::timeout(BROKER_ANSWER_MAX, broker.statistics()).await.ok()?.ok()
+}
+
+impl Node for NodeApi {
+    fn parts(&self) -> Pending<Vec<PartState>> {
+        let broker = self.broker.clone();
+        let store = store_state(&self.store.health());
+        let functions = functions_state(&self.runtime);
+        let stopping = self.stopping.load(Ordering::Acquire);
+        Box::pin(async move {
+            let (ready, detail) = match snapshot(broker).await {
+                Some(_) if stopping => (false, "shutting down".to_owned()),
+                Some(snapshot) => {
+                    (true, format!("{} clients, {} sessions", snapshot.shell.connections, snapshot.core.sessions))
+                }
+                None => (false, "does not answer".to_owned()),
+            };
+            Ok(vec![PartState { name: "broker", ready, detail }, store, functions])
+        })
+    }
+
+    fn metrics(&self) -> Pending<Exposition> {
+        let broker = self.broker.clone();
+        let functions = self.runtime.list();
+        let lines = functions.iter().map(|function| self.lines.counts(&function.name)).collect();
+        let mut readings = Readings {
+            uptime: self.started.elapsed(),
+            broker: None,
+            store: self.store.metrics(),
+            store_is_good: self.store.health() == Health::Good,
+            twins: self.twins.twins().metrics(),
+            twin_requests_dropped: self.twins.dropped(),
+            functions,
+            lines,
+        };
+        Box::pin(async move {
+            readings.broker = snapshot(broker).await;
+            Ok(metrics::exposition(&readings))
+        })
+    }
+
+    fn about(&self) -> Value {
+        let mut about = self.about.clone();
+        if let Value::Object(members) = &mut about {
+            members.insert("uptime_s".to_owned(), self.started.elapsed().as_secs().into());
+        }
+        about
+    }
+
+    fn twins(&self, after: Option<&str>, limit: usize) -> Result<Vec<String>, ApiError> {
+        let found = self.twins.twins().list("", after, limit).map_err(twin_error)?;
+        Ok(found.into_iter().map(|summary| summary.thing).collect())
+    }
+
+    fn twin(&self, thing: &str) -> Result<Value, ApiError> {
+        let view = self.twins.twins().get(thing).map_err(twin_error)?;
+        let view = view.ok_or_else(|| ApiError::not_found(format!("there is no twin of {thing:?}")))?;
+        serde_json::to_value(view).map_err(|error| ApiError::new(500, error.to_string()))
+    }
+
+    fn patch_twin(&self, thing: &str, patch: Vec<u8>) -> Pending<Value> {
+        match update_request(&patch) {
+            Ok(request) => self.twin_request(thing, Operation::Update, request),
+            Err(error) => Box::pin(async { Err(error) }),
+        }
+    }
+
+    fn delete_twin(&self, thing: &str) -> Pending<Value> {
+        self.twin_request(thing, Operation::Delete, Vec::new())
+    }
+
+    fn watch_twin(&self, thing: &str) -> Result<Events, ApiError> {
+        selvedge_twin::thing::check(thing).map_err(|error| ApiError::invalid(error.to_string()))?;
+        self.twins.watch(thing).ok_or_else(|| ApiError::unavailable("as many twins are watched as may be"))
+    }
+
+    fn functions(&self) -> Value {
+        serde_json::to_value(self.runtime.list()).unwrap_or_default()
+    }
+
+    fn deploy(&self, request: DeployRequest) -> Pending<Value> {
+        let (runtime, lines) = (Arc::clone(&self.runtime), Arc::clone(&self.lines));
+        blocking(move || {
+            let deployed = runtime
+                .deploy(&request.manifest, request.component)
+                .map_err(|error| ApiError::new(422, error.to_string()))?;
+            lines.subscribe(&deployed.name, deployed.triggers.clone());
+            serde_json::to_value(deployed).map_err(|error| ApiError::new(500, error.to_string()))
+        })
+    }
+
+    fn remove(&self, name: &str) -> Pending<Value> {
+        let (runtime, lines, name) = (Arc::clone(&self.runtime), Arc::clone(&self.lines), name.to_owned());
+        blocking(move || {
+            let removed =
+                runtime.remove(&name).map_err(|error| ApiError::new(500, format!("remove {name}: {error}")))?;
+            if !removed {
+                return Err(ApiError::not_found(format!("there is no function {name:?}")));
+            }
+            lines.unsubscribe(&name);
+            tracing::info!(function = name, "function removed");
+            Ok(json!({ "removed": name }))
+        })
+    }
+
+    fn logs(&self, name: &str, follow: bool) -> Result<(Vec<Value>, Option<Events>), ApiError> {
+        let value = |line: &LogLine| serde_json::to_value(line).unwrap_or_default();
+        let (sink, events) = if follow {
+            let (sender, events) = tokio::sync::mpsc::channel(LOG_LINES_BEHIND_MAX);
+            let sink: LogSink = Box::new(move |line| match sender.try_send(value(line)) {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(_) => ControlFlow::Break(()),
+            });
+            (Some(sink), Some(events))
+        } else {
+            (None, None)
+        };
+        let kept = self
+            .runtime
+            .logs(name, sink)
+            .ok_or_else(|| ApiError::not_found(format!("there is no function {name:?}")))?;
+        Ok((kept.iter().map(value).collect(), events))
+    }
+}
+
+impl NodeApi {
+    fn twin_request(&self, thing: &str, operation: Operation, payload: Vec<u8>) -> Pending<Value> {
+        let (twins, thing) = (Arc::clone(&self.twins), thing.to_owned());
+        let (answer, answered) = tokio::sync::oneshot::channel();
+        Box::pin(async move {
+            // May wait for room before the disk; not on the thread that serves everybody.
+            let asked = tokio::task::spawn_blocking(move || {
+                // Whoever asked may be gone.
+                twins.request(&thing, operation, &payload, move |result| drop(answer.send(result)));
+            });
+            asked.await.map_err(|error| ApiError::new(500, error.to_string()))?;
+            match answered.await {
+                Ok(Ok(value)) => Ok(value),
+                Ok(Err(rejection)) => Err(rejected(&rejection)),
+                Err(_) => Err(ApiError::unavailable("the twins do not answer")),
+            }
+        })
+    }
+}
+
+fn blocking(work: impl FnOnce() -> Result<Value, ApiError> + Send + 'static) -> Pending<Value> {
+    Box::pin(async move {
+        tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(ApiError::new(500, error.to_string())))
+    })
+}
+
+/// A merge patch with `desired`, `reported` and perhaps `version`, as the twins take it. What has a `state` is that already.
+fn update_request(patch: &[u8]) -> Result<Vec<u8>, ApiError> {
+    let value: Value =
+        serde_json::from_slice(patch).map_err(|error| ApiError::invalid(format!("the patch is not JSON: {error}")))?;
+    let Value::Object(mut members) = value else {
+        return Err(ApiError::invalid("the patch is not a JSON object"));
+    };
+    if members.contains_key("state") {
+        return Ok(patch.to_vec());
+    }
+    let mut request = json!({});
+    for name in ["version", "clientToken"] {
+        if let Some(value) = members.shift_remove(name) {
+            request[name] = value;
+        }
+    }
+    request["state"] = members.into();
+    Ok(request.to_string().into_bytes())
+}
+
+fn rejected(rejection: &Value) -> ApiError {
+    let code = rejection.get("code").and_then(Value::as_u64).and_then(|code| u16::try_from(code).ok()).unwrap_or(500);
+    let message = rejection.get("message").and_then(Value::as_str).unwrap_or("the request was refused");
+    ApiError::new(code, message)
+}
+
+fn twin_error(error: TwinError) -> ApiError {
+    match error {
+        TwinError::Name(error) => ApiError::invalid(error.to_string()),
+        TwinError::Read(error) => ApiError::new(500, error.to_string()),
+    }
+}
+
+fn store_state(health: &Health) -> PartState {
+    let (ready, detail) = match health {
+        Health::Good => (true, "good".to_owned()),
+        Health::DiskFull { free_bytes } => (false, format!("the disk is full: {free_bytes} bytes are free")),
+        Health::Poisoned { cause } => (false, format!("refuses to write: {cause}")),
+    };
+    PartState { name: "store", ready, detail }
+}
+
+/// Broken functions do not make the node unready: everything else works, and a restart would not mend them.
+fn functions_state(runtime: &Runtime) -> PartState {
+    let all = runtime.list();
+    let broken: Vec<_> = all
+        .iter()
+        .filter(|function| matches!(function.state, FunctionState::Broken { .. }))
+        .map(|function| function.name.as_str())
+        .collect();
+    let detail = if broken.is_empty() {
+        format!("{} deployed", all.len())
+    } else {
+        format!("{} deployed, broken: {}", all.len(), broken.join(", "))
+    };
+    PartState { name: "functions", ready: true, detail }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_patch_becomes_the_state_of_a_request() {
+        let read =
+            |text: &str| update_request(text.as_bytes()).map(|bytes| serde_json::from_slice::<Value>(&bytes).unwrap());
+        assert_eq!(read("{\"desired\": {\"a\": 1}}").unwrap(), json!({ "state": { "desired": { "a": 1 } } }));
+        assert_eq!(
+            read("{\"reported\": null, \"version\": 3}").unwrap(),
+            json!({ "version": 3, "state": { "reported": null } })
+        );
+        assert_eq!(read("{\"state\": {\"desired\": {}}}").unwrap(), json!({ "state": { "desired": {} } }));
+        assert_eq!(read("[]").unwrap_err().status, 400);
+        assert_eq!(read("{").unwrap_err().status, 400);
+    }
+
+    #[test]
+    fn a_rejection_keeps_its_code() {
+        assert_eq!(rejected(&json!({ "code": 409, "message": "no" })), ApiError::new(409, "no"));
+        assert_eq!(rejected(&Value::Null).status, 500);
+    }
+}

@@ -1,0 +1,161 @@
+//! The one configuration tree, cut into what each part takes.
+
+use std::path::Path;
+
+use crate::config::limits::Overflow;
+use crate::config::parts::MemoryProfile;
+use crate::config::{Config, Period};
+
+/// Limits of the protocol.
+pub fn core(config: &Config) -> selvedge_core::Config {
+    let limits = &config.limits;
+    selvedge_core::Config {
+        packet_bytes_max: saturated(limits.packet_bytes_max.0),
+        receive_maximum: limits.receive_maximum,
+        in_flight_max: limits.in_flight_max,
+        queue_messages_max: limits.queue_messages_max as usize,
+        queue_bytes_max: limits.queue_bytes_max.as_usize(),
+        overflow: match limits.overflow {
+            Overflow::DropOldest => selvedge_core::OverflowRule::DropOldest,
+            Overflow::Disconnect => selvedge_core::OverflowRule::Disconnect,
+        },
+        session_expiry_max_s: seconds(limits.session_expiry_max),
+        sessions_max: limits.sessions_max as usize,
+        keep_alive_max_s: u16::try_from(seconds(limits.keep_alive_max)).unwrap_or(u16::MAX),
+        topic_alias_max: limits.topic_alias_max,
+        topic_alias_out_max: limits.topic_alias_max,
+        subscriptions_max: limits.subscriptions_per_client_max as usize,
+        topic_levels_max: limits.topic_levels_max as usize,
+        client_id_bytes_max: limits.client_id_bytes_max.as_usize(),
+        retained_messages_max: limits.retained_messages_max as usize,
+        retained_bytes_max: limits.retained_bytes_max.as_usize(),
+        sys_interval_s: seconds(limits.sys_interval),
+        ..selvedge_core::Config::default()
+    }
+}
+
+/// Limits of sockets and buffers.
+pub fn broker(config: &Config) -> selvedge_broker::Config {
+    let limits = &config.limits;
+    selvedge_broker::Config {
+        connections_max: limits.connections_max as usize,
+        half_open_max: limits.half_open_max as usize,
+        handshake_timeout: limits.handshake_timeout.0,
+        connect_bytes_max: saturated(limits.connect_bytes_max.0),
+        outbox_total_bytes: limits.unsent_bytes_max.as_usize(),
+        websocket_path: config.websocket.path.clone(),
+        ..selvedge_broker::Config::default()
+    }
+}
+
+/// The store.
+pub fn store(config: &Config) -> selvedge_store::Config {
+    let store = &config.store;
+    selvedge_store::Config {
+        cache_bytes: store.cache_bytes.0,
+        queue_bytes_max: store.queue_bytes_max.as_usize(),
+        ballast_bytes: store.ballast_bytes.0,
+        free_bytes_min: store.free_bytes_min.0,
+        quarantines_max: store.quarantines_max as usize,
+    }
+}
+
+/// The twins.
+pub fn twins(config: &Config) -> selvedge_twin::Config {
+    let twins = &config.twins;
+    selvedge_twin::Config {
+        section_bytes_max: twins.section_bytes_max.as_usize(),
+        request_bytes_max: twins.request_bytes_max.as_usize(),
+        depth_max: twins.depth_max as usize,
+        fields_max: twins.fields_max as usize,
+        path_bytes_max: twins.path_bytes_max.as_usize(),
+        twins_max: twins.twins_max,
+        tombstones_max: twins.tombstones_max as usize,
+        deleted_twins_max: twins.deleted_twins_max as usize,
+        cache_bytes_max: twins.cache_bytes_max.as_usize(),
+        clock_ahead_max_ms: milliseconds(twins.clock_ahead_max),
+        ..selvedge_twin::Config::default()
+    }
+}
+
+/// The functions.
+pub fn functions(config: &Config) -> selvedge_functions::Config {
+    let functions = &config.functions;
+    selvedge_functions::Config {
+        workers: functions.workers as usize,
+        stuck_workers_max: functions.stuck_workers_max as usize,
+        slice_ms: milliseconds(functions.slice),
+        functions_max: functions.functions_max as usize,
+        queue_messages_max: functions.queue_messages_max as usize,
+        queue_bytes_max: functions.queue_bytes_max.as_usize(),
+        commits_in_flight_max: functions.commits_in_flight_max as usize,
+        depth_max: functions.depth_max,
+        log_lines_kept: functions.log_lines_kept as usize,
+        log_line_bytes_max: functions.log_line_bytes_max.as_usize(),
+        component_bytes_max: functions.component_bytes_max.as_usize(),
+        memory_bytes_max: functions.memory_bytes_max.as_usize(),
+        memory_total_bytes: functions.memory_total_bytes.as_usize(),
+        timeout_ms_max: milliseconds(functions.timeout_max),
+        compile_timeout_ms: milliseconds(functions.compile_timeout),
+        compile_memory_bytes: functions.compile_memory_bytes.0,
+        memory_profile: match functions.memory_profile {
+            MemoryProfile::Probe => selvedge_functions::MemoryProfile::Probe,
+            MemoryProfile::Pooled => selvedge_functions::MemoryProfile::Pooled,
+            MemoryProfile::OnDemand => selvedge_functions::MemoryProfile::OnDemand,
+        },
+    }
+}
+
+/// The compiler: this program again, as a child with limits of its own. The name by which the kernel knows the running file
+/// stays right when an update replaces it.
+pub fn compile_child() -> selvedge_functions::CompileChild {
+    let own = Path::new("/proc/self/exe");
+    let executable = if own.exists() { own.to_owned() } else { std::env::current_exe().unwrap_or_default() };
+    selvedge_functions::CompileChild { executable, args: vec!["internal-compile".to_owned()] }
+}
+
+fn seconds(period: Period) -> u32 {
+    u32::try_from(period.0.as_secs()).unwrap_or(u32::MAX)
+}
+
+fn milliseconds(period: Period) -> u64 {
+    u64::try_from(period.0.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn saturated(bytes: u64) -> u32 {
+    u32::try_from(bytes).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::checks::violations;
+    use crate::config::quantity::ByteSize;
+
+    #[test]
+    fn the_defaults_of_the_configuration_are_the_defaults_of_the_parts() {
+        let config = Config::default();
+        assert_eq!(core(&config), selvedge_core::Config::default());
+        assert_eq!(broker(&config), selvedge_broker::Config::default());
+        assert_eq!(store(&config), selvedge_store::Config::default());
+        assert_eq!(twins(&config), selvedge_twin::Config::default());
+        assert_eq!(functions(&config), selvedge_functions::Config::default());
+    }
+
+    #[test]
+    fn what_the_configuration_lets_through_the_twins_accept() {
+        let mut config = Config::default();
+        config.twins.section_bytes_max = ByteSize(64_511);
+        config.twins.request_bytes_max = ByteSize::mib(1);
+        config.twins.depth_max = 30;
+        config.twins.fields_max = 4096;
+        config.twins.path_bytes_max = ByteSize(256);
+        config.twins.tombstones_max = 4096;
+        config.twins.deleted_twins_max = 100_000;
+        assert_eq!(violations(&config), []);
+        assert_eq!(twins(&config).check(), Ok(()));
+        config.twins.depth_max = 31;
+        assert_eq!(violations(&config).len(), 1);
+        assert!(twins(&config).check().is_err());
+    }
+}

@@ -1,0 +1,215 @@
+//! Twins for the rest of the node: requests in over MQTT and HTTP, replies out on `$twin/{thing}/…` after the fsync.
+//!
+//! One thread takes the requests of a turn from the broker; a request is acknowledged together with its replies, so what was
+//! not answered is delivered again. Invariant: every change of a twin, wherever it comes from, is told to MQTT and to watchers.
+
+use std::io;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{self, Receiver};
+use std::sync::{Arc, OnceLock};
+
+use parking_lot::Mutex;
+use selvedge_broker::{Attachment, Handle};
+use selvedge_codec::{PacketId, QoS};
+use selvedge_core::{Delivery, Message};
+use selvedge_twin::{Operation, Reply, Twins};
+use serde_json::{Value, json};
+
+use super::clock::wall_ms;
+
+const CLIENT_ID: &str = "$node/twins";
+const STACK_BYTES: usize = 512 * 1024;
+/// Followers of twins over HTTP at once.
+const WATCHERS_MAX: usize = 64;
+/// Changes that a follower may be behind before it is dropped.
+const WATCHER_EVENTS_MAX: usize = 64;
+
+/// The twins, wired.
+pub struct TwinService {
+    twins: Twins,
+    attachment: OnceLock<Attachment>,
+    watchers: Mutex<Vec<Watcher>>,
+    /// Requests taken from the broker and not answered.
+    waiting: AtomicUsize,
+    waiting_max: usize,
+    dropped: AtomicU64,
+}
+
+struct Watcher {
+    thing: String,
+    events: tokio::sync::mpsc::Sender<Value>,
+}
+
+impl TwinService {
+    /// Around opened twins; `waiting_max` requests are taken from the broker at a time.
+    pub fn new(twins: Twins, waiting_max: u16) -> Arc<Self> {
+        Arc::new(Self {
+            twins,
+            attachment: OnceLock::new(),
+            watchers: Mutex::default(),
+            waiting: AtomicUsize::new(0),
+            waiting_max: usize::from(waiting_max),
+            dropped: AtomicU64::new(0),
+        })
+    }
+
+    /// The twins themselves.
+    pub fn twins(&self) -> &Twins {
+        &self.twins
+    }
+
+    /// Requests that were dropped because too many waited; QoS 0 only.
+    pub fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+
+    /// Whether every request that was taken is answered.
+    pub fn is_idle(&self) -> bool {
+        self.waiting.load(Ordering::Acquire) == 0
+    }
+
+    /// Subscribes to the requests and starts the thread that answers them.
+    ///
+    /// # Errors
+    /// The thread cannot be started.
+    pub fn attach(self: &Arc<Self>, broker: &Handle) -> io::Result<()> {
+        let (sender, requests) = mpsc::channel();
+        let service = Arc::downgrade(self);
+        let sink = move |deliveries: Vec<Delivery>| {
+            if let Some(service) = service.upgrade() {
+                let accepted = service.accept(deliveries);
+                // Fails only when the thread is gone, at the very end.
+                let _ = sender.send(accepted);
+            }
+        };
+        let receive_maximum = u16::try_from(self.waiting_max).unwrap_or(u16::MAX);
+        let filters = ["get", "update", "delete"].map(|operation| (format!("$twin/+/{operation}"), QoS::AtLeastOnce));
+        let attachment = broker.attach(CLIENT_ID, receive_maximum, filters.into(), Box::new(sink));
+        if self.attachment.set(attachment).is_err() {
+            return Err(io::Error::other("twins are attached already"));
+        }
+        let service = Arc::downgrade(self);
+        std::thread::Builder::new().name("twins".to_owned()).stack_size(STACK_BYTES).spawn(move || {
+            answer_all(&requests, &|delivery| {
+                if let Some(service) = service.upgrade() {
+                    service.answer(delivery);
+                }
+            });
+        })?;
+        Ok(())
+    }
+
+    /// What of `deliveries` there is room for. QoS 1 always is: the receive maximum bounds it.
+    fn accept(&self, mut deliveries: Vec<Delivery>) -> Vec<Delivery> {
+        deliveries.retain(|delivery| {
+            let fits = delivery.packet_id.is_some() || self.waiting.load(Ordering::Acquire) < 2 * self.waiting_max;
+            let counter = if fits { None } else { Some(&self.dropped) };
+            match counter {
+                Some(counter) => drop(counter.fetch_add(1, Ordering::Relaxed)),
+                None => drop(self.waiting.fetch_add(1, Ordering::AcqRel)),
+            }
+            fits
+        });
+        deliveries
+    }
+
+    fn answer(self: &Arc<Self>, delivery: Delivery) {
+        let message = delivery.message;
+        let packet_ids: Vec<PacketId> = delivery.packet_id.into_iter().collect();
+        let mut levels = message.topic().split('/').skip(1);
+        let (thing, operation) = (levels.next(), levels.next().and_then(Operation::parse));
+        let (Some(thing), Some(operation)) = (thing, operation) else {
+            return self.answered(packet_ids, Vec::new());
+        };
+        let service = Arc::clone(self);
+        let owner = thing.to_owned();
+        let publisher = message.publisher().filter(|_| super::messages::depth(&message) > 0).cloned();
+        self.twins.handle(thing, operation, message.payload(), wall_ms(), move |replies| {
+            let outputs = service.told(&owner, replies, publisher);
+            service.answered(packet_ids, outputs);
+        });
+    }
+
+    fn answered(&self, packet_ids: Vec<PacketId>, outputs: Vec<Message>) {
+        self.waiting.fetch_sub(1, Ordering::AcqRel);
+        self.publish(packet_ids, outputs);
+    }
+
+    fn publish(&self, packet_ids: Vec<PacketId>, outputs: Vec<Message>) {
+        if let Some(attachment) = self.attachment.get() {
+            attachment.acknowledge(packet_ids, outputs);
+        }
+    }
+
+    /// The replies as messages; watchers are told on the way. `publisher` keeps the depth of functions that caused them.
+    pub fn told(&self, thing: &str, replies: Vec<Reply>, publisher: Option<Arc<str>>) -> Vec<Message> {
+        self.tell_watchers(thing, &replies);
+        let message = |reply: Reply| {
+            let topic = format!("$twin/{thing}/{}", reply.suffix);
+            Message::new(&topic, reply.payload, QoS::AtLeastOnce, false).with_publisher(publisher.clone())
+        };
+        replies.into_iter().map(message).collect()
+    }
+
+    /// A request from inside: answers when it is durable. May block while the store's queue is full.
+    ///
+    /// # Errors
+    /// The rejection as JSON: `code` and `message`.
+    pub fn request(
+        self: &Arc<Self>,
+        thing: &str,
+        operation: Operation,
+        payload: &[u8],
+        done: impl FnOnce(Result<Value, Value>) + Send + 'static,
+    ) {
+        let service = Arc::clone(self);
+        let owner = thing.to_owned();
+        self.twins.handle(thing, operation, payload, wall_ms(), move |replies| {
+            let answer = replies.first().map(|reply| {
+                let body = serde_json::from_slice(&reply.payload).unwrap_or(Value::Null);
+                if reply.suffix.ends_with("/accepted") { Ok(body) } else { Err(body) }
+            });
+            // A refused request of ours is nobody else's business.
+            if matches!(answer, Some(Ok(_))) {
+                let outputs = service.told(&owner, replies, None);
+                service.publish(Vec::new(), outputs);
+            }
+            done(answer.unwrap_or(Err(Value::Null)));
+        });
+    }
+
+    /// Changes of `thing` from now on; `None` when too many are followed already.
+    pub fn watch(&self, thing: &str) -> Option<tokio::sync::mpsc::Receiver<Value>> {
+        let (events, receiver) = tokio::sync::mpsc::channel(WATCHER_EVENTS_MAX);
+        let mut watchers = self.watchers.lock();
+        watchers.retain(|watcher| !watcher.events.is_closed());
+        if watchers.len() >= WATCHERS_MAX {
+            return None;
+        }
+        watchers.push(Watcher { thing: thing.to_owned(), events });
+        Some(receiver)
+    }
+
+    fn tell_watchers(&self, thing: &str, replies: &[Reply]) {
+        let mut watchers = self.watchers.lock();
+        if !watchers.iter().any(|watcher| watcher.thing == thing) {
+            return;
+        }
+        for reply in replies {
+            let name = match reply.suffix {
+                "update/documents" => "update",
+                "delete/accepted" => "delete",
+                _ => continue,
+            };
+            let body: Value = serde_json::from_slice(&reply.payload).unwrap_or(Value::Null);
+            let event = json!({ "event": name, "thing": thing, "current": body.get("current"), "timestamp": body.get("timestamp") });
+            watchers.retain(|watcher| watcher.thing != thing || watcher.events.try_send(event.clone()).is_ok());
+        }
+    }
+}
+
+fn answer_all(requests: &Receiver<Vec<Delivery>>, answer: &dyn Fn(Delivery)) {
+    while let Ok(batch) = requests.recv() {
+        batch.into_iter().for_each(answer);
+    }
+}
