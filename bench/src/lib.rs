@@ -26,6 +26,7 @@ mod relay;
 mod report;
 mod resources;
 mod retained;
+mod round_trip;
 mod sequence;
 mod stamp;
 mod storm;
@@ -39,8 +40,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub use error::RunError;
 pub use latency::LatencySummary;
 pub use options::{
-    ConnectOptions, IdleOptions, LoadOptions, Options, RelayOptions, RetainedOptions, Scenario, TargetOptions,
-    WildcardOptions,
+    ConnectOptions, IdleOptions, LoadOptions, Options, RelayOptions, RetainedOptions, RoundTripOptions, Scenario,
+    TargetOptions, WildcardOptions,
 };
 pub use plan::OptionsError;
 pub use process::MeterError;
@@ -73,6 +74,7 @@ pub fn run(options: Options) -> Result<Report, RunError> {
         Scenario::Connect(options) => storm::run(options, &Target::find(&options.target)?, run_id),
         Scenario::Idle(options) => idle::run(options, &Target::find(&options.target)?, run_id),
         Scenario::Retained(options) => retained::run(options, &Target::find(&options.target)?, run_id),
+        Scenario::RoundTrip(options) => round_trip::run(options, &Target::find(&options.target)?, run_id),
         Scenario::Relay(options) => serve(options),
     }
 }

@@ -34,6 +34,8 @@ pub enum Scenario {
     Idle(IdleOptions),
     /// Leave N retained messages, then time a new subscriber that gets them all.
     Retained(RetainedOptions),
+    /// Publish to one topic and time the answer on another, one message at a time: what a function takes.
+    RoundTrip(RoundTripOptions),
     /// Serve as the bare relay: copies PUBLISH bytes to subscribers, the ceiling of what a broker can reach.
     Relay(RelayOptions),
 }
@@ -164,6 +166,29 @@ pub struct RetainedOptions {
     pub payload_bytes: u32,
 }
 
+/// Options of `round-trip`.
+#[derive(Args, Clone, Debug)]
+pub struct RoundTripOptions {
+    /// Which broker.
+    #[command(flatten)]
+    pub target: TargetOptions,
+    /// Topic to publish to.
+    #[arg(long)]
+    pub topic: String,
+    /// Topic filter on which each message is answered once.
+    #[arg(long)]
+    pub answer: String,
+    /// What to publish.
+    #[arg(long, default_value = "213")]
+    pub payload: String,
+    /// Messages, one after the other, after a warm-up of a tenth (at most 100).
+    #[arg(long, default_value_t = 2_000)]
+    pub messages: u32,
+    /// Quality of service of publications and the subscription.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=2))]
+    pub qos: u8,
+}
+
 /// Options of `relay`.
 #[derive(Args, Clone, Debug)]
 pub struct RelayOptions {
@@ -193,6 +218,7 @@ impl Scenario {
             Self::Connect(connect) => connect.target.json,
             Self::Idle(idle) => idle.target.json,
             Self::Retained(retained) => retained.target.json,
+            Self::RoundTrip(trip) => trip.target.json,
             Self::Relay(_) => false,
         }
     }

@@ -54,13 +54,13 @@ pub(crate) fn subscribes(version: ProtocolVersion, filters: &[String], qos: u8) 
     filters.chunks(FILTERS_PER_PACKET).map(packet).collect()
 }
 
-/// A PUBLISH with a payload of zeros; the packet identifier is 1 where there is one.
+/// A PUBLISH; the packet identifier is 1 where there is one.
 pub(crate) fn publish(
     version: ProtocolVersion,
     topic: &str,
     qos: u8,
     retain: bool,
-    payload_bytes: usize,
+    payload: &[u8],
 ) -> Result<Vec<u8>, RunError> {
     let qos = quality(qos);
     let publish = Publish {
@@ -70,7 +70,7 @@ pub(crate) fn publish(
         topic,
         packet_id: (qos != QoS::AtMostOnce).then_some(PacketId::MIN),
         properties: PublishProperties::default(),
-        payload: &vec![0; payload_bytes],
+        payload,
     };
     encoded(version, "PUBLISH", &Packet::Publish(publish))
 }

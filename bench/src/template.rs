@@ -24,7 +24,7 @@ impl PublishTemplate {
         retain: bool,
         payload_bytes: usize,
     ) -> Result<Self, RunError> {
-        let bytes = packets::publish(version, topic, qos, retain, payload_bytes)?;
+        let bytes = packets::publish(version, topic, qos, retain, &vec![0; payload_bytes])?;
         let payload_at = bytes.len() - payload_bytes;
         // Before the payload: two bytes of identifier, and in MQTT 5 one byte for no properties.
         let behind_id = if version == ProtocolVersion::V5 { 1 } else { 0 };

@@ -255,3 +255,27 @@ fn a_server_that_speaks_no_mqtt_is_told() {
     let error = bench_at(address, "pair").expect_err("that is no MQTT");
     assert!(matches!(error, RunError::Malformed { .. } | RunError::Unexpected { .. }), "{error:?}");
 }
+
+/// A broker that answers by sending each message back to its one subscriber: the relay, asked on the topic itself.
+#[test]
+fn a_round_trip_counts_one_answer_for_each_message() {
+    let relay = relay(RelayFaults::default());
+    for qos in 0..=2 {
+        let report = bench_at(
+            relay.address(),
+            &format!("round-trip --topic t --answer t --messages 50 --qos {qos} --timeout-s 5"),
+        )
+        .expect("the run ends");
+        let account = delivery(&report);
+        assert_eq!((account.delivered, account.lost, account.stray), (50, 0, 0), "QoS {qos}");
+        assert!(report.latency.is_some_and(|latency| latency.p50_us > 0.0));
+        report.verdict().expect("nothing is wrong");
+    }
+}
+
+#[test]
+fn a_round_trip_without_an_answer_is_given_up_and_says_so() {
+    let relay = relay(RelayFaults::default());
+    let error = bench_at(relay.address(), "round-trip --topic t --answer other --timeout-s 1").expect_err("no answer");
+    assert!(error.to_string().contains("an answer (0 came so far)"), "{error}");
+}

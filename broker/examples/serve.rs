@@ -21,6 +21,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         ],
     }
     .start()?;
+    running.handle.open();
     println!("listening on {:?}, process {}", running.addresses, std::process::id());
     std::io::stdin().read_to_end(&mut Vec::new())?;
     println!("{:#?}", running.handle.statistics_blocking()?);

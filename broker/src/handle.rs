@@ -74,6 +74,8 @@ pub(crate) enum Command {
     Release {
         key: u64,
     },
+    /// Accept clients from now on.
+    Open,
     Statistics {
         answer: oneshot::Sender<Snapshot>,
     },
@@ -92,6 +94,7 @@ impl std::fmt::Debug for Command {
             Self::Acknowledge { .. } => "Acknowledge",
             Self::Detach { .. } => "Detach",
             Self::Release { .. } => "Release",
+            Self::Open => "Open",
             Self::Statistics { .. } => "Statistics",
             Self::Shutdown { .. } => "Shutdown",
         })
@@ -270,6 +273,12 @@ impl Handle {
         let (answer, asked) = oneshot::channel();
         self.send(Command::Statistics { answer });
         asked
+    }
+
+    /// Accept clients from now on. Before this they wait in the backlogs of the sockets, so that consumers attached in
+    /// between miss nothing.
+    pub fn open(&self) {
+        self.send(Command::Open);
     }
 
     /// Accept nothing more, tell every client (MQTT 5: DISCONNECT 0x8B), send what is unsent, and end the thread, at

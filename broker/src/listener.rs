@@ -44,8 +44,12 @@ impl Listener {
 /// Pause after an accept that failed for lack of resources: trying at once would only burn time.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Accept until the task is aborted.
+/// Accept from when the broker is opened until the task is aborted.
 pub(crate) async fn run(listener: tokio::net::TcpListener, transport: Transport, reactor: Rc<RefCell<Reactor>>) {
+    let mut opened = reactor.borrow().opened();
+    if opened.wait_for(|opened| *opened).await.is_err() {
+        return;
+    }
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {

@@ -22,7 +22,10 @@ use std::{
 
 use selvedge_codec::Connect;
 use selvedge_core::{ConnectionId, Core, Effects, Input, Moment, Peer};
-use tokio::{sync::Notify, task::AbortHandle};
+use tokio::{
+    sync::{Notify, watch},
+    task::AbortHandle,
+};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 use self::{clock::Clock, connections::Connections};
@@ -57,6 +60,8 @@ pub(crate) struct Reactor {
     attachments: HashMap<u64, ConnectionId>,
     pub(crate) half_open: Rc<HalfOpen>,
     listeners: Vec<AbortHandle>,
+    /// Whether listeners accept.
+    opened: watch::Sender<bool>,
     stopping: bool,
     /// Told when the node stops and the last connection is gone.
     stopped: Rc<Notify>,
@@ -87,6 +92,7 @@ impl Reactor {
             attachments: HashMap::new(),
             half_open: Rc::new(HalfOpen::default()),
             listeners: Vec::new(),
+            opened: watch::Sender::new(false),
             stopping: false,
             stopped: Rc::new(Notify::new()),
             config,
@@ -109,6 +115,11 @@ impl Reactor {
     /// Listeners to stop when the node stops.
     pub(crate) fn add_listener(&mut self, task: AbortHandle) {
         self.listeners.push(task);
+    }
+
+    /// Tells listeners when to accept.
+    pub(crate) fn opened(&self) -> watch::Receiver<bool> {
+        self.opened.subscribe()
     }
 
     /// Completes when the node stops and the last connection is gone.

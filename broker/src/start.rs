@@ -63,7 +63,7 @@ pub struct Panicked;
 const TASKS_PER_LOOK: u32 = 8;
 
 impl Broker {
-    /// Start the thread. The sockets are served when this returns.
+    /// Start the thread. The sockets are served from [`Handle::open`] on.
     ///
     /// # Errors
     /// A socket cannot be used, or the thread cannot be made.

@@ -47,6 +47,7 @@ fn an_idle_connection_costs_little() {
     }
     .start()
     .expect("start");
+    running.handle.open();
     let connect = |number: u64| {
         let mut stream = TcpStream::connect(running.addresses[0]).expect("connect");
         let client_id = format!("idle-client-{number}");

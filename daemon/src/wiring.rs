@@ -124,6 +124,7 @@ fn start(config: &Config) -> anyhow::Result<RunningNode> {
     for function in runtime.list() {
         lines.subscribe(&function.name, function.triggers);
     }
+    broker.handle.open();
 
     let stopping = Arc::new(AtomicBool::new(false));
     let api = NodeApi {

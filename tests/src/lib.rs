@@ -1,1 +1,23 @@
-//! Tests of the whole node with real clients.
+//! The harness of the whole-process tests: real nodes, real third-party clients, raw sockets.
+//!
+//! It is not a test itself and knows no internals of the product: it starts the binary that was built and reads what
+//! that prints. Invariant: nothing waits without a deadline, and no process outlives the value that started it.
+//!
+//! With `SELVEDGE_TEST_BROKER=mosquitto` the client tests run against Debian's mosquitto instead of the product: a test
+//! that fails there as well is more likely wrong than the product is. Known there: mosquitto 2.0.11 sends an MQTT 5
+//! client whose session is taken over no DISCONNECT.
+
+pub mod broker;
+pub mod child;
+pub mod client;
+pub mod http;
+pub mod installed;
+pub mod mosquitto;
+pub mod node;
+pub mod raw_mqtt;
+pub mod raw_websocket;
+
+use std::time::Duration;
+
+/// The longest that anything may take before a test gives up: a slow machine is no failure, silence is.
+pub const PATIENCE: Duration = Duration::from_secs(60);

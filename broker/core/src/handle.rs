@@ -260,7 +260,7 @@ impl Core {
             self.close(
                 id,
                 ReasonCode::QuotaExceeded,
-                Some("the session's queue is full"),
+                "the session's queue is full",
                 CloseCause::QueueOverflow,
                 effects,
             );

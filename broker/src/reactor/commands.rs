@@ -73,6 +73,10 @@ impl Reactor {
             }
             Command::Detach { key } => self.leave(key, |connection| Input::Detach { connection }),
             Command::Release { key } => self.leave(key, |connection| Input::Closed { connection }),
+            Command::Open => {
+                self.opened.send_replace(true);
+                0
+            }
             Command::Statistics { answer } => {
                 // Whoever asked may have given up.
                 let _ = answer.send(self.snapshot());

@@ -62,10 +62,7 @@ impl Reactor {
             if connection.paused {
                 return;
             }
-            let kept = mem::take(&mut connection.partial);
-            connection.input_waits = false;
-            let consumed = self.consume(id, &kept);
-            if self.keep_rest(id, kept, consumed) {
+            if self.handle_waiting(id) == Some(true) {
                 context.waker().wake_by_ref();
                 return;
             }
@@ -79,6 +76,16 @@ impl Reactor {
         if after != After::Rest {
             context.waker().wake_by_ref();
         }
+    }
+
+    /// Handle so much of what a former turn left as one turn may. `None` if nothing waits; `true` if more can be handled
+    /// at once.
+    fn handle_waiting(&mut self, id: ConnectionId) -> Option<bool> {
+        let connection = self.connections.connection(id).filter(|connection| connection.input_waits)?;
+        connection.input_waits = false;
+        let kept = mem::take(&mut connection.partial);
+        let consumed = self.consume(id, &kept);
+        Some(self.keep_rest(id, kept, consumed))
     }
 
     /// One read and its packets.
@@ -117,6 +124,7 @@ impl Reactor {
             }
         };
         if peer_closes {
+            while self.handle_waiting(id).is_some() {}
             self.websocket_closed(id);
             return After::Rest;
         }

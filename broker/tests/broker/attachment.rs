@@ -29,7 +29,7 @@ fn text(delivery: &Delivery) -> &str {
 fn a_consumer_gets_batches_acknowledges_and_publishes_in_the_same_step() {
     let broker = TestBroker::start();
     let (sink, batches) = sink();
-    let attachment = broker.handle.attach("fn/one", 2, vec![("in/#".to_owned(), QoS::AtLeastOnce)], sink);
+    let attachment = broker.handle.attach("$node/fn/one", 2, vec![("in/#".to_owned(), QoS::AtLeastOnce)], sink);
     let mut client = Client::connect(broker.tcp(), V5, "c");
     client.subscribe("out", QoS::AtMostOnce);
     for number in 1..=5_u16 {
@@ -60,7 +60,7 @@ fn a_consumer_gets_batches_acknowledges_and_publishes_in_the_same_step() {
 fn messages_of_one_turn_come_in_one_batch() {
     let broker = TestBroker::start();
     let (sink, batches) = sink();
-    let _attachment = broker.handle.attach("fn/batch", 1000, vec![("t".to_owned(), QoS::AtMostOnce)], sink);
+    let _attachment = broker.handle.attach("$node/fn/batch", 1000, vec![("t".to_owned(), QoS::AtMostOnce)], sink);
     let messages = (0..100).map(|n: u32| Message::new("t", n.to_be_bytes().to_vec(), QoS::AtMostOnce, false)).collect();
     broker.handle.publish(messages).expect("taken");
     assert_eq!(next(&batches).len(), 100);
@@ -75,13 +75,13 @@ fn a_session_outlives_its_attachment_unless_it_detaches() {
         broker.handle.publish(vec![message]).expect("taken");
     };
     let (first_sink, first) = sink();
-    let attachment = broker.handle.attach("fn/kept", 10, subscriptions(), first_sink);
+    let attachment = broker.handle.attach("$node/fn/kept", 10, subscriptions(), first_sink);
     publish("one");
     assert_eq!(text(&next(&first)[0]), "one");
     drop(attachment);
     publish("two");
     let (second_sink, second) = sink();
-    let attachment = broker.handle.attach("fn/kept", 10, subscriptions(), second_sink);
+    let attachment = broker.handle.attach("$node/fn/kept", 10, subscriptions(), second_sink);
     let mut seen = Vec::new();
     while seen.len() < 2 {
         seen.extend(next(&second).iter().map(|delivery| text(delivery).to_owned()));
@@ -90,7 +90,7 @@ fn a_session_outlives_its_attachment_unless_it_detaches() {
     attachment.detach();
     publish("three");
     let (third_sink, third) = sink();
-    let _attachment = broker.handle.attach("fn/kept", 10, subscriptions(), third_sink);
+    let _attachment = broker.handle.attach("$node/fn/kept", 10, subscriptions(), third_sink);
     publish("four");
     assert_eq!(text(&next(&third)[0]), "four");
     assert_eq!(broker.statistics().shell.attachments, 1);
@@ -100,7 +100,7 @@ fn a_session_outlives_its_attachment_unless_it_detaches() {
 fn subscriptions_of_a_consumer_can_change() {
     let broker = TestBroker::start();
     let (sink, batches) = sink();
-    let attachment = broker.handle.attach("fn/change", 10, Vec::new(), sink);
+    let attachment = broker.handle.attach("$node/fn/change", 10, Vec::new(), sink);
     let publish = |topic: &str| {
         broker.handle.publish(vec![Message::new(topic, "x", QoS::AtMostOnce, false)]).expect("taken");
     };
@@ -155,7 +155,7 @@ fn publications_beyond_the_byte_limit_come_back() {
         let _ = entered.send(());
         let _ = wait_release.recv();
     });
-    let attachment = broker.handle.attach("fn/slow", 10, vec![("t".to_owned(), QoS::AtMostOnce)], sink);
+    let attachment = broker.handle.attach("$node/fn/slow", 10, vec![("t".to_owned(), QoS::AtMostOnce)], sink);
     let message = |bytes: usize| Message::new("t", vec![0; bytes], QoS::AtMostOnce, false);
     broker.handle.publish(vec![message(1)]).expect("taken");
     wait_entered.recv_timeout(PATIENCE).expect("the sink runs");
@@ -166,4 +166,32 @@ fn publications_beyond_the_byte_limit_come_back() {
     drop(release);
     while wait_entered.recv_timeout(PATIENCE).is_err() {}
     broker.wait_for("the queue to be empty", |_| broker.handle.publish(vec![message(1)]).is_ok());
+}
+
+/// A client that connects while the broker starts is served when the consumers are there, and not before.
+#[test]
+fn a_consumer_attached_before_the_broker_opens_misses_nothing() {
+    let running = selvedge_broker::Broker {
+        config: selvedge_broker::Config::default(),
+        core: selvedge_core::Config::default(),
+        authorizer: Box::new(selvedge_core::OpenAccess),
+        seed: 1,
+        listeners: vec![
+            selvedge_broker::Listener::bind(([127, 0, 0, 1], 0).into(), selvedge_broker::Transport::Tcp).expect("bind"),
+        ],
+    }
+    .start()
+    .expect("start");
+    let mut early = std::net::TcpStream::connect(running.addresses[0]).expect("the backlog takes it");
+    // CONNECT of 3.1.1 with client identifier x, and PUBLISH of "1" to t.
+    let bytes = b"\x10\x0d\0\x04MQTT\x04\x02\0\0\0\x01x\x30\x04\0\x01t1";
+    std::io::Write::write_all(&mut early, bytes).expect("write");
+    let (sender, deliveries) = std::sync::mpsc::channel();
+    let sink = Box::new(move |batch: Vec<selvedge_core::Delivery>| sender.send(batch).expect("the test listens"));
+    let _attachment = running.handle.attach("$node/fn/early", 10, vec![("t".to_owned(), QoS::AtMostOnce)], sink);
+    running.handle.open();
+    let batch = deliveries.recv_timeout(std::time::Duration::from_secs(10)).expect("delivered");
+    assert_eq!(batch[0].message.topic(), "t");
+    running.handle.shutdown(std::time::Duration::from_secs(1));
+    running.join().expect("ends well");
 }

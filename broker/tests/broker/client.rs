@@ -38,7 +38,9 @@ impl TestBroker {
             .into();
         let core = selvedge_core::Config { sys_interval_s: 0, ..core };
         let broker = Broker { config, core, authorizer: Box::new(OpenAccess), seed: 1, listeners };
-        Self { running: Some(broker.start().expect("start")) }
+        let running = broker.start().expect("start");
+        running.handle.open();
+        Self { running: Some(running) }
     }
 
     pub fn tcp(&self) -> SocketAddr {

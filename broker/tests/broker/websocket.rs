@@ -140,3 +140,20 @@ fn tungstenite_agrees_with_us_on_frames() {
         }
     });
 }
+
+#[test]
+fn what_came_before_a_close_frame_counts_however_much_it_was() {
+    let config = Config { effects_per_turn_max: 3, ..Config::default() };
+    let broker = TestBroker::with(config, Default::default());
+    let mut subscriber = Client::connect(broker.tcp(), V5, "s");
+    subscriber.subscribe("t", QoS::AtMostOnce);
+    let mut publisher = Client::connect_websocket(broker.websocket(), V5, "p");
+    let messages: Vec<u8> =
+        (0..200_u8).flat_map(|number| publisher.publish_bytes("t", &[number], QoS::AtMostOnce, 0)).collect();
+    let all = [masked_frame(0x82, &messages), masked_frame(0x88, &1000_u16.to_be_bytes())].concat();
+    publisher.send_all(&all);
+    for number in 0..200_u8 {
+        assert_eq!(subscriber.receive().publish().1, [number]);
+    }
+    assert_eq!(close_code(&mut publisher), 1000);
+}

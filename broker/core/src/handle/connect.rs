@@ -70,16 +70,14 @@ impl Core {
             ));
         }
         match self.sessions.find(client_id).and_then(|key| self.sessions.get(key)) {
-            Some(session) => {
-                // Otherwise one user could read, or end, the session of another by naming it.
-                if session.user != peer.user {
-                    return Err(Refusal(ReasonCode::NotAuthorized, "the client identifier belongs to another user"));
-                }
+            // Otherwise one user could read, or end, the session of another by naming it.
+            Some(session) if session.user != peer.user => {
+                return Err(Refusal(ReasonCode::NotAuthorized, "the client identifier belongs to another user"));
             }
             None if self.sessions.len() >= self.config.sessions_max => {
                 return Err(Refusal(ReasonCode::QuotaExceeded, "the node has as many sessions as it may"));
             }
-            None => {}
+            _ => {}
         }
         if let Some(will) = &connect.will {
             if topic::exceeds_levels(will.topic, self.config.topic_levels_max) {
@@ -187,7 +185,8 @@ impl Core {
     /// The client came again on another connection [MQTT-3.1.4-3].
     fn take_over(&mut self, old: ConnectionId, clean_start: bool, now: Moment, effects: &mut Effects) {
         self.statistics.closed_taken_over += 1;
-        self.close(old, ReasonCode::SessionTakenOver, None, CloseCause::TakenOver, effects);
+        let text = "another connection uses this client identifier";
+        self.close(old, ReasonCode::SessionTakenOver, text, CloseCause::TakenOver, effects);
         let session = self.connections.get(old).and_then(|connection| self.sessions.get(connection.session));
         // A will with a delay is not published if the session goes on in time [MQTT-3.1.3-9].
         let goes_on = session.is_some_and(|session| {

@@ -66,7 +66,7 @@ impl Core {
             return;
         }
         self.statistics.closed_protocol += 1;
-        self.close(id, reason, Some(text), CloseCause::ProtocolViolation, effects);
+        self.close(id, reason, text, CloseCause::ProtocolViolation, effects);
         self.drop_connection(id, WillFate::Publish, now);
     }
 
@@ -76,14 +76,14 @@ impl Core {
         &mut self,
         id: ConnectionId,
         reason: ReasonCode,
-        text: Option<&str>,
+        text: &str,
         cause: CloseCause,
         effects: &mut Effects,
     ) {
         let Some(connection) = self.connections.get(id) else { return };
         if connection.kind == Kind::Network(ProtocolVersion::V5) {
             let mut packet = Disconnect::with_reason(reason);
-            packet.reason_string = text;
+            packet.reason_string = Some(text);
             self.send(id, &Packet::Disconnect(packet), effects);
         }
         effects.close(id, cause);
@@ -178,7 +178,8 @@ impl Core {
         for id in self.connections.ids() {
             let network = self.connections.get(id).is_some_and(|connection| connection.kind != Kind::Internal);
             if network {
-                self.close(id, ReasonCode::ServerShuttingDown, None, CloseCause::ShuttingDown, effects);
+                let text = "the node is shutting down";
+                self.close(id, ReasonCode::ServerShuttingDown, text, CloseCause::ShuttingDown, effects);
                 // A server that stops may keep its wills for itself (MQTT 5, 3.1.2.5).
                 self.drop_connection(id, WillFate::Discard, now);
             }

@@ -98,7 +98,7 @@ impl Core {
             if session.inbound_qos_2.len() >= usize::from(self.config.receive_maximum) {
                 self.statistics.closed_quota += 1;
                 let text = "more unreleased QoS 2 publications than the receive maximum";
-                self.close(id, ReasonCode::ReceiveMaximumExceeded, Some(text), CloseCause::QuotaExceeded, effects);
+                self.close(id, ReasonCode::ReceiveMaximumExceeded, text, CloseCause::QuotaExceeded, effects);
                 self.drop_connection(id, super::disconnect::WillFate::Publish, now);
                 return;
             }

@@ -46,7 +46,8 @@ impl Core {
         connection.keep_alive_at = None;
         self.statistics.closed_keep_alive += 1;
         // [MQTT-3.1.2-22]
-        self.close(id, ReasonCode::KeepAliveTimeout, None, CloseCause::KeepAliveTimeout, effects);
+        let text = "nothing was heard for one and a half keep-alive intervals";
+        self.close(id, ReasonCode::KeepAliveTimeout, text, CloseCause::KeepAliveTimeout, effects);
         self.drop_connection(id, WillFate::Publish, now);
     }
 

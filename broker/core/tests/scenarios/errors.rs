@@ -67,7 +67,7 @@ fn shutdown_tells_version_5_clients_and_closes_all() {
         b > CONNECT v3
         b < CONNACK Success
         node > SHUTDOWN
-        a < DISCONNECT ServerShuttingDown
+        a < DISCONNECT ServerShuttingDown "the node is shutting down"
         a < CLOSED ShuttingDown
         b < CLOSED ShuttingDown
     "#,

@@ -98,7 +98,7 @@ fn a_second_connection_takes_the_session_over() {
         node > PUBLISH x q=1 "one"
         a < PUBLISH x q=1 id=1 "one"
         b > CONNECT id=a resume expiry=60
-        a < DISCONNECT SessionTakenOver
+        a < DISCONNECT SessionTakenOver "another connection uses this client identifier"
         a < CLOSED TakenOver
         b < CONNACK Success present
         b < PUBLISH x q=1 id=1 dup "one"
@@ -208,7 +208,7 @@ fn no_more_sessions_than_configured() {
         d < CONNACK ClientIdentifierNotValid
         d < CLOSED Refused
         e > CONNECT id=a
-        a < DISCONNECT SessionTakenOver
+        a < DISCONNECT SessionTakenOver "another connection uses this client identifier"
         a < CLOSED TakenOver
         e < CONNACK Success
     "#,

@@ -81,12 +81,12 @@ fn a_take_over_publishes_the_will_unless_the_session_goes_on_before_its_delay() 
         a > CONNECT expiry=60 will=w/a
         a < CONNACK Success
         b > CONNECT id=a resume expiry=60 will=w/b will-delay=5
-        a < DISCONNECT SessionTakenOver
+        a < DISCONNECT SessionTakenOver "another connection uses this client identifier"
         a < CLOSED TakenOver
         b < CONNACK Success present
         l < PUBLISH w/a q=0 "gone"
         c > CONNECT id=a resume expiry=60
-        b < DISCONNECT SessionTakenOver
+        b < DISCONNECT SessionTakenOver "another connection uses this client identifier"
         b < CLOSED TakenOver
         c < CONNACK Success present
         wait 10s
@@ -105,7 +105,7 @@ fn silence_beyond_the_keep_alive_ends_the_connection_and_publishes_the_will() {
         a < PINGRESP
         wait 14s
         wait 1s
-        a < DISCONNECT KeepAliveTimeout
+        a < DISCONNECT KeepAliveTimeout "nothing was heard for one and a half keep-alive intervals"
         a < CLOSED KeepAliveTimeout
         l < PUBLISH w/a q=0 "gone"
         b > CONNECT keep=0

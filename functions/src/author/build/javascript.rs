@@ -1,0 +1,103 @@
+//! The JavaScript recipe: `componentize-qjs` puts the entry file and the QuickJS engine into a component.
+//!
+//! Not reproducible by itself: the engine's state is saved after it has started, with the random seeds and the time it
+//! started with. `cargo xtask guests` holds both still for the components that are committed.
+
+use std::env;
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::path::{Component, Path, PathBuf};
+use std::process::Command;
+
+use serde::Deserialize;
+
+use super::BuildError;
+use crate::author::FUNCTION_WIT;
+use crate::author::program::{find_program, run};
+
+const TOOL: &str = "componentize-qjs";
+const TOOL_VERSION: &str = "0.4.5";
+
+/// Builds the component of the project in `directory`.
+pub(super) fn component(directory: &Path, progress: &mut dyn FnMut(&str)) -> Result<Vec<u8>, BuildError> {
+    let entry = entry_file(&directory.join("package.json"))?;
+    let entry_path = directory.join(&entry);
+    if !entry_path.is_file() {
+        return Err(BuildError::Project {
+            path: entry_path,
+            reason: "package.json names it as main and it is not there".into(),
+        });
+    }
+    let tool = tool(directory, env::var_os("COMPONENTIZE_QJS"), &env::var_os("PATH").unwrap_or_default())?;
+
+    let scratch = tempfile::tempdir().map_err(|source| BuildError::Write { path: env::temp_dir(), source })?;
+    let output = scratch.path().join("component.wasm");
+    let wit = wit_directory(directory, scratch.path())?;
+    let mut command = Command::new(tool);
+    command
+        .args(["--world", "function", "--sync", "--opt-size", "--module-root", ".", "--js"])
+        .arg(&entry)
+        .arg("--wit")
+        .arg(wit)
+        .arg("--output")
+        .arg(&output)
+        .current_dir(directory);
+    let ended = run(&mut command, progress).map_err(|source| BuildError::Run { program: TOOL.to_owned(), source })?;
+    if !ended.status.success() {
+        return Err(BuildError::failed(TOOL, ended));
+    }
+    fs::read(&output).map_err(|error| BuildError::Project {
+        path: directory.to_owned(),
+        reason: format!("{TOOL} ended well and left no component: {error}"),
+    })
+}
+
+#[derive(Deserialize)]
+struct Package {
+    main: Option<PathBuf>,
+}
+
+fn entry_file(package: &Path) -> Result<PathBuf, BuildError> {
+    let wrong = |reason: String| BuildError::Project { path: package.to_owned(), reason };
+    let text = fs::read(package).map_err(|error| wrong(error.to_string()))?;
+    let main = serde_json::from_slice::<Package>(&text)
+        .map_err(|error| wrong(error.to_string()))?
+        .main
+        .unwrap_or_else(|| PathBuf::from("function.js"));
+    // The tool resolves imports below the project only; an entry outside of it would fail with a stranger message.
+    if main.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir)) {
+        Ok(main)
+    } else {
+        Err(wrong(format!("main = {:?} is not below the project", main.display().to_string())))
+    }
+}
+
+/// `COMPONENTIZE_QJS`, else what npm installed in the project or above it, else what is in `PATH`.
+fn tool(directory: &Path, chosen: Option<OsString>, path: &OsStr) -> Result<OsString, BuildError> {
+    if let Some(chosen) = chosen {
+        return Ok(chosen);
+    }
+    let absolute = fs::canonicalize(directory)
+        .map_err(|error| BuildError::Project { path: directory.to_owned(), reason: error.to_string() })?;
+    let installed =
+        absolute.ancestors().map(|above| above.join("node_modules/.bin").join(TOOL)).find(|file| file.is_file());
+    installed.or_else(|| find_program(TOOL, path)).map(OsString::from).ok_or_else(|| BuildError::Missing {
+        missing: TOOL.to_owned(),
+        fix: format!("npm install --prefix {} --save-dev {TOOL}@{TOOL_VERSION}", directory.display()),
+    })
+}
+
+/// The project's own copy of the interface, or the one embedded here. For a tool that runs in the project.
+fn wit_directory(directory: &Path, scratch: &Path) -> Result<PathBuf, BuildError> {
+    if directory.join("wit").is_dir() {
+        return Ok(PathBuf::from("wit"));
+    }
+    let wit = scratch.join("wit");
+    fs::create_dir(&wit)
+        .and_then(|()| fs::write(wit.join("function.wit"), FUNCTION_WIT))
+        .map_err(|source| BuildError::Write { path: wit.clone(), source })?;
+    Ok(wit)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,143 @@
+//! Device twins over MQTT, and that what was acknowledged is still there after a crash.
+
+use anyhow::{Context as _, ensure};
+use selvedge_tests::client::{Client, Filter, Message};
+use selvedge_tests::node::{Node, Place};
+use serde_json::{Value, json};
+
+/// Times that the node is killed after an acknowledgement.
+const CRASHES: usize = 10;
+
+/// A client of a node that hears the answers about thing `t1`.
+fn device(node: &Node) -> anyhow::Result<Client> {
+    let mut client = Client::any(node.mqtt())?;
+    client.connect_clean("device")?;
+    let answers = ["update/accepted", "update/rejected", "update/delta", "get/accepted", "get/rejected"];
+    let filters = answers.map(|answer| Filter::new(&format!("$twin/t1/{answer}"), 1));
+    client.subscribe("device", &filters)?;
+    Ok(client)
+}
+
+/// Publishes a request and gives the next answer: the last two levels of its topic, and its JSON.
+fn ask(client: &mut Client, operation: &str, request: &str) -> anyhow::Result<(String, Value)> {
+    client.publish("device", &Message::new(&format!("$twin/t1/{operation}"), request, 1))?;
+    answer(client)
+}
+
+fn answer(client: &mut Client) -> anyhow::Result<(String, Value)> {
+    let message = client.receive("device")?;
+    let suffix = message.topic.strip_prefix("$twin/t1/").with_context(|| format!("an answer on {}", message.topic))?;
+    let value = serde_json::from_slice(&message.payload)
+        .with_context(|| format!("read {}", String::from_utf8_lossy(&message.payload)))?;
+    Ok((suffix.to_owned(), value))
+}
+
+fn updated(client: &mut Client, state: &Value) -> anyhow::Result<Value> {
+    let (suffix, accepted) = ask(client, "update", &json!({ "state": state }).to_string())?;
+    ensure!(suffix == "update/accepted", "{state} is answered with {suffix} {accepted}");
+    Ok(accepted)
+}
+
+fn state(client: &mut Client) -> anyhow::Result<Value> {
+    let (suffix, mut got) = ask(client, "get", "")?;
+    ensure!(suffix == "get/accepted", "get is answered with {suffix} {got}");
+    Ok(got["state"].take())
+}
+
+#[test]
+fn an_update_is_accepted_merged_and_read_back() -> anyhow::Result<()> {
+    let node = Node::start()?;
+    let mut client = device(&node)?;
+    updated(&mut client, &json!({ "reported": { "temperature": 21.5, "valve": { "open": true } } }))?;
+    updated(&mut client, &json!({ "reported": { "valve": { "open": false, "cause": "manual" } } }))?;
+    updated(&mut client, &json!({ "reported": { "temperature": null } }))?;
+    assert_eq!(state(&mut client)?["reported"], json!({ "valve": { "open": false, "cause": "manual" } }));
+    Ok(())
+}
+
+#[test]
+fn what_is_desired_and_not_reported_is_told_as_a_delta() -> anyhow::Result<()> {
+    let node = Node::start()?;
+    let mut client = device(&node)?;
+    let request = json!({ "state": { "desired": { "interval": 5 }, "reported": { "interval": 10 } } });
+    client.publish("device", &Message::new("$twin/t1/update", request.to_string(), 1))?;
+    let mut answers = [answer(&mut client)?, answer(&mut client)?];
+    answers.sort_by(|a, b| a.0.cmp(&b.0));
+    let [(accepted, _), (delta, told)] = answers;
+    assert_eq!((accepted.as_str(), delta.as_str()), ("update/accepted", "update/delta"));
+    assert_eq!(told["state"], json!({ "interval": 5 }));
+    Ok(())
+}
+
+#[test]
+fn an_update_that_cannot_be_understood_is_rejected_and_changes_nothing() -> anyhow::Result<()> {
+    let node = Node::start()?;
+    let mut client = device(&node)?;
+    updated(&mut client, &json!({ "reported": { "n": 1 } }))?;
+    for request in ["", "{", "[]", "{\"state\":5}", "{\"state\":{\"wished\":{}}}", "\u{0}"] {
+        let (suffix, rejected) = ask(&mut client, "update", request)?;
+        ensure!(suffix == "update/rejected" && rejected["code"] == 400, "{request:?}: {suffix} {rejected}");
+    }
+    assert_eq!(state(&mut client)?["reported"], json!({ "n": 1 }));
+    Ok(())
+}
+
+#[test]
+fn an_acknowledged_update_survives_a_crash_at_once_after_the_acknowledgement() -> anyhow::Result<()> {
+    let mut place = Place::new()?;
+    for crash in 0..CRASHES {
+        let node = place.start()?;
+        let mut client = device(&node)?;
+        if crash > 0 {
+            let kept = state(&mut client)?;
+            ensure!(kept["reported"]["crash"] == json!(crash - 1), "after crash {crash}: {kept}\n{}", node.said());
+            ensure!(kept["desired"]["kept"] == "from the start", "after crash {crash}: {kept}");
+        } else {
+            updated(
+                &mut client,
+                &json!({ "desired": { "kept": "from the start" }, "reported": { "kept": "from the start" } }),
+            )?;
+        }
+        updated(&mut client, &json!({ "reported": { "crash": crash } }))?;
+        place = node.kill()?;
+    }
+    Ok(())
+}
+
+#[test]
+fn the_version_grows_over_a_restart() -> anyhow::Result<()> {
+    let node = Node::start()?;
+    let mut client = device(&node)?;
+    let before = updated(&mut client, &json!({ "reported": { "n": 1 } }))?["version"].as_u64().context("a version")?;
+    let place = node.place().clone();
+    ensure!(node.stop()?.success(), "it did not end well");
+    let node = place.start()?;
+    let mut client = device(&node)?;
+    let after = updated(&mut client, &json!({ "reported": { "n": 2 } }))?["version"].as_u64().context("a version")?;
+    ensure!(after > before, "version {after} after {before}");
+    Ok(())
+}
+
+#[test]
+fn the_command_line_reads_and_changes_what_devices_see() -> anyhow::Result<()> {
+    let node = Node::start()?;
+    let mut client = device(&node)?;
+    updated(&mut client, &json!({ "reported": { "interval": 10 } }))?;
+    node.cli_succeeds(&["twin", "set", "t1", "desired.interval", "5"])?;
+    let (suffix, told) = loop {
+        let (suffix, told) = answer(&mut client)?;
+        if suffix == "update/delta" {
+            break (suffix, told);
+        }
+    };
+    ensure!(told["state"] == json!({ "interval": 5 }), "{suffix} {told}");
+    let printed = node.cli_succeeds(&["twin", "get", "t1", "--json"])?;
+    let twin: Value = serde_json::from_str(&printed).with_context(|| format!("read {printed}"))?;
+    ensure!(twin.to_string().contains("\"interval\":5"), "{twin}");
+    let list = node.cli_succeeds(&["twin", "list"])?;
+    ensure!(list.lines().any(|line| line.contains("t1")), "{list}");
+    node.cli_succeeds(&["twin", "delete", "t1"])?;
+    let (suffix, rejected) = ask(&mut client, "get", "")?;
+    ensure!(suffix == "get/rejected" && rejected["code"] == 404, "{suffix} {rejected}");
+    Ok(())
+}

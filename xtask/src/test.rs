@@ -1,0 +1,161 @@
+//! `cargo xtask test`: every check and test that has to pass before a commit, one step after the other.
+//!
+//! Invariants: the first step that fails ends the run and names the command that repeats it; a step
+//! that could not run is listed as SKIPPED with its reason, never silently.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+
+use crate::{fuzz, process, setup, tidy};
+
+/// Seconds of fuzzing per target in a test run; long runs are `cargo xtask fuzz`.
+const FUZZ_SMOKE_S: u32 = 5;
+
+/// Arguments of `cargo xtask test`.
+#[derive(clap::Args)]
+pub struct TestArgs {
+    /// Run only the steps whose name contains this text
+    #[arg(long)]
+    only: Option<String>,
+}
+
+/// How a step ended when it did not fail.
+enum Outcome {
+    Passed,
+    Skipped(String),
+}
+
+struct Step {
+    name: &'static str,
+    /// What a reader types to run the step alone.
+    repeat: &'static str,
+    run: fn() -> anyhow::Result<Outcome>,
+}
+
+const STEPS: &[Step] = &[
+    Step { name: "setup", repeat: "cargo xtask setup", run: || done(setup::install()) },
+    Step {
+        name: "format",
+        repeat: "cargo fmt --all --check",
+        run: || done(process::run("cargo", &["fmt", "--all", "--check"])),
+    },
+    Step { name: "tidy", repeat: "cargo xtask tidy", run: || done(tidy::run()) },
+    Step {
+        name: "clippy",
+        repeat: "cargo clippy --workspace --all-targets -- -D warnings",
+        run: || {
+            done(process::run("cargo", &["clippy", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"]))
+        },
+    },
+    Step {
+        name: "daemon",
+        repeat: "cargo build -p selvedge",
+        run: || done(process::run("cargo", &["build", "--locked", "-p", "selvedge"])),
+    },
+    Step {
+        name: "crates",
+        repeat: "cargo test --workspace --exclude selvedge-tests",
+        run: || {
+            done(process::run("cargo", &["test", "--locked", "--quiet", "--workspace", "--exclude", "selvedge-tests"]))
+        },
+    },
+    Step {
+        name: "whole process",
+        repeat: "cargo test -p selvedge-tests",
+        run: || {
+            let quiet = [("RUST_LIB_BACKTRACE", "0")];
+            done(process::run_with("cargo", &["test", "--locked", "-p", "selvedge-tests"], &quiet))
+        },
+    },
+    Step { name: "guests", repeat: "cargo xtask guests --check", run: guests_check },
+    Step { name: "fuzz smoke", repeat: "cargo xtask test --only fuzz", run: fuzz_smoke },
+];
+
+/// Runs the steps in order and prints what each took.
+pub fn run(arguments: &TestArgs) -> anyhow::Result<()> {
+    let chosen: Vec<&Step> =
+        STEPS.iter().filter(|step| arguments.only.as_deref().is_none_or(|only| step.name.contains(only))).collect();
+    if chosen.is_empty() {
+        let names: Vec<&str> = STEPS.iter().map(|step| step.name).collect();
+        bail!("no step has that name; the steps are {}", names.join(", "));
+    }
+    let started = Instant::now();
+    let mut summary = Vec::new();
+    for step in &chosen {
+        eprintln!("\n== {} ==", step.name);
+        let step_started = Instant::now();
+        let result = (step.run)();
+        summary.push(summary_line(step.name, step_started.elapsed(), &result));
+        if let Err(error) = result {
+            print_summary(&summary, started.elapsed());
+            bail!("step `{}`: {error:#}\nto repeat it: {}", step.name, step.repeat);
+        }
+    }
+    print_summary(&summary, started.elapsed());
+    Ok(())
+}
+
+fn done(result: anyhow::Result<()>) -> anyhow::Result<Outcome> {
+    result.map(|()| Outcome::Passed)
+}
+
+/// A task of its own process, because it prints why it is skipped.
+fn guests_check() -> anyhow::Result<Outcome> {
+    let xtask = std::env::current_exe().context("find this program")?;
+    let lines = process::run_and_read(&xtask.to_string_lossy(), &["guests", "--check"])?;
+    let skipped = lines.iter().find_map(|line| line.strip_prefix("SKIPPED guests: "));
+    Ok(skipped.map_or(Outcome::Passed, |reason| Outcome::Skipped(reason.to_owned())))
+}
+
+fn fuzz_smoke() -> anyhow::Result<Outcome> {
+    let targets = fuzz::targets()?;
+    if targets.is_empty() {
+        return Ok(Outcome::Skipped("there is no fuzz target yet".to_owned()));
+    }
+    for target in targets {
+        fuzz::fuzz(&target, FUZZ_SMOKE_S)?;
+    }
+    Ok(Outcome::Passed)
+}
+
+fn summary_line(name: &str, took: Duration, result: &anyhow::Result<Outcome>) -> String {
+    let took_s = took.as_secs_f64();
+    match result {
+        Ok(Outcome::Passed) => format!("  {name:<14} passed   {took_s:>7.1} s"),
+        Ok(Outcome::Skipped(reason)) => format!("  {name:<14} SKIPPED  {took_s:>7.1} s  {reason}"),
+        Err(_) => format!("  {name:<14} FAILED   {took_s:>7.1} s"),
+    }
+}
+
+fn print_summary(summary: &[String], took: Duration) {
+    println!("\nSummary");
+    for line in summary {
+        println!("{line}");
+    }
+    println!("  {:<14}          {:>7.1} s", "total", took.as_secs_f64());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_skipped_step_is_shown_with_its_reason() {
+        let line = summary_line("fuzz", Duration::from_millis(1500), &Ok(Outcome::Skipped("no compiler".to_owned())));
+        assert!(line.contains("SKIPPED") && line.contains("1.5 s") && line.ends_with("no compiler"), "{line}");
+    }
+
+    #[test]
+    fn a_failed_step_is_not_shown_as_passed() {
+        let line = summary_line("tidy", Duration::ZERO, &Err(anyhow::anyhow!("a file is too long")));
+        assert!(line.contains("FAILED") && !line.contains("passed"), "{line}");
+    }
+
+    #[test]
+    fn every_step_has_a_name_of_its_own() {
+        for (position, step) in STEPS.iter().enumerate() {
+            assert!(STEPS[..position].iter().all(|other| other.name != step.name), "{} is there twice", step.name);
+        }
+    }
+}
