@@ -1,1 +1,60 @@
 //! WebAssembly functions on messages.
+//!
+//! A function is one component of the package `selvedge:function` (see `functions/wit/function.wit`). Each message gets a
+//! fresh instance; what the instance asks for (publish, key-values, twin patches) is buffered and handed to the host as one
+//! [`Effects`] value when it returned ok, and dropped otherwise. This crate knows no broker, store or twin: the node gives it
+//! those abilities through [`Host`].
+//!
+//! Path of a message: [`Runtime::invoke`] → `runtime/function` (queue) → `runtime/schedule` → `runtime/worker` → `invocation` (→ `capability/*`, `wasi/*`) →
+//! [`Host::commit`] → the caller's `done`.
+//!
+//! Invariants: native code is loaded only when its keyed MAC verifies; no compiler runs in this process except in
+//! [`compile_child_main`]; every queue, buffer and loop that a guest can drive has a limit in [`Config`] or the [`Manifest`].
+
+mod artifact;
+mod bindings;
+mod capability;
+mod compile;
+mod config;
+mod counters;
+mod deployment;
+mod durable_file;
+mod engine;
+mod grant;
+mod host;
+mod invocation;
+mod kv_buffer;
+mod limit;
+mod log_ring;
+mod manifest;
+mod message;
+mod offline;
+mod retry;
+mod runtime;
+mod topic;
+mod twin_buffer;
+mod wasi;
+mod world;
+
+#[cfg(feature = "compiler")]
+pub mod author;
+
+#[cfg(feature = "compiler")]
+pub use compile::child::compile_child_main;
+pub use compile::{CompileChild, CompileError};
+pub use config::{Config, MemoryProfile};
+pub use counters::FunctionCounters;
+pub use deployment::DeployError;
+pub use engine::EngineError;
+pub use host::{
+    CommitDone, CommitFailure, Effects, Host, HostError, KvChange, KvEntry, KvRead, KvWrite, TwinDoc, TwinPatch,
+    TwinRead, TwinSection,
+};
+pub use log_ring::{LogLevel, LogLine, LogSink};
+pub use manifest::{Grants, Limits, Manifest, ManifestError, Retry, Trigger};
+pub use message::{
+    InvocationContext, InvocationError, InvocationMessage, InvocationResult, InvocationSuccess, Properties, Qos,
+};
+pub use offline::{OfflineError, OfflineReport, OfflineRun, OfflineState, run_offline};
+pub use runtime::{Deployed, FunctionState, FunctionStatus, InvocationDone, OpenError, Runtime};
+pub use world::{World, WorldError};

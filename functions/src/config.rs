@@ -1,0 +1,79 @@
+//! Limits of the runtime, each with its unit. What a single function may use is in its manifest, within these.
+
+use serde::{Deserialize, Serialize};
+
+/// Limits of the whole runtime.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Threads that run functions, 1 to 64. Each runs one invocation at a time.
+    pub workers: usize,
+    /// Invocations that outlived `slice_ms` and were given a thread of their own, so that the others go on; 0 to 64.
+    pub stuck_workers_max: usize,
+    /// After this time an invocation counts as stuck: its place among `workers` goes to the next one. Milliseconds.
+    pub slice_ms: u64,
+    /// Deployed functions.
+    pub functions_max: usize,
+    /// Messages waiting per function.
+    pub queue_messages_max: usize,
+    /// Bytes of messages waiting per function.
+    pub queue_bytes_max: usize,
+    /// Commits under way per function that cannot conflict; the function waits when there are more.
+    pub commits_in_flight_max: usize,
+    /// Functions a message may pass through before it is refused.
+    pub depth_max: u32,
+    /// Log lines kept per function.
+    pub log_lines_kept: usize,
+    /// Longest log line; the rest is cut. Bytes.
+    pub log_line_bytes_max: usize,
+    /// Largest component that can be deployed. Bytes.
+    pub component_bytes_max: usize,
+    /// Largest memory a manifest may ask for, 64 KiB to 256 MiB. Bytes.
+    pub memory_bytes_max: usize,
+    /// Memories and tables of all running instances together; a growth past it fails. Bytes.
+    pub memory_total_bytes: usize,
+    /// Longest time limit a manifest may ask for. Milliseconds.
+    pub timeout_ms_max: u64,
+    /// Wall time of one compilation. Milliseconds.
+    pub compile_timeout_ms: u64,
+    /// Address space of the compiler child. Bytes.
+    pub compile_memory_bytes: u64,
+    /// Where instances get their memory from.
+    pub memory_profile: MemoryProfile,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            workers: 2,
+            stuck_workers_max: 4,
+            slice_ms: 20,
+            functions_max: 64,
+            queue_messages_max: 1024,
+            queue_bytes_max: 4 << 20,
+            commits_in_flight_max: 64,
+            depth_max: 16,
+            log_lines_kept: 256,
+            log_line_bytes_max: 2048,
+            component_bytes_max: 32 << 20,
+            memory_bytes_max: 128 << 20,
+            memory_total_bytes: 192 << 20,
+            timeout_ms_max: 60_000,
+            compile_timeout_ms: 60_000,
+            compile_memory_bytes: 1 << 30,
+            memory_profile: MemoryProfile::Probe,
+        }
+    }
+}
+
+/// Where instances get their memory from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MemoryProfile {
+    /// `pooled` where the address space has room for it (tried with a real mapping), else `on-demand`.
+    Probe,
+    /// A pool of reserved slots, some 4 GiB of addresses; fast to use again.
+    Pooled,
+    /// A mapping per instance; slower, for places with a limit on address space.
+    OnDemand,
+}

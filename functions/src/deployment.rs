@@ -1,0 +1,119 @@
+//! One version of a function, ready to run: checked, linked, tried once.
+//!
+//! Not the queue; that lives on when the version changes.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use thiserror::Error;
+use wasmtime::component::{Component, Linker};
+
+use crate::artifact::{LoadError, MakeError};
+use crate::bindings::FunctionPre;
+use crate::compile::CompileError;
+use crate::engine::{EngineError, RunningEngine};
+use crate::host::Host;
+use crate::invocation::{self, InvocationState};
+use crate::log_ring::LogRing;
+use crate::manifest::{Manifest, ManifestError};
+use crate::message::InvocationContext;
+use crate::world::{self, World, WorldError};
+use crate::{capability, wasi};
+
+/// Why a function was not deployed.
+#[derive(Debug, Error)]
+pub enum DeployError {
+    /// `function.toml` is wrong.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// The component is larger than `Config::component_bytes_max`.
+    #[error("component has {bytes} bytes, allowed are {allowed}")]
+    ComponentTooBig {
+        /// Its size.
+        bytes: usize,
+        /// The limit.
+        allowed: usize,
+    },
+    /// `Config::functions_max` functions are deployed.
+    #[error("{allowed} functions are deployed, more are not allowed")]
+    TooMany {
+        /// The limit.
+        allowed: usize,
+    },
+    /// The compiler refused or failed.
+    #[error("cannot compile the component: {0}")]
+    Compile(#[source] CompileError),
+    /// The component fits no world.
+    #[error(transparent)]
+    World(#[from] WorldError),
+    /// An import or the handler has another type than the world says, or the component is too big for a slot of the pool.
+    #[error("component does not fit the interface: {0}")]
+    Link(String),
+    /// A fresh instance failed before any message came.
+    #[error("component does not start: {0}")]
+    Start(String),
+    /// This node runs no functions.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// Native code was not loaded after it had been made.
+    #[error("cannot load native code: {0}")]
+    Load(String),
+    /// The function could not be stored.
+    #[error("cannot store the function")]
+    Store(#[source] std::io::Error),
+}
+
+impl From<MakeError> for DeployError {
+    fn from(error: MakeError) -> Self {
+        match error {
+            MakeError::Compile(error) => Self::Compile(error),
+            MakeError::Io(error) => Self::Store(error),
+        }
+    }
+}
+
+impl From<LoadError> for DeployError {
+    fn from(error: LoadError) -> Self {
+        Self::Load(error.to_string())
+    }
+}
+
+/// A version that can run.
+pub(crate) struct Deployment {
+    pub(crate) manifest: Manifest,
+    pub(crate) world: World,
+    pub(crate) pre: FunctionPre<InvocationState>,
+    pub(crate) engine: Arc<RunningEngine>,
+}
+
+impl Deployment {
+    /// Checks the component against the worlds and links it.
+    pub(crate) fn new(
+        manifest: Manifest,
+        component: &Component,
+        engine: Arc<RunningEngine>,
+    ) -> Result<Self, DeployError> {
+        let types = component.component_type();
+        let imports: Vec<String> = types.imports(&engine.engine).map(|(name, _)| name.to_owned()).collect();
+        let exports: Vec<String> = types.exports(&engine.engine).map(|(name, _)| name.to_owned()).collect();
+        let world = world::detect(&imports, &exports)?;
+        let link_error = |error: wasmtime::Error| DeployError::Link(format!("{error:#}"));
+        let mut linker = Linker::new(&engine.engine);
+        capability::add_to_linker(&mut linker).map_err(link_error)?;
+        wasi::add_to_linker(&mut linker, component, world).map_err(link_error)?;
+        let pre = linker.instantiate_pre(component).and_then(FunctionPre::new).map_err(link_error)?;
+        component.initialize_copy_on_write_image().map_err(link_error)?;
+        Ok(Self { manifest, world, pre, engine })
+    }
+
+    /// Makes one instance and drops it, under the function's own limits: finds what cannot start, and warms the slot.
+    pub(crate) fn try_start(self: &Arc<Self>, host: &Arc<dyn Host>, logs: &Arc<LogRing>) -> Result<(), DeployError> {
+        let context = Arc::new(InvocationContext { received_ms: host.now_ms(), ..InvocationContext::default() });
+        invocation::start_once(self, host, logs, &context).map_err(DeployError::Start)
+    }
+
+    /// The time limit of one run.
+    pub(crate) fn deadline_after(&self, start: Instant) -> Instant {
+        start + Duration::from_millis(self.manifest.limits.timeout_ms)
+    }
+}

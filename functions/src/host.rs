@@ -1,0 +1,206 @@
+//! What the node lends to functions: clock, randomness, key-values, twins, and one commit for everything an invocation did.
+//!
+//! Not an implementation; [`run_offline`](crate::run_offline) has one in memory. The runtime calls `kv_*` and `twin_get`
+//! from its worker threads while a guest waits, so they must be quick and must not call back into the runtime.
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::message::InvocationMessage;
+
+/// The node's abilities, as functions see them.
+pub trait Host: Send + Sync + 'static {
+    /// Milliseconds since 1970.
+    fn now_ms(&self) -> u64;
+
+    /// Fills `buffer` with random bytes of the operating system's quality.
+    fn random(&self, buffer: &mut [u8]);
+
+    /// The entry now stored under `key` in the function's own bucket; expired entries are absent.
+    fn kv_get(&self, function: &str, key: &str) -> Result<Option<KvEntry>, HostError>;
+
+    /// Keys of the function's own bucket that begin with `prefix` and come after `after` in byte order, at most `limit`,
+    /// ascending.
+    fn kv_list(
+        &self,
+        function: &str,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<String>, HostError>;
+
+    /// The part of a twin's section at JSON pointer `path` (empty: the whole section); `None` when the twin or the path does
+    /// not exist. The revision is the whole section's.
+    fn twin_get(&self, device: &str, section: TwinSection, path: &str) -> Result<Option<TwinDoc>, HostError>;
+
+    /// Commits all effects of one successful invocation, or none. `done` is called exactly once, from any thread, also from
+    /// within `commit`; `Ok` means durable where anything durable depends on it. A `done` that is dropped counts as
+    /// [`CommitFailure::Unavailable`].
+    ///
+    /// Checks, against the state at commit: every [`KvRead`], [`KvWrite::expected`], [`TwinRead`] and
+    /// [`TwinPatch::expected`]; a mismatch is [`CommitFailure::Conflict`] and the runtime runs the invocation again.
+    /// The runtime starts a function's next invocation before `done` only when [`Effects::needs_check`] is false; commits
+    /// of one function are called in its message order.
+    fn commit(&self, effects: Effects, done: CommitDone);
+}
+
+/// Called once with the outcome of a commit.
+pub type CommitDone = Box<dyn FnOnce(Result<(), CommitFailure>) + Send>;
+
+/// Why the host could not answer a read.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum HostError {
+    /// The call's arguments are not acceptable.
+    #[error("{0}")]
+    Invalid(String),
+    /// The store is closed, poisoned or full.
+    #[error("{0}")]
+    Unavailable(String),
+}
+
+/// Why effects were not committed. Nothing of them happened.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum CommitFailure {
+    /// Something read or expected has changed; names what.
+    #[error("conflict on {0}")]
+    Conflict(String),
+    /// The node does not accept these effects (authorization, size); running again would not help.
+    #[error("{0}")]
+    Refused(String),
+    /// The store is closed, poisoned or full; the input should be delivered again.
+    #[error("{0}")]
+    Unavailable(String),
+}
+
+/// A stored value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KvEntry {
+    /// The bytes.
+    pub value: Vec<u8>,
+    /// Changes with every write of the key.
+    pub revision: u64,
+}
+
+/// Half of a twin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TwinSection {
+    /// Written by applications.
+    Desired,
+    /// Written by the device.
+    Reported,
+}
+
+impl TwinSection {
+    /// `desired` or `reported`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Desired => "desired",
+            Self::Reported => "reported",
+        }
+    }
+}
+
+/// Part of a twin's section.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TwinDoc {
+    /// JSON text.
+    pub json: String,
+    /// Revision of the whole section.
+    pub revision: u64,
+}
+
+/// Everything one successful invocation did, to be committed together.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Effects {
+    /// The function; its name is also the name of its key-value bucket.
+    pub function: String,
+    /// Identifies the run in logs.
+    pub invocation_id: String,
+    /// [`InvocationContext::delivery`](crate::InvocationContext) of the input.
+    pub delivery: Option<u64>,
+    /// Depth that published messages carry: the input's plus one.
+    pub depth: u32,
+    /// Key-values that were read and not written.
+    pub kv_reads: Vec<KvRead>,
+    /// Key-value changes, one per key, in key order.
+    pub kv_writes: Vec<KvWrite>,
+    /// Sections that were read, one each.
+    pub twin_reads: Vec<TwinRead>,
+    /// Merge patches in call order.
+    pub twin_patches: Vec<TwinPatch>,
+    /// Messages to publish: those of `bus.publish` in call order, then the returned ones in list order. All are within the
+    /// function's grants.
+    pub publish: Vec<InvocationMessage>,
+}
+
+impl Effects {
+    /// True when the commit can conflict, because something of the state was read or written.
+    pub fn needs_check(&self) -> bool {
+        !(self.kv_reads.is_empty()
+            && self.kv_writes.is_empty()
+            && self.twin_reads.is_empty()
+            && self.twin_patches.is_empty())
+    }
+}
+
+/// A key and the revision it was read at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KvRead {
+    /// Key in the function's bucket.
+    pub key: String,
+    /// Revision as read; `None`: the key was absent.
+    pub revision: Option<u64>,
+}
+
+/// One key's change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KvWrite {
+    /// Key in the function's bucket.
+    pub key: String,
+    /// Revision that the change is based on; `None`: the key was absent.
+    pub expected: Option<u64>,
+    /// New state.
+    pub change: KvChange,
+}
+
+/// New state of a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KvChange {
+    /// Store a value.
+    Set {
+        /// The bytes.
+        value: Vec<u8>,
+        /// Revision to store it under; the guest has been told this number.
+        revision: u64,
+        /// Seconds from the commit until it is absent again.
+        ttl_s: Option<u32>,
+    },
+    /// Remove the key.
+    Delete,
+}
+
+/// A section and the revision it was read at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TwinRead {
+    /// Thing name.
+    pub device: String,
+    /// Which half.
+    pub section: TwinSection,
+    /// Revision as read; `None`: nothing was there at the path.
+    pub revision: Option<u64>,
+}
+
+/// An RFC 7396 merge patch on a section.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TwinPatch {
+    /// Thing name.
+    pub device: String,
+    /// Which half.
+    pub section: TwinSection,
+    /// JSON text of the patch.
+    pub merge: String,
+    /// Revision that the guest asked the section to have before the invocation's first patch of it; later patches of the
+    /// same section in one invocation carry `None`.
+    pub expected: Option<u64>,
+}

@@ -1,0 +1,401 @@
+//! `function.toml`: what a function is called, what starts it, what it may use and what it may do.
+//!
+//! Pure: text in, [`Manifest`] or a [`ManifestError`] with line, key and what is allowed out. Reads no file; the paths in it
+//! are for the command line.
+
+mod quantity;
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+use toml::Spanned;
+
+use crate::config::Config;
+use crate::message::Qos;
+use crate::topic;
+use quantity::{Bytes, Text};
+
+/// Longest function name, bytes.
+const NAME_BYTES_MAX: usize = 64;
+/// Triggers of one function.
+const TRIGGERS_MAX: usize = 32;
+/// Patterns of one grant.
+const GRANTS_MAX: usize = 128;
+/// Longest manifest, bytes.
+const MANIFEST_BYTES_MAX: usize = 64 << 10;
+
+/// A checked `function.toml`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Manifest {
+    /// Name, also of the key-value bucket: lower-case letters, digits and `-`, at most 64 bytes, beginning with a letter.
+    pub name: String,
+    /// The author's version; empty when not given.
+    pub version: String,
+    /// Path of the component, relative to the manifest; `None` when not given. Only the command line looks at it.
+    pub component: Option<String>,
+    /// What starts the function, at least one.
+    pub triggers: Vec<Trigger>,
+    /// What one invocation may use.
+    pub limits: Limits,
+    /// What happens after a failure.
+    pub retry: Retry,
+    /// What it may do.
+    pub grants: Grants,
+    /// Values for `env.config`.
+    pub config: BTreeMap<String, String>,
+}
+
+/// An `observe` trigger: a copy of each message that matches, after it was routed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Trigger {
+    /// MQTT topic filter.
+    pub mqtt: String,
+    /// Greatest quality of service to receive with.
+    pub qos: Qos,
+}
+
+/// What one invocation may use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// All memories and tables together. Bytes.
+    pub memory_bytes: usize,
+    /// Wall time of instantiate and call. Milliseconds.
+    pub timeout_ms: u64,
+    /// Messages published and returned.
+    pub output_messages: usize,
+    /// Bytes of those messages, topics and properties included.
+    pub output_bytes: usize,
+    /// Log lines; more are counted and dropped.
+    pub log_lines: usize,
+    /// Keys written.
+    pub kv_keys: usize,
+    /// Bytes of keys and values written.
+    pub kv_bytes: usize,
+    /// Twin patches.
+    pub twin_patches: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            memory_bytes: 64 << 20,
+            timeout_ms: 1000,
+            output_messages: 64,
+            output_bytes: 1 << 20,
+            log_lines: 100,
+            kv_keys: 64,
+            kv_bytes: 256 << 10,
+            twin_patches: 16,
+        }
+    }
+}
+
+/// What happens after `retry` or a trap.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Retry {
+    /// Attempts per message, the first one included; 1 to 20.
+    pub attempts: u32,
+    /// Pause before the second attempt, doubled before each later one, at most a minute. The function's next messages wait
+    /// meanwhile, so that order is kept. Milliseconds.
+    pub backoff_ms: u64,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self { attempts: 3, backoff_ms: 100 }
+    }
+}
+
+/// What a function may do; nothing by default.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Grants {
+    /// Topic filters that it may publish to, also by returning messages.
+    pub publish: Vec<String>,
+    /// Things whose twins it may read; `*` stands for any run of characters.
+    pub twin_read: Vec<String>,
+    /// Things whose twins it may patch; the same patterns.
+    pub twin_write: Vec<String>,
+}
+
+/// What is wrong in a `function.toml`.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("function.toml{}: {message}", .line.map(|line| format!(" line {line}")).unwrap_or_default())]
+pub struct ManifestError {
+    /// Line, counted from 1, where known.
+    pub line: Option<usize>,
+    /// Key and value, and what is allowed.
+    pub message: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawManifest {
+    name: Spanned<String>,
+    #[serde(default)]
+    version: String,
+    component: Option<String>,
+    #[serde(default)]
+    trigger: Vec<Spanned<RawTrigger>>,
+    #[serde(default)]
+    limits: RawLimits,
+    #[serde(default)]
+    retry: RawRetry,
+    #[serde(default)]
+    grants: RawGrants,
+    #[serde(default)]
+    config: BTreeMap<String, Text>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawTrigger {
+    mqtt: Spanned<String>,
+    qos: Option<Spanned<i64>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct RawLimits {
+    memory_bytes: Option<Spanned<Bytes>>,
+    timeout_ms: Option<Spanned<i64>>,
+    output_messages: Option<Spanned<i64>>,
+    output_bytes: Option<Spanned<Bytes>>,
+    log_lines: Option<Spanned<i64>>,
+    kv_keys: Option<Spanned<i64>>,
+    kv_bytes: Option<Spanned<Bytes>>,
+    twin_patches: Option<Spanned<i64>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct RawRetry {
+    attempts: Option<Spanned<i64>>,
+    backoff_ms: Option<Spanned<i64>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct RawGrants {
+    publish: Vec<Spanned<String>>,
+    twin_read: Vec<Spanned<String>>,
+    twin_write: Vec<Spanned<String>>,
+}
+
+impl Manifest {
+    /// Parses and checks `text`; `config` gives the greatest limits that a manifest may ask for.
+    pub fn parse(text: &str, config: &Config) -> Result<Self, ManifestError> {
+        if text.len() > MANIFEST_BYTES_MAX {
+            let message = format!("is {} bytes long, allowed are {MANIFEST_BYTES_MAX}", text.len());
+            return Err(ManifestError { line: None, message });
+        }
+        let raw: RawManifest = toml::from_str(text).map_err(|error| ManifestError {
+            line: error.span().map(|span| line_of(text, &span)),
+            message: error.message().to_owned(),
+        })?;
+        let check = Check { text };
+        check.name(&raw.name)?;
+        check.count("trigger", raw.trigger.len(), TRIGGERS_MAX)?;
+        if raw.trigger.is_empty() {
+            let message = "no [[trigger]]: at least one is needed, for example mqtt = \"sensors/+/temperature\"".into();
+            return Err(ManifestError { line: None, message });
+        }
+        let triggers = raw.trigger.iter().map(|trigger| check.trigger(trigger.get_ref())).collect::<Result<_, _>>()?;
+        Ok(Self {
+            name: raw.name.into_inner(),
+            version: raw.version,
+            component: raw.component,
+            triggers,
+            limits: check.limits(&raw.limits, config)?,
+            retry: check.retry(&raw.retry)?,
+            grants: check.grants(&raw.grants)?,
+            config: raw.config.into_iter().map(|(key, value)| (key, value.0)).collect(),
+        })
+    }
+
+    /// Things that are allowed and probably not meant: a grant to publish where a trigger of the same function listens.
+    pub fn warnings(&self) -> Vec<String> {
+        let pairs = self
+            .triggers
+            .iter()
+            .flat_map(|trigger| self.grants.publish.iter().map(move |filter| (&trigger.mqtt, filter)));
+        pairs
+            .filter(|(trigger, grant)| topic::filters_overlap(trigger, grant))
+            .map(|(trigger, grant)| {
+                format!("grants.publish {grant:?} and the trigger {trigger:?} can meet: the function may start itself")
+            })
+            .collect()
+    }
+}
+
+/// Checks values and knows the text they came from, for the line.
+struct Check<'a> {
+    text: &'a str,
+}
+
+impl Check<'_> {
+    fn wrong<T>(&self, span: &Range<usize>, message: String) -> Result<T, ManifestError> {
+        Err(ManifestError { line: Some(line_of(self.text, span)), message })
+    }
+
+    fn name(&self, name: &Spanned<String>) -> Result<(), ManifestError> {
+        if is_valid_function_name(name.get_ref()) {
+            return Ok(());
+        }
+        let message = format!(
+            "name = {:?}: allowed are 1 to {NAME_BYTES_MAX} lower-case letters, digits and '-', beginning with a letter",
+            name.get_ref()
+        );
+        self.wrong(&name.span(), message)
+    }
+
+    fn count(&self, key: &str, count: usize, max: usize) -> Result<(), ManifestError> {
+        if count <= max {
+            return Ok(());
+        }
+        Err(ManifestError { line: None, message: format!("{key} has {count} entries, allowed are {max}") })
+    }
+
+    fn trigger(&self, trigger: &RawTrigger) -> Result<Trigger, ManifestError> {
+        self.filter("trigger.mqtt", &trigger.mqtt)?;
+        let qos = match &trigger.qos {
+            None => Qos::AtLeastOnce,
+            Some(qos) => match qos.get_ref() {
+                0 => Qos::AtMostOnce,
+                1 => Qos::AtLeastOnce,
+                2 => Qos::ExactlyOnce,
+                other => return self.wrong(&qos.span(), format!("trigger.qos = {other}: allowed are 0, 1 and 2")),
+            },
+        };
+        Ok(Trigger { mqtt: trigger.mqtt.get_ref().clone(), qos })
+    }
+
+    fn filter(&self, key: &str, filter: &Spanned<String>) -> Result<(), ManifestError> {
+        match topic::filter_problem(filter.get_ref()) {
+            None => Ok(()),
+            Some(problem) => self.wrong(
+                &filter.span(),
+                format!("{key} {:?} is not an MQTT topic filter: it {problem}", filter.get_ref()),
+            ),
+        }
+    }
+
+    fn integer(
+        &self,
+        key: &str,
+        value: &Option<Spanned<i64>>,
+        default: u64,
+        allowed: Range<u64>,
+    ) -> Result<u64, ManifestError> {
+        let Some(value) = value else { return Ok(default) };
+        match u64::try_from(*value.get_ref()) {
+            Ok(number) if allowed.contains(&number) => Ok(number),
+            _ => {
+                let message =
+                    format!("{key} = {}: allowed are {} to {}", value.get_ref(), allowed.start, allowed.end - 1);
+                self.wrong(&value.span(), message)
+            }
+        }
+    }
+
+    fn bytes(
+        &self,
+        key: &str,
+        value: &Option<Spanned<Bytes>>,
+        default: usize,
+        allowed: Range<usize>,
+    ) -> Result<usize, ManifestError> {
+        let Some(value) = value else { return Ok(default.min(allowed.end - 1)) };
+        match value.get_ref() {
+            Bytes::Number(number) if usize::try_from(*number).is_ok_and(|number| allowed.contains(&number)) => {
+                Ok(*number as usize)
+            }
+            wrong => {
+                let message = format!(
+                    "{key} = {wrong}: allowed are {} to {} bytes, as a number or with a unit such as \"64MiB\"",
+                    allowed.start,
+                    allowed.end - 1
+                );
+                self.wrong(&value.span(), message)
+            }
+        }
+    }
+
+    fn limits(&self, raw: &RawLimits, config: &Config) -> Result<Limits, ManifestError> {
+        let default = Limits::default();
+        let count = |key, value, default: usize, max: u64| {
+            self.integer(key, value, default as u64, 0..max + 1).map(|number| number as usize)
+        };
+        let memory_bytes = self.bytes(
+            "limits.memory_bytes",
+            &raw.memory_bytes,
+            default.memory_bytes,
+            64 << 10..config.memory_bytes_max + 1,
+        )?;
+        let default_timeout_ms = default.timeout_ms.min(config.timeout_ms_max);
+        Ok(Limits {
+            memory_bytes,
+            timeout_ms: self.integer(
+                "limits.timeout_ms",
+                &raw.timeout_ms,
+                default_timeout_ms,
+                1..config.timeout_ms_max + 1,
+            )?,
+            output_messages: count("limits.output_messages", &raw.output_messages, default.output_messages, 10_000)?,
+            output_bytes: self.bytes(
+                "limits.output_bytes",
+                &raw.output_bytes,
+                default.output_bytes,
+                0..(64 << 20) + 1,
+            )?,
+            log_lines: count("limits.log_lines", &raw.log_lines, default.log_lines, 10_000)?,
+            kv_keys: count("limits.kv_keys", &raw.kv_keys, default.kv_keys, 1_000)?,
+            kv_bytes: self.bytes("limits.kv_bytes", &raw.kv_bytes, default.kv_bytes, 0..(4 << 20) + 1)?,
+            twin_patches: count("limits.twin_patches", &raw.twin_patches, default.twin_patches, 256)?,
+        })
+    }
+
+    fn retry(&self, raw: &RawRetry) -> Result<Retry, ManifestError> {
+        let default = Retry::default();
+        Ok(Retry {
+            attempts: self.integer("retry.attempts", &raw.attempts, u64::from(default.attempts), 1..21)? as u32,
+            backoff_ms: self.integer("retry.backoff_ms", &raw.backoff_ms, default.backoff_ms, 1..60_001)?,
+        })
+    }
+
+    fn grants(&self, raw: &RawGrants) -> Result<Grants, ManifestError> {
+        self.count("grants.publish", raw.publish.len(), GRANTS_MAX)?;
+        raw.publish.iter().try_for_each(|filter| self.filter("grants.publish", filter))?;
+        let things = |key: &str, patterns: &[Spanned<String>]| {
+            self.count(key, patterns.len(), GRANTS_MAX)?;
+            match patterns.iter().find(|pattern| pattern.get_ref().is_empty() || pattern.get_ref().len() > 256) {
+                Some(pattern) => self.wrong(&pattern.span(), format!("{key}: a pattern has 1 to 256 bytes")),
+                None => Ok(texts(patterns)),
+            }
+        };
+        Ok(Grants {
+            publish: texts(&raw.publish),
+            twin_read: things("grants.twin_read", &raw.twin_read)?,
+            twin_write: things("grants.twin_write", &raw.twin_write)?,
+        })
+    }
+}
+
+/// A name that is also safe as a file name.
+pub(crate) fn is_valid_function_name(name: &str) -> bool {
+    name.len() <= NAME_BYTES_MAX
+        && name.starts_with(|first: char| first.is_ascii_lowercase())
+        && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+}
+
+fn texts(values: &[Spanned<String>]) -> Vec<String> {
+    values.iter().map(|value| value.get_ref().clone()).collect()
+}
+
+fn line_of(text: &str, span: &Range<usize>) -> usize {
+    text.bytes().take(span.start).filter(|&byte| byte == b'\n').count() + 1
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,147 @@
+use super::*;
+
+const FULL: &str = r#"
+name = "unit-alarm"
+version = "1.2.0"
+component = "unit_alarm.wasm"
+
+[[trigger]]
+mqtt = "sensors/+/temperature"
+
+[[trigger]]
+mqtt = "other/#"
+qos = 0
+
+[limits]
+memory_bytes = "16MiB"
+timeout_ms = 50
+output_messages = 3
+output_bytes = 4096
+log_lines = 7
+kv_keys = 2
+kv_bytes = "1KiB"
+twin_patches = 1
+
+[retry]
+attempts = 5
+backoff_ms = 20
+
+[grants]
+publish = ["alarms/#"]
+twin_read = ["pump-*"]
+twin_write = ["pump-1"]
+
+[config]
+threshold = 30
+unit = "celsius"
+exact = true
+factor = 1.5
+"#;
+
+fn parse(text: &str) -> Result<Manifest, ManifestError> {
+    Manifest::parse(text, &Config::default())
+}
+
+fn with(lines: &str) -> Result<Manifest, ManifestError> {
+    parse(&format!("name = \"f\"\n[[trigger]]\nmqtt = \"a\"\n{lines}"))
+}
+
+#[track_caller]
+fn check_refused(lines: &str, line: usize, needles: &[&str]) {
+    let error = with(lines).unwrap_err();
+    assert_eq!(error.line, Some(line), "{error}");
+    for needle in needles {
+        assert!(error.message.contains(needle), "{needle:?} is not in: {error}");
+    }
+}
+
+#[test]
+fn every_key_is_read() {
+    let manifest = parse(FULL).unwrap();
+    assert_eq!((manifest.name.as_str(), manifest.version.as_str()), ("unit-alarm", "1.2.0"));
+    assert_eq!(manifest.component.as_deref(), Some("unit_alarm.wasm"));
+    let trigger = |mqtt: &str, qos| Trigger { mqtt: mqtt.into(), qos };
+    assert_eq!(
+        manifest.triggers,
+        [trigger("sensors/+/temperature", Qos::AtLeastOnce), trigger("other/#", Qos::AtMostOnce)]
+    );
+    let limits = Limits {
+        memory_bytes: 16 << 20,
+        timeout_ms: 50,
+        output_messages: 3,
+        output_bytes: 4096,
+        log_lines: 7,
+        kv_keys: 2,
+        kv_bytes: 1024,
+        twin_patches: 1,
+    };
+    assert_eq!(manifest.limits, limits);
+    assert_eq!(manifest.retry, Retry { attempts: 5, backoff_ms: 20 });
+    assert_eq!(manifest.grants.twin_read, ["pump-*"]);
+    let config: Vec<_> = manifest.config.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+    assert_eq!(config, [("exact", "true"), ("factor", "1.5"), ("threshold", "30"), ("unit", "celsius")]);
+}
+
+#[test]
+fn what_is_not_given_has_its_default() {
+    let manifest = with("").unwrap();
+    assert_eq!(
+        (manifest.limits, manifest.retry, manifest.grants),
+        (Limits::default(), Retry::default(), Grants::default())
+    );
+}
+
+#[test]
+fn unknown_keys_are_named_with_line_and_what_is_allowed() {
+    check_refused("[limits]\nmemory = 1", 5, &["unknown field `memory`", "memory_bytes"]);
+    check_refused("colour = \"x\"", 4, &["unknown field `colour`", "mqtt"]);
+    check_refused("[grants]\nsubscribe = []", 5, &["unknown field `subscribe`", "publish"]);
+    let error = parse("nam = \"f\"").unwrap_err();
+    assert!(error.message.contains("unknown field `nam`, expected one of `name`"), "{error}");
+}
+
+#[test]
+fn wrong_values_are_named_with_line_and_what_is_allowed() {
+    check_refused("[limits]\ntimeout_ms = 0", 5, &["limits.timeout_ms = 0", "1 to 60000"]);
+    check_refused("[limits]\ntimeout_ms = -5", 5, &["limits.timeout_ms = -5"]);
+    check_refused("[limits]\nmemory_bytes = \"64MB\"", 5, &["limits.memory_bytes = \"64MB\"", "\"64MiB\""]);
+    check_refused("[limits]\n\nmemory_bytes = 1.5", 6, &["a number of bytes"]);
+    check_refused("qos = 3", 4, &["trigger.qos = 3", "0, 1 and 2"]);
+    check_refused("[retry]\nattempts = 0", 5, &["1 to 20"]);
+    check_refused("[grants]\npublish = [\n\"a/#/b\"]", 6, &["a/#/b", "last level"]);
+    check_refused("[grants]\ntwin_read = [\"\"]", 5, &["1 to 256 bytes"]);
+    check_refused("[config]\nx = [1]", 5, &["text, a number or a boolean"]);
+}
+
+#[test]
+fn both_sides_of_a_limit() {
+    let memory = |bytes: usize| with(&format!("[limits]\nmemory_bytes = {bytes}"));
+    assert!(memory(64 << 10).is_ok() && memory(128 << 20).is_ok());
+    assert!(memory((64 << 10) - 1).is_err() && memory((128 << 20) + 1).is_err());
+    assert!(with("[limits]\ntimeout_ms = 60000").is_ok() && with("[limits]\ntimeout_ms = 60001").is_err());
+}
+
+#[test]
+fn names_are_safe_file_names() {
+    for name in ["", "A", "1a", "-a", "a/b", "..", "a.b", "ä", &"a".repeat(65)] {
+        assert!(parse(&format!("name = {name:?}\n[[trigger]]\nmqtt = \"a\"")).is_err(), "{name:?}");
+    }
+    for name in ["a", "unit-alarm-2", &"a".repeat(64)] {
+        assert!(parse(&format!("name = {name:?}\n[[trigger]]\nmqtt = \"a\"")).is_ok(), "{name:?}");
+    }
+}
+
+#[test]
+fn a_function_without_trigger_and_a_huge_manifest_are_refused() {
+    assert!(parse("name = \"f\"").unwrap_err().message.contains("[[trigger]]"));
+    assert!(parse(&"#".repeat(MANIFEST_BYTES_MAX + 1)).unwrap_err().message.contains("allowed are"));
+    assert!(parse("name = ").unwrap_err().line.is_some());
+}
+
+#[test]
+fn a_function_that_can_start_itself_is_warned_about() {
+    assert_eq!(with("[grants]\npublish = [\"b\"]").unwrap().warnings(), Vec::<String>::new());
+    let warnings = with("[grants]\npublish = [\"#\"]").unwrap().warnings();
+    assert_eq!(warnings.len(), 1);
+    assert!(warnings[0].contains("may start itself"), "{warnings:?}");
+}

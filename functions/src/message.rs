@@ -1,0 +1,221 @@
+//! What goes into an invocation and what comes out: the message, the facts about it, and the result for the caller.
+//!
+//! Plain data, owned, independent of the engine's generated types, so that the rest of the node never sees those.
+
+use serde::{Serialize, Serializer};
+use thiserror::Error;
+
+/// MQTT quality of service.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Qos {
+    /// QoS 0.
+    #[default]
+    AtMostOnce,
+    /// QoS 1.
+    AtLeastOnce,
+    /// QoS 2.
+    ExactlyOnce,
+}
+
+/// MQTT 5 PUBLISH properties (3.3.2.3) that belong to the message and not to the hop. Order and duplicates of user
+/// properties are kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Properties {
+    /// Payload format indicator is 1.
+    pub utf8_payload: bool,
+    /// Content type.
+    pub content_type: Option<String>,
+    /// Response topic.
+    pub response_topic: Option<String>,
+    /// Correlation data.
+    pub correlation_data: Option<Vec<u8>>,
+    /// Message expiry interval in seconds.
+    pub message_expiry_s: Option<u32>,
+    /// User properties in order.
+    pub user_properties: Vec<(String, String)>,
+}
+
+/// One application message, into or out of a function.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct InvocationMessage {
+    /// Topic name, no wildcards.
+    pub topic: String,
+    /// Payload. Serialised as text when it is UTF-8, else as `{"hex": "…"}`.
+    #[serde(serialize_with = "payload_readable")]
+    pub payload: Vec<u8>,
+    /// Quality of service.
+    pub qos: Qos,
+    /// Retain flag.
+    pub retain: bool,
+    /// Message properties.
+    pub properties: Properties,
+}
+
+impl InvocationMessage {
+    /// Bytes that this message holds on the heap, for limits on queues and outputs.
+    pub fn weight_bytes(&self) -> usize {
+        let properties = &self.properties;
+        let texts = [&properties.content_type, &properties.response_topic];
+        let user: usize = properties.user_properties.iter().map(|(key, value)| key.len() + value.len() + 4).sum();
+        self.topic.len()
+            + self.payload.len()
+            + texts.into_iter().flatten().map(String::len).sum::<usize>()
+            + properties.correlation_data.as_ref().map_or(0, Vec::len)
+            + user
+    }
+}
+
+fn payload_readable<S: Serializer>(payload: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    #[derive(Serialize)]
+    struct Hex {
+        hex: String,
+    }
+    match std::str::from_utf8(payload) {
+        Ok(text) => serializer.serialize_str(text),
+        Err(_) => Hex { hex: hex(payload) }.serialize(serializer),
+    }
+}
+
+/// Lower-case hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// Facts about one delivery, the same for all attempts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct InvocationContext {
+    /// Client that published the message, if the node knows.
+    pub client_id: Option<String>,
+    /// The trigger's filter that matched.
+    pub matched_filter: String,
+    /// When the node received the message, milliseconds since 1970.
+    pub received_ms: u64,
+    /// W3C trace context of the message, if it carried one.
+    pub trace_parent: Option<String>,
+    /// The host's own name for this delivery; handed back in [`Effects::delivery`](crate::Effects), so that the input's
+    /// acknowledgement can be committed together with the effects.
+    pub delivery: Option<u64>,
+    /// How many functions the message has already passed through. The host sets 0 for messages from clients and
+    /// [`Effects::depth`](crate::Effects) for messages that a function published; past `Config::depth_max` an invocation
+    /// is refused, which ends loops of functions that feed each other.
+    pub depth: u32,
+}
+
+/// What happened to one queued message, given to `done` exactly once.
+pub type InvocationResult = Result<InvocationSuccess, InvocationError>;
+
+/// The invocation returned ok and its effects are committed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct InvocationSuccess {
+    /// Identifies the run in logs and context.
+    pub invocation_id: String,
+    /// Messages published.
+    pub outputs: usize,
+    /// Attempts it took, 1 for the first.
+    pub attempts: u32,
+    /// Instantiate and call of the last attempt, microseconds.
+    pub run_us: u64,
+}
+
+/// Why a message had no effects.
+#[derive(Clone, Debug, PartialEq, Eq, Error, Serialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum InvocationError {
+    /// No function of that name.
+    #[error("function {function:?} is not deployed")]
+    NotDeployed {
+        /// Name that was asked for.
+        function: String,
+    },
+    /// The function's queue is full: deliver again later.
+    #[error("queue of function {function:?} is full")]
+    Overloaded {
+        /// Name of the function.
+        function: String,
+    },
+    /// The runtime is shutting down: deliver again later.
+    #[error("runtime is stopping")]
+    Stopping,
+    /// The function was removed while the message waited.
+    #[error("function {function:?} was removed")]
+    Removed {
+        /// Name of the function.
+        function: String,
+    },
+    /// The function said `reject`.
+    #[error("function rejected the message: {reason}")]
+    Rejected {
+        /// The function's words.
+        reason: String,
+    },
+    /// The function said `retry` and used up its attempts.
+    #[error("function failed {attempts} times: {reason}")]
+    Failed {
+        /// The function's words at the last attempt.
+        reason: String,
+        /// Attempts made.
+        attempts: u32,
+    },
+    /// The instance trapped.
+    #[error("function trapped: {reason}")]
+    Trapped {
+        /// The trap.
+        reason: String,
+        /// Attempts made.
+        attempts: u32,
+    },
+    /// The instance ran past its deadline.
+    #[error("function was stopped after its time limit of {limit_ms} ms")]
+    TimedOut {
+        /// The limit.
+        limit_ms: u64,
+        /// Attempts made.
+        attempts: u32,
+    },
+    /// A limit on memory or output was passed.
+    #[error("function passed a limit: {reason}")]
+    LimitExceeded {
+        /// Which limit, and how much was asked for.
+        reason: String,
+    },
+    /// An output lacks a grant or is not a valid message.
+    #[error("output refused: {reason}")]
+    OutputRefused {
+        /// What was refused and which grant would allow it.
+        reason: String,
+    },
+    /// Other writers changed what it had read, again and again.
+    #[error("effects conflicted with other writers {attempts} times: {reason}")]
+    Conflict {
+        /// What conflicted last.
+        reason: String,
+        /// Attempts made.
+        attempts: u32,
+    },
+    /// The host refused the effects.
+    #[error("effects were refused: {reason}")]
+    CommitRefused {
+        /// The host's words.
+        reason: String,
+    },
+    /// The host could not commit: deliver again later.
+    #[error("effects could not be committed: {reason}")]
+    CommitUnavailable {
+        /// The host's words.
+        reason: String,
+    },
+}
+
+impl InvocationError {
+    /// True when the message was not dealt with and should be kept and delivered again; false when it is dropped for good
+    /// and should be acknowledged.
+    pub fn deliver_again(&self) -> bool {
+        matches!(self, Self::Overloaded { .. } | Self::Stopping | Self::CommitUnavailable { .. })
+    }
+}

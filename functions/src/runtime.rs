@@ -1,0 +1,282 @@
+//! The functions of a node: deploy, invoke, look at them, remove them.
+//!
+//! Per function there is one bounded queue and one invocation at a time, so order is kept; functions run beside each other on
+//! `Config::workers` threads. An invocation that outlives `Config::slice_ms` is moved out of the way: its thread no longer
+//! counts as a worker and another takes its place, up to `Config::stuck_workers_max` at once, so a function that loops until
+//! its time limit does not hold up the others.
+
+mod deploy;
+mod function;
+mod record;
+mod schedule;
+mod worker;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use parking_lot::{Mutex, RwLock};
+use serde::Serialize;
+use thiserror::Error;
+
+use crate::artifact::ArtifactStore;
+use crate::compile::CompileChild;
+use crate::config::Config;
+use crate::counters::FunctionCounters;
+use crate::deployment::{DeployError, Deployment};
+use crate::engine::settings::POOLED_MEMORY_BYTES;
+use crate::engine::{LazyEngine, RunningEngine};
+use crate::host::Host;
+use crate::log_ring::{LogLine, LogSink};
+use crate::manifest::{Manifest, Trigger};
+use crate::message::{InvocationContext, InvocationError, InvocationMessage, InvocationResult};
+use crate::world::World;
+use function::{Function, Job};
+use record::RecordStore;
+use schedule::Scheduler;
+
+/// Called once with the end of an invocation, from a worker thread, from the host's commit, or from within
+/// [`Runtime::invoke`] when the message is not taken. Must not block.
+pub type InvocationDone = Box<dyn FnOnce(InvocationResult) + Send>;
+
+/// Why the runtime did not open.
+#[derive(Debug, Error)]
+pub enum OpenError {
+    /// The configuration has a value that is not allowed.
+    #[error("functions.{key}: allowed are {allowed}")]
+    Config {
+        /// Key in [`Config`].
+        key: &'static str,
+        /// Range.
+        allowed: &'static str,
+    },
+    /// The directory could not be opened or made.
+    #[error("opening functions in {}", .path.display())]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// Cause.
+        source: std::io::Error,
+    },
+    /// A thread could not be started.
+    #[error("starting a function worker")]
+    Thread(#[source] std::io::Error),
+}
+
+/// What a deployment came to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Deployed {
+    /// Name of the function.
+    pub name: String,
+    /// SHA-256 of the component, hexadecimal.
+    pub digest: String,
+    /// World that was detected.
+    pub world: World,
+    /// What starts it now; the caller subscribes to these.
+    pub triggers: Vec<Trigger>,
+    /// True when a version was replaced.
+    pub replaced: bool,
+    /// Allowed and probably not meant.
+    pub warnings: Vec<String>,
+}
+
+/// Can a function run?
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "state", rename_all = "kebab-case")]
+pub enum FunctionState {
+    /// Yes.
+    Ready,
+    /// Not yet: its native code is being made. Messages wait.
+    Preparing,
+    /// No; messages wait until it is deployed again or removed.
+    Broken {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// One deployed function.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FunctionStatus {
+    /// Name.
+    pub name: String,
+    /// The author's version.
+    pub version: String,
+    /// SHA-256 of the component, hexadecimal.
+    pub digest: String,
+    /// World; `None` while it is not ready.
+    pub world: Option<World>,
+    /// Whether it runs.
+    #[serde(flatten)]
+    pub state: FunctionState,
+    /// What starts it.
+    pub triggers: Vec<Trigger>,
+    /// Messages waiting.
+    pub queued: usize,
+    /// What its messages came to since the node started.
+    pub counters: FunctionCounters,
+}
+
+/// The functions of a node. Dropping it stops the workers after their current invocation; waiting messages end with
+/// [`InvocationError::Stopping`].
+pub struct Runtime {
+    shared: Arc<Shared>,
+    /// Held while functions are deployed or removed.
+    changing: Arc<Mutex<()>>,
+}
+
+/// What workers, commits and the API have in common.
+struct Shared {
+    config: Config,
+    host: Arc<dyn Host>,
+    engine: LazyEngine,
+    artifacts: ArtifactStore,
+    records: RecordStore,
+    compile_child: CompileChild,
+    functions: RwLock<BTreeMap<String, Arc<Function>>>,
+    scheduler: Arc<Scheduler>,
+}
+
+impl Runtime {
+    /// Opens the functions kept in `directory`. Those with native code at hand are ready on return; others are compiled by
+    /// one thread in the background. The engine starts with the first function.
+    pub fn open(
+        directory: PathBuf,
+        compile_child: CompileChild,
+        config: Config,
+        host: Arc<dyn Host>,
+    ) -> Result<Self, OpenError> {
+        check(&config)?;
+        let directory_error = |source| OpenError::Directory { path: directory.clone(), source };
+        let artifacts = ArtifactStore::open(&directory, |key| {
+            host.random(key);
+            Ok(())
+        })
+        .map_err(directory_error)?;
+        let records = RecordStore::open(&directory).map_err(directory_error)?;
+        let shared = Arc::new(Shared {
+            engine: LazyEngine::new(config.clone()),
+            scheduler: Arc::new(Scheduler::new(config.workers, config.stuck_workers_max)),
+            config,
+            host,
+            artifacts,
+            records,
+            compile_child,
+            functions: RwLock::default(),
+        });
+        let runtime = Self { shared, changing: Arc::default() };
+        runtime.load_all().map_err(directory_error)?;
+        Ok(runtime)
+    }
+
+    /// Compiles, checks and starts a component once, stores it durably, then puts it in the place of the version before,
+    /// between two messages. Blocks for seconds; deployments wait for each other.
+    pub fn deploy(&self, manifest_toml: &str, component: Vec<u8>) -> Result<Deployed, DeployError> {
+        let _changing = self.changing.lock();
+        deploy::deploy(&self.shared, manifest_toml, component)
+    }
+
+    /// Removes a function; waiting messages end with [`InvocationError::Removed`], a running one is finished. False when
+    /// there is none of that name.
+    pub fn remove(&self, name: &str) -> Result<bool, std::io::Error> {
+        let _changing = self.changing.lock();
+        deploy::remove(&self.shared, name)
+    }
+
+    /// Every deployed function, by name.
+    pub fn list(&self) -> Vec<FunctionStatus> {
+        let functions: Vec<_> = self.shared.functions.read().values().cloned().collect();
+        functions.iter().map(|function| function.status()).collect()
+    }
+
+    /// Queues a message for a function. `done` is called exactly once. Never blocks on a function.
+    pub fn invoke(&self, name: &str, message: InvocationMessage, context: InvocationContext, done: InvocationDone) {
+        let function = self.shared.functions.read().get(name).cloned();
+        let Some(function) = function else {
+            return done(Err(InvocationError::NotDeployed { function: name.to_owned() }));
+        };
+        let job = Job::new(message, context, done);
+        worker::enqueue(&self.shared, &function, job);
+    }
+
+    /// The log lines kept of a function, oldest first; with `follow`, each later line goes there. `None` when there is no
+    /// such function.
+    pub fn logs(&self, name: &str, follow: Option<LogSink>) -> Option<Vec<LogLine>> {
+        let function = self.shared.functions.read().get(name).cloned()?;
+        Some(function.logs.subscribe(follow))
+    }
+
+    fn load_all(&self) -> std::io::Result<()> {
+        let to_compile = deploy::load_all(&self.shared)?;
+        if to_compile.is_empty() {
+            return Ok(());
+        }
+        let (shared, changing) = (Arc::downgrade(&self.shared), self.changing.clone());
+        std::thread::Builder::new().name("fn-prepare".into()).stack_size(1 << 20).spawn(move || {
+            for name in to_compile {
+                let _changing = changing.lock();
+                let Some(shared) = shared.upgrade() else { return };
+                deploy::prepare(&shared, &name);
+            }
+        })?;
+        Ok(())
+    }
+}
+
+impl Drop for Runtime {
+    fn drop(&mut self) {
+        self.shared.scheduler.stop();
+        let functions = std::mem::take(&mut *self.shared.functions.write());
+        for function in functions.into_values() {
+            for job in function.close() {
+                job.end(Err(InvocationError::Stopping));
+            }
+        }
+    }
+}
+
+/// Stores, compiles and links a component outside of a runtime; also gives its digest.
+pub(crate) fn build_for_offline(
+    artifacts: &ArtifactStore,
+    child: &CompileChild,
+    config: &Config,
+    engine: Arc<RunningEngine>,
+    manifest: Manifest,
+    component: &[u8],
+) -> Result<(Arc<Deployment>, String), DeployError> {
+    deploy::check_size(config, component)?;
+    let digest = artifacts.put_component(component).map_err(DeployError::Store)?;
+    Ok((Arc::new(deploy::build(artifacts, child, config, engine, manifest, &digest)?), digest))
+}
+
+fn check(config: &Config) -> Result<(), OpenError> {
+    let wrong = |key, allowed| Err(OpenError::Config { key, allowed });
+    if !(1..=64).contains(&config.workers) {
+        return wrong("workers", "1 to 64");
+    }
+    if config.stuck_workers_max > 64 {
+        return wrong("stuck_workers_max", "0 to 64");
+    }
+    if !(10..=60_000).contains(&config.slice_ms) {
+        return wrong("slice_ms", "10 to 60000");
+    }
+    if config.queue_messages_max == 0 {
+        return wrong("queue_messages_max", "1 and more");
+    }
+    if config.commits_in_flight_max == 0 {
+        return wrong("commits_in_flight_max", "1 and more");
+    }
+    if config.memory_bytes_max < 64 << 10 || config.memory_bytes_max as u64 > POOLED_MEMORY_BYTES {
+        return wrong("memory_bytes_max", "65536 to 268435456");
+    }
+    if config.memory_total_bytes < config.memory_bytes_max {
+        return wrong("memory_total_bytes", "memory_bytes_max and more");
+    }
+    if !(1..=3_600_000).contains(&config.timeout_ms_max) {
+        return wrong("timeout_ms_max", "1 to 3600000");
+    }
+    if config.compile_memory_bytes < 64 << 20 {
+        return wrong("compile_memory_bytes", "67108864 and more");
+    }
+    Ok(())
+}

@@ -1,0 +1,283 @@
+//! One deployed function: its version, its queue, and whether it may run now.
+//!
+//! Invariants: at most one thread works on a function; a message is in the queue, with a worker, with the host's commit, or
+//! ended; `done` of every message is called exactly once, whatever is dropped on the way.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Instant;
+
+use parking_lot::Mutex;
+
+use super::{FunctionState, FunctionStatus, InvocationDone};
+use crate::bindings::selvedge::function::types;
+use crate::config::Config;
+use crate::counters::Counters;
+use crate::deployment::Deployment;
+use crate::log_ring::LogRing;
+use crate::manifest::Trigger;
+use crate::message::{InvocationContext, InvocationError, InvocationMessage, InvocationResult};
+
+/// Places for messages that an empty queue keeps; a burst's memory is given back.
+const IDLE_CAPACITY: usize = 64;
+
+/// One message on its way.
+pub(super) struct Job {
+    pub(super) message: types::Message,
+    pub(super) context: Arc<InvocationContext>,
+    /// Number of the run that comes next or is going on, from 1.
+    pub(super) attempt: u32,
+    /// Commits of this message that conflicted.
+    pub(super) conflicts: u32,
+    weight_bytes: usize,
+    done: Option<InvocationDone>,
+}
+
+impl Job {
+    pub(super) fn new(message: InvocationMessage, context: InvocationContext, done: InvocationDone) -> Self {
+        let weight_bytes = message.weight_bytes();
+        Self {
+            message: message.into(),
+            context: Arc::new(context),
+            attempt: 1,
+            conflicts: 0,
+            weight_bytes,
+            done: Some(done),
+        }
+    }
+
+    pub(super) fn end(mut self, result: InvocationResult) {
+        if let Some(done) = self.done.take() {
+            done(result);
+        }
+    }
+}
+
+impl Drop for Job {
+    /// A message that is lost with a thread or a queue is one to deliver again.
+    fn drop(&mut self) {
+        if let Some(done) = self.done.take() {
+            done(Err(InvocationError::Stopping));
+        }
+    }
+}
+
+/// What a function runs.
+#[derive(Clone)]
+pub(super) enum Version {
+    Ready(Arc<Deployment>),
+    Preparing,
+    Broken(String),
+}
+
+/// What is known of a function also when it cannot run.
+#[derive(Clone, Default)]
+pub(super) struct Facts {
+    pub(super) version: String,
+    pub(super) digest: String,
+    pub(super) triggers: Vec<Trigger>,
+}
+
+/// Who has the function now.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Nobody.
+    Free,
+    /// The scheduler, to be run now or later.
+    Queued,
+    /// A worker.
+    Running,
+}
+
+struct Queue {
+    version: Version,
+    facts: Facts,
+    waiting: VecDeque<Job>,
+    waiting_bytes: usize,
+    phase: Phase,
+    /// Commits under way.
+    commits: usize,
+    /// One of them can conflict: nothing may overtake it.
+    checked_commit: bool,
+    closed: bool,
+}
+
+/// A function and its queue.
+pub(super) struct Function {
+    pub(super) name: String,
+    pub(super) logs: Arc<LogRing>,
+    pub(super) counters: Counters,
+    commits_max: usize,
+    last_warning: Mutex<Option<Instant>>,
+    queue: Mutex<Queue>,
+}
+
+/// A refused message and the reason.
+pub(super) type Refused = Box<(Job, InvocationError)>;
+
+impl Function {
+    pub(super) fn new(name: &str, version: Version, facts: Facts, config: &Config) -> Self {
+        let queue = Queue {
+            version,
+            facts,
+            waiting: VecDeque::new(),
+            waiting_bytes: 0,
+            phase: Phase::Free,
+            commits: 0,
+            checked_commit: false,
+            closed: false,
+        };
+        Self {
+            name: name.to_owned(),
+            logs: Arc::new(LogRing::new(config.log_lines_kept, config.log_line_bytes_max)),
+            counters: Counters::new(),
+            commits_max: config.commits_in_flight_max,
+            last_warning: Mutex::new(None),
+            queue: Mutex::new(queue),
+        }
+    }
+
+    /// Swaps the version between two messages.
+    pub(super) fn set_version(&self, version: Version, facts: Facts) {
+        let mut queue = self.queue.lock();
+        queue.version = version;
+        queue.facts = facts;
+    }
+
+    /// It cannot run; what is known of it stays.
+    pub(super) fn break_down(&self, reason: String) {
+        self.queue.lock().version = Version::Broken(reason);
+    }
+
+    /// The digest if the function waits for its native code.
+    pub(super) fn preparing_digest(&self) -> Option<String> {
+        let queue = self.queue.lock();
+        matches!(queue.version, Version::Preparing).then(|| queue.facts.digest.clone())
+    }
+
+    pub(super) fn digest(&self) -> String {
+        self.queue.lock().facts.digest.clone()
+    }
+
+    /// Appends a message, or gives it back.
+    pub(super) fn push(&self, job: Job, config: &Config) -> Result<(), Refused> {
+        let mut queue = self.queue.lock();
+        if queue.closed {
+            return Err(Box::new((job, InvocationError::Removed { function: self.name.clone() })));
+        }
+        let bytes = queue.waiting_bytes.saturating_add(job.weight_bytes);
+        // A single message larger than the byte limit is let in when nothing else waits; the broker bounds its size.
+        let too_many = queue.waiting.len() >= config.queue_messages_max;
+        if too_many || (bytes > config.queue_bytes_max && !queue.waiting.is_empty()) {
+            return Err(Box::new((job, InvocationError::Overloaded { function: self.name.clone() })));
+        }
+        queue.waiting_bytes = bytes;
+        queue.waiting.push_back(job);
+        Ok(())
+    }
+
+    /// Puts a message back to the front, to be run again.
+    pub(super) fn push_again(&self, job: Job) -> Result<(), Refused> {
+        let mut queue = self.queue.lock();
+        if queue.closed {
+            return Err(Box::new((job, InvocationError::Removed { function: self.name.clone() })));
+        }
+        queue.waiting_bytes = queue.waiting_bytes.saturating_add(job.weight_bytes);
+        queue.waiting.push_front(job);
+        Ok(())
+    }
+
+    /// True when the caller must hand the function to the scheduler: it has work, may run, and nobody has it.
+    pub(super) fn claim_for_queue(&self) -> bool {
+        let mut queue = self.queue.lock();
+        let may_run =
+            matches!(queue.version, Version::Ready(_)) && !queue.checked_commit && queue.commits < self.commits_max;
+        if queue.phase != Phase::Free || !may_run || queue.waiting.is_empty() {
+            return false;
+        }
+        queue.phase = Phase::Queued;
+        true
+    }
+
+    /// The next message for a worker, which then has the function; `None` frees it.
+    pub(super) fn take(&self) -> Option<(Job, Arc<Deployment>)> {
+        let mut queue = self.queue.lock();
+        let Version::Ready(deployment) = queue.version.clone() else {
+            queue.phase = Phase::Free;
+            return None;
+        };
+        match queue.waiting.pop_front() {
+            Some(job) => {
+                queue.waiting_bytes = queue.waiting_bytes.saturating_sub(job.weight_bytes);
+                if queue.waiting.is_empty() && queue.waiting.capacity() > IDLE_CAPACITY {
+                    queue.waiting.shrink_to(IDLE_CAPACITY);
+                }
+                queue.phase = Phase::Running;
+                Some((job, deployment))
+            }
+            None => {
+                queue.phase = Phase::Free;
+                None
+            }
+        }
+    }
+
+    /// The worker is done with the function.
+    pub(super) fn release(&self) {
+        self.queue.lock().phase = Phase::Free;
+    }
+
+    /// The worker gives the function back to the scheduler, to wait there.
+    pub(super) fn release_to_scheduler(&self) {
+        self.queue.lock().phase = Phase::Queued;
+    }
+
+    pub(super) fn commit_begins(&self, checked: bool) {
+        let mut queue = self.queue.lock();
+        queue.commits += 1;
+        queue.checked_commit |= checked;
+    }
+
+    pub(super) fn commit_ended(&self, checked: bool) {
+        let mut queue = self.queue.lock();
+        queue.commits -= 1;
+        queue.checked_commit &= !checked;
+    }
+
+    /// Takes no message any more; gives back those that waited.
+    pub(super) fn close(&self) -> Vec<Job> {
+        let mut queue = self.queue.lock();
+        queue.closed = true;
+        queue.waiting_bytes = 0;
+        queue.waiting.drain(..).collect()
+    }
+
+    /// True at most every ten seconds, so that a failing function does not fill the node's log.
+    pub(super) fn may_warn(&self) -> bool {
+        let mut last = self.last_warning.lock();
+        let may = last.is_none_or(|last| last.elapsed().as_secs() >= 10);
+        if may {
+            *last = Some(Instant::now());
+        }
+        may
+    }
+
+    pub(super) fn status(&self) -> FunctionStatus {
+        let queue = self.queue.lock();
+        let (world, state) = match &queue.version {
+            Version::Ready(deployment) => (Some(deployment.world), FunctionState::Ready),
+            Version::Preparing => (None, FunctionState::Preparing),
+            Version::Broken(reason) => (None, FunctionState::Broken { reason: reason.clone() }),
+        };
+        FunctionStatus {
+            name: self.name.clone(),
+            version: queue.facts.version.clone(),
+            digest: queue.facts.digest.clone(),
+            world,
+            state,
+            triggers: queue.facts.triggers.clone(),
+            queued: queue.waiting.len(),
+            counters: self.counters.snapshot(),
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! A worker thread: takes a function, runs its next message, hands the effects to the host, decides about another attempt.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use super::Shared;
+use super::function::{Function, Job, Refused};
+use super::schedule::Needed;
+use crate::counters::RunEnd;
+use crate::engine::settings::GUEST_STACK_BYTES;
+use crate::host::{CommitFailure, Effects};
+use crate::invocation::{self, Input, RunFailure};
+use crate::log_ring::LogLevel;
+use crate::message::{InvocationError, InvocationSuccess};
+use crate::retry;
+
+/// Stack of a worker: the guest's, and as much again for host calls.
+const STACK_BYTES: usize = GUEST_STACK_BYTES + (1 << 20);
+/// Functions go after the broker when the processor is short.
+const WORKER_NICE: i32 = 5;
+/// An invocation that outlived its slice goes after everything.
+const ASIDE_NICE: i32 = 19;
+/// Runs of one message that may end in a conflict before it is given up.
+const CONFLICTS_MAX: u32 = 8;
+
+static NEXT_INVOCATION: AtomicU64 = AtomicU64::new(1);
+
+/// Queues a message or ends it with the reason why not.
+pub(super) fn enqueue(shared: &Arc<Shared>, function: &Arc<Function>, job: Job) {
+    if job.context.depth > shared.config.depth_max {
+        let reason = format!(
+            "the message passed through {} functions, allowed are {}",
+            job.context.depth, shared.config.depth_max
+        );
+        return give_up(shared, function, job, "", InvocationError::LimitExceeded { reason });
+    }
+    match function.push(job, &shared.config) {
+        Ok(()) => schedule(shared, function),
+        Err(refused) => {
+            let (job, error) = *refused;
+            function.counters.gave_up(&error);
+            job.end(Err(error));
+        }
+    }
+}
+
+/// Hands the function to the scheduler if it has work and may run.
+pub(super) fn schedule(shared: &Arc<Shared>, function: &Arc<Function>) {
+    if function.claim_for_queue() {
+        provide(shared, shared.scheduler.run_now(function.clone()));
+    }
+}
+
+fn provide(shared: &Arc<Shared>, needed: Needed) {
+    if needed == Needed::Nothing {
+        return;
+    }
+    let thread_shared = Arc::downgrade(shared);
+    let scheduler = shared.scheduler.clone();
+    let spawned = std::thread::Builder::new().name("fn-worker".into()).stack_size(STACK_BYTES).spawn(move || {
+        lower_priority(WORKER_NICE);
+        while let Some(function) = scheduler.next() {
+            // Without the runtime nobody waits for the message any more.
+            let Some(shared) = thread_shared.upgrade() else { return };
+            if work_on(&shared, &function) == Thread::IsAside {
+                let needed = shared.scheduler.aside_ended();
+                provide(&shared, needed);
+                return;
+            }
+        }
+    });
+    if let Err(error) = spawned {
+        tracing::error!(error = %error, "cannot start a function worker");
+        shared.scheduler.worker_failed();
+    }
+}
+
+/// Of the calling thread alone.
+fn lower_priority(nice: i32) {
+    // Only a preference; a place that forbids it does without.
+    let _ = rustix::process::setpriority_process(None, nice);
+}
+
+#[derive(PartialEq, Eq)]
+enum Thread {
+    IsWorker,
+    IsAside,
+}
+
+fn work_on(shared: &Arc<Shared>, function: &Arc<Function>) -> Thread {
+    let Some((job, deployment)) = function.take() else { return Thread::IsWorker };
+    let stepped_aside = Arc::new(AtomicBool::new(false));
+    let input = Input {
+        deployment: &deployment,
+        host: &shared.host,
+        logs: &function.logs,
+        invocation_id: format!("{}-{}", function.name, NEXT_INVOCATION.fetch_add(1, Ordering::Relaxed)),
+        message: &job.message,
+        context: &job.context,
+        attempt: job.attempt,
+        on_slice: Some((Duration::from_millis(shared.config.slice_ms), step_aside(shared, &stepped_aside))),
+    };
+    let invocation_id = input.invocation_id.clone();
+    let _span = tracing::debug_span!("invocation", function = function.name, id = invocation_id).entered();
+    let outcome = invocation::run(input);
+    let run_end = outcome.end.as_ref().err().map_or(RunEnd::Ok, RunFailure::run_end);
+    let run_us = outcome.run_time.as_micros() as u64;
+    function.counters.ran(run_end, run_us, outcome.memory_bytes, outcome.log_lines_dropped);
+    match outcome.end {
+        Ok(effects) => commit(shared, function, job, effects, run_us),
+        Err(failure) => after_failure(shared, function, job, &invocation_id, &deployment, failure),
+    }
+    if stepped_aside.load(Ordering::SeqCst) { Thread::IsAside } else { Thread::IsWorker }
+}
+
+/// Called from within the guest: makes room for others, true when it did.
+fn step_aside(shared: &Arc<Shared>, stepped_aside: &Arc<AtomicBool>) -> Arc<dyn Fn() -> bool + Send + Sync> {
+    let (shared, stepped_aside) = (shared.clone(), stepped_aside.clone());
+    Arc::new(move || {
+        let Some(needed) = shared.scheduler.step_aside() else { return false };
+        stepped_aside.store(true, Ordering::SeqCst);
+        provide(&shared, needed);
+        lower_priority(ASIDE_NICE);
+        true
+    })
+}
+
+fn after_failure(
+    shared: &Arc<Shared>,
+    function: &Arc<Function>,
+    mut job: Job,
+    invocation_id: &str,
+    deployment: &crate::deployment::Deployment,
+    failure: RunFailure,
+) {
+    let manifest = &deployment.manifest;
+    let Some(pause) = retry::pause_before_next(&manifest.retry, job.attempt, failure.cause()) else {
+        let error = into_error(failure, job.attempt, manifest.limits.timeout_ms);
+        function.release();
+        give_up(shared, function, job, invocation_id, error);
+        return schedule(shared, function);
+    };
+    let error = into_error(failure, job.attempt, manifest.limits.timeout_ms);
+    let text =
+        format!("attempt {} of {}: {error}; next in {} ms", job.attempt, manifest.retry.attempts, pause.as_millis());
+    function.logs.push(shared.host.now_ms(), LogLevel::Warn, invocation_id, "runtime", &text);
+    function.counters.failed_with(&error.to_string());
+    job.attempt += 1;
+    match function.push_again(job) {
+        Ok(()) => {
+            function.release_to_scheduler();
+            provide(shared, shared.scheduler.run_at(Instant::now() + pause, function.clone()));
+        }
+        Err(refused) => {
+            let (job, error) = *refused;
+            function.release();
+            job.end(Err(error));
+        }
+    }
+}
+
+fn into_error(failure: RunFailure, attempts: u32, limit_ms: u64) -> InvocationError {
+    match failure {
+        RunFailure::Retry(reason) => InvocationError::Failed { reason, attempts },
+        RunFailure::Reject(reason) => InvocationError::Rejected { reason },
+        RunFailure::Trap(reason) => InvocationError::Trapped { reason, attempts },
+        RunFailure::TimedOut => InvocationError::TimedOut { limit_ms, attempts },
+        RunFailure::OverLimit(reason) => InvocationError::LimitExceeded { reason },
+        RunFailure::Refused(reason) => InvocationError::OutputRefused { reason },
+    }
+}
+
+/// Ends a message without effects, for good or to be delivered again, and says so in the function's log.
+fn give_up(shared: &Arc<Shared>, function: &Function, job: Job, invocation_id: &str, error: InvocationError) {
+    function.counters.gave_up(&error);
+    let fate = if error.deliver_again() { "will be delivered again" } else { "dropped" };
+    function.logs.push(
+        shared.host.now_ms(),
+        LogLevel::Error,
+        invocation_id,
+        "runtime",
+        &format!("message {fate}: {error}"),
+    );
+    if function.may_warn() {
+        tracing::warn!(function = function.name, error = %error, fate, "function failed on a message");
+    }
+    job.end(Err(error));
+}
+
+fn commit(shared: &Arc<Shared>, function: &Arc<Function>, job: Job, effects: Effects, run_us: u64) {
+    let checked = effects.needs_check();
+    let success = InvocationSuccess {
+        invocation_id: effects.invocation_id.clone(),
+        outputs: effects.publish.len(),
+        attempts: job.attempt,
+        run_us,
+    };
+    function.commit_begins(checked);
+    function.release();
+    let ticket = Ticket { shared: shared.clone(), function: function.clone(), checked, open: Some((job, success)) };
+    shared.host.commit(effects, Box::new(move |outcome| ticket.close(outcome)));
+    schedule(shared, function);
+}
+
+/// A commit under way. Dropped without an answer it counts as unavailable.
+struct Ticket {
+    shared: Arc<Shared>,
+    function: Arc<Function>,
+    checked: bool,
+    open: Option<(Job, InvocationSuccess)>,
+}
+
+impl Ticket {
+    fn close(mut self, outcome: Result<(), CommitFailure>) {
+        self.settle(outcome);
+    }
+
+    fn settle(&mut self, outcome: Result<(), CommitFailure>) {
+        let Some((job, success)) = self.open.take() else { return };
+        let (shared, function) = (&self.shared, &self.function);
+        match outcome {
+            Ok(()) => {
+                function.counters.committed(success.outputs);
+                function.commit_ended(self.checked);
+                job.end(Ok(success));
+            }
+            Err(failure) => {
+                function.counters.commit_failed();
+                // The message must be at the front before the next one may be taken.
+                let ended = again_or_error(function, job, failure);
+                function.commit_ended(self.checked);
+                if let Some((job, error)) = ended.map(|ended| *ended) {
+                    give_up(shared, function, job, &success.invocation_id, error);
+                }
+            }
+        }
+        schedule(shared, function);
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.settle(Err(CommitFailure::Unavailable("the commit was given up".into())));
+    }
+}
+
+/// Puts the message back to the front after a conflict, or gives it back with the error.
+fn again_or_error(function: &Function, mut job: Job, failure: CommitFailure) -> Option<Refused> {
+    let attempts = job.conflicts + 1;
+    match failure {
+        CommitFailure::Conflict(_) if attempts < CONFLICTS_MAX => {
+            job.conflicts = attempts;
+            function.push_again(job).err()
+        }
+        CommitFailure::Conflict(reason) => Some(Box::new((job, InvocationError::Conflict { reason, attempts }))),
+        CommitFailure::Refused(reason) => Some(Box::new((job, InvocationError::CommitRefused { reason }))),
+        CommitFailure::Unavailable(reason) => Some(Box::new((job, InvocationError::CommitUnavailable { reason }))),
+    }
+}

@@ -1,0 +1,22 @@
+//! The runtime with real components: life of a function, capabilities, attacks, compilation, files on disk.
+
+#[path = "runtime/attacks.rs"]
+mod attacks;
+#[path = "runtime/capabilities.rs"]
+mod capabilities;
+#[path = "runtime/commits.rs"]
+mod commits;
+#[path = "runtime/deployments.rs"]
+mod deployments;
+#[path = "runtime/examples.rs"]
+mod examples;
+#[path = "runtime/fixture.rs"]
+mod fixture;
+#[path = "runtime/guest.rs"]
+mod guest;
+#[path = "runtime/native_code.rs"]
+mod native_code;
+#[path = "runtime/offline.rs"]
+mod offline;
+#[path = "runtime/order.rs"]
+mod order;
