@@ -331,7 +331,7 @@ impl Check<'_> {
             "limits.memory_bytes",
             &raw.memory_bytes,
             default.memory_bytes,
-            64 << 10..config.memory_bytes_max + 1,
+            64 << 10..config.memory_bytes_max.saturating_add(1),
         )?;
         let default_timeout_ms = default.timeout_ms.min(config.timeout_ms_max);
         Ok(Limits {
@@ -340,7 +340,7 @@ impl Check<'_> {
                 "limits.timeout_ms",
                 &raw.timeout_ms,
                 default_timeout_ms,
-                1..config.timeout_ms_max + 1,
+                1..config.timeout_ms_max.saturating_add(1),
             )?,
             output_messages: count("limits.output_messages", &raw.output_messages, default.output_messages, 10_000)?,
             output_bytes: self.bytes(

@@ -14,6 +14,8 @@ mod examples;
 mod fixture;
 #[path = "runtime/guest.rs"]
 mod guest;
+#[path = "runtime/hostile.rs"]
+mod hostile;
 #[path = "runtime/native_code.rs"]
 mod native_code;
 #[path = "runtime/offline.rs"]

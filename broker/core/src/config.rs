@@ -19,6 +19,9 @@ pub struct Config {
     pub receive_maximum: u16,
     /// QoS 1 and 2 messages in flight to one client, at most, whatever it offers.
     pub in_flight_max: u16,
+    /// Bytes of QoS 1 and 2 messages that a consumer inside the node may have unacknowledged before it gets no more: what it
+    /// holds is not in its queue any more. One message may go over.
+    pub consumer_in_flight_bytes_max: usize,
     /// Messages queued for one session.
     pub queue_messages_max: usize,
     /// Bytes queued for one session.
@@ -57,6 +60,7 @@ impl Default for Config {
             packet_bytes_max: 1024 * 1024,
             receive_maximum: 1024,
             in_flight_max: 1024,
+            consumer_in_flight_bytes_max: 4 * 1024 * 1024,
             queue_messages_max: 10_000,
             queue_bytes_max: 4 * 1024 * 1024,
             overflow: OverflowRule::DropOldest,

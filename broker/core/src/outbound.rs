@@ -160,7 +160,7 @@ impl Sender<'_> {
             && if terms.qos == QoS::AtMostOnce {
                 !session.queue.holds_back_qos_0()
             } else {
-                session.queue.is_empty() && session.in_flight.len() < usize::from(connection.window)
+                session.queue.is_empty() && self.window_is_open(session, connection)
             };
         if sendable {
             self.send(session, connection, terms, publication, forms);
@@ -223,7 +223,7 @@ impl Sender<'_> {
             let Some(next) = session.queue.front() else { return };
             if !next.message.is_expired(self.now)
                 && next.qos != QoS::AtMostOnce
-                && session.in_flight.len() >= usize::from(connection.window)
+                && !self.window_is_open(session, connection)
             {
                 return;
             }
@@ -247,6 +247,14 @@ impl Sender<'_> {
             let mut publication = Publication::of_message(&queued.message, None, self.now);
             self.send(session, connection, terms, &mut publication, &mut EncodedForms::default());
         }
+    }
+
+    /// Whether one more QoS 1 or 2 message may be under way [MQTT-4.9.0-1]; to consumers inside the node within a number of
+    /// bytes as well, as their outbox is the memory of the node.
+    fn window_is_open(&self, session: &Session, connection: &Connection) -> bool {
+        session.in_flight.len() < usize::from(connection.window)
+            && (connection.kind != Kind::Internal
+                || session.in_flight.bytes() <= self.config.consumer_in_flight_bytes_max)
     }
 
     /// Repeats PUBLISH (with DUP) and PUBREL on a new connection [MQTT-4.4.0-1], within its window.

@@ -145,3 +145,11 @@ fn a_function_that_can_start_itself_is_warned_about() {
     assert_eq!(warnings.len(), 1);
     assert!(warnings[0].contains("may start itself"), "{warnings:?}");
 }
+
+#[test]
+fn a_configuration_without_bounds_refuses_nothing_and_does_not_overflow() {
+    let unbounded = Config { memory_bytes_max: usize::MAX, timeout_ms_max: u64::MAX, ..Config::default() };
+    let text = "name = \"f\"\n[[trigger]]\nmqtt = \"a\"\n[limits]\nmemory_bytes = \"64GiB\"\ntimeout_ms = 999999999\n";
+    let limits = Manifest::parse(text, &unbounded).unwrap().limits;
+    assert_eq!((limits.memory_bytes, limits.timeout_ms), (64 << 30, 999_999_999));
+}

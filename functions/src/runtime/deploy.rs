@@ -104,8 +104,11 @@ pub(super) fn load_all(shared: &Arc<Shared>) -> io::Result<Vec<String>> {
     let mut functions = BTreeMap::new();
     let mut to_compile = Vec::new();
     for (name, record) in shared.records.all()? {
-        let (version, facts) = match record.and_then(|record| parse(shared, &name, &record)) {
-            Ok((manifest, facts)) => (load(shared, manifest, &facts.digest), facts),
+        let (version, facts) = match record {
+            Ok(record) => match parse(shared, &name, &record) {
+                Ok((manifest, facts)) => (load(shared, manifest, &facts.digest), facts),
+                Err(reason) => (Version::Broken(reason), facts_of_broken(shared, &record)),
+            },
             Err(reason) => (Version::Broken(reason), Facts::default()),
         };
         match &version {
@@ -176,9 +179,29 @@ fn facts(manifest: &Manifest, digest: &str) -> Facts {
     Facts { version: manifest.version.clone(), digest: digest.to_owned(), triggers: manifest.triggers.clone() }
 }
 
-/// Removes what no deployed function needs; a failure costs only disk and is tried again at the next change.
+/// What is known of a function whose manifest is refused, most often because limits were lowered: its component is kept, and
+/// its messages wait for the limits to be raised.
+fn facts_of_broken(shared: &Shared, record: &Record) -> Facts {
+    let without_limits = Config { memory_bytes_max: usize::MAX, timeout_ms_max: u64::MAX, ..shared.config.clone() };
+    match Manifest::parse(&record.manifest, &without_limits) {
+        Ok(manifest) => facts(&manifest, &record.digest),
+        Err(_) => Facts { digest: record.digest.clone(), ..Facts::default() },
+    }
+}
+
+/// Removes what no recorded function needs; a failure costs only disk and is tried again at the next change. While there is
+/// a record that cannot be read, nothing is removed: what it needs is not known.
 fn remove_unused(shared: &Shared) {
-    let digests: Vec<String> = shared.functions.read().values().map(|function| function.digest()).collect();
+    let records = match shared.records.all() {
+        Ok(records) => records,
+        Err(error) => return tracing::warn!(%error, "cannot tell which components are used"),
+    };
+    let digests: Result<Vec<String>, String> =
+        records.into_iter().map(|(_, record)| record.map(|record| record.digest)).collect();
+    let digests = match digests {
+        Ok(digests) => digests,
+        Err(reason) => return tracing::warn!(reason, "components that may not be used any more are kept"),
+    };
     if let Err(error) = shared.artifacts.remove_unused(&digests) {
         tracing::warn!(error = %error, "cannot remove components that are not used any more");
     }

@@ -155,10 +155,6 @@ impl Function {
         matches!(queue.version, Version::Preparing).then(|| queue.facts.digest.clone())
     }
 
-    pub(super) fn digest(&self) -> String {
-        self.queue.lock().facts.digest.clone()
-    }
-
     /// Appends a message, or gives it back.
     pub(super) fn push(&self, job: Job, config: &Config) -> Result<(), Refused> {
         let mut queue = self.queue.lock();

@@ -166,6 +166,23 @@ fn a_damaged_record_breaks_its_function_only() {
 }
 
 #[test]
+fn a_function_that_lowered_limits_refuse_keeps_its_code_and_triggers_until_they_are_raised() {
+    let mut fixture = Fixture::new();
+    fixture.deploy(&manifest("f", "[limits]\ntimeout_ms = 1000\n"), transform(NOTHING));
+    let (triggers, config) = (fixture.status("f").triggers, fixture.config.clone());
+    fixture.config.timeout_ms_max = 500;
+    fixture.reopen();
+    let status = fixture.status("f");
+    assert!(matches!(status.state, FunctionState::Broken { .. }), "{:?}", status.state);
+    assert_eq!(status.triggers, triggers);
+    fixture.deploy(&manifest("g", "[limits]\ntimeout_ms = 100\n"), transform(NOTHING));
+    fixture.config = config;
+    fixture.reopen();
+    assert_eq!(fixture.status("f").state, FunctionState::Ready);
+    fixture.call("f").unwrap();
+}
+
+#[test]
 fn a_compiler_that_takes_too_long_is_stopped() {
     let fixture = Fixture::with(Config { compile_timeout_ms: 50, ..Config::default() });
     let sleeping = CompileChild { executable: "/bin/sh".into(), args: vec!["-c".into(), "exec sleep 1000".into()] };

@@ -41,17 +41,24 @@ pub(crate) struct InFlight {
     wrapped: bool,
     /// Entries before this index were sent on the present connection, those after it are still to be sent again.
     sent: usize,
+    /// What the kept messages cost.
+    bytes: usize,
 }
 
 impl Default for InFlight {
     fn default() -> Self {
-        Self { entries: VecDeque::new(), next: 1, wrapped: false, sent: 0 }
+        Self { entries: VecDeque::new(), next: 1, wrapped: false, sent: 0, bytes: 0 }
     }
 }
 
 impl InFlight {
     pub(crate) fn len(&self) -> usize {
         self.entries.len()
+    }
+
+    /// Bytes of the messages that are kept until they are acknowledged.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Takes an unused identifier [MQTT-2.2.1-4] for a message just sent; `None` when all 65,535 are in use.
@@ -63,6 +70,7 @@ impl InFlight {
         identifiers: Identifiers,
     ) -> Option<PacketId> {
         let packet_id = self.unused()?;
+        self.bytes += cost(&message);
         let awaiting = if qos == QoS::ExactlyOnce { Awaiting::Receipt } else { Awaiting::Acknowledgement };
         self.entries.push_back(Entry { packet_id, awaiting, retain, message, identifiers });
         self.sent = self.entries.len();
@@ -93,7 +101,7 @@ impl InFlight {
             Awaiting::Acknowledgement => false,
             Awaiting::Receipt | Awaiting::Completion => {
                 entry.awaiting = Awaiting::Completion;
-                entry.message = None;
+                self.bytes -= cost(&entry.message.take());
                 true
             }
         }
@@ -126,6 +134,7 @@ impl InFlight {
 
     fn take(&mut self, index: usize) -> Option<Entry> {
         let entry = if index == 0 { self.entries.pop_front() } else { self.entries.remove(index) };
+        self.bytes -= entry.as_ref().map_or(0, |entry| cost(&entry.message));
         if index < self.sent {
             self.sent -= 1;
         }
@@ -155,6 +164,10 @@ impl InFlight {
         }
         None
     }
+}
+
+fn cost(message: &Option<Arc<Message>>) -> usize {
+    message.as_ref().map_or(0, |message| message.cost_bytes())
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! Consumers inside the node: the same sessions, without bytes.
 
-use crate::transcript::check;
+use selvedge_core::Config;
+
+use crate::transcript::{check, check_with, quiet};
 
 #[test]
 fn a_consumer_gets_messages_within_its_window_and_acknowledges_them() {
@@ -55,6 +57,30 @@ fn a_client_cannot_take_the_identifier_of_a_consumer() {
         b > CONNECT id=$node/not-deployed-yet
         b < CONNACK ClientIdentifierNotValid
         b < CLOSED Refused
+    "#,
+    );
+}
+
+#[test]
+fn a_consumer_holds_no_more_bytes_than_configured_and_one_message() {
+    let config = Config { consumer_in_flight_bytes_max: 2000, ..quiet() };
+    check_with(
+        config,
+        r#"
+        f > ATTACH recv=10 in:1
+        node > PUBLISH in q=1 "x"*1500
+        f < DELIVER in q=1 id=1 1500 bytes
+        node > PUBLISH in q=1 "x"*1501
+        f < DELIVER in q=1 id=2 1501 bytes
+        node > PUBLISH in q=1 "x"*1502
+        node > PUBLISH in q=0 "not counted"
+        f < DELIVER in q=0 "not counted"
+        f > ACKNOWLEDGE 1
+        f < DELIVER in q=1 id=3 1502 bytes
+        f > ACKNOWLEDGE 3
+        f > ACKNOWLEDGE 2
+        node > STATISTICS queued_messages
+        node < STATISTICS queued_messages=0
     "#,
     );
 }

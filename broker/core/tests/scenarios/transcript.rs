@@ -262,7 +262,7 @@ impl Run {
                     if delivery.duplicate {
                         line.push_str(" dup");
                     }
-                    write!(line, " \"{}\"", String::from_utf8_lossy(message.payload())).unwrap();
+                    line.push_str(&show_payload(message.payload()));
                     (connection, line)
                 }
             };
@@ -353,12 +353,16 @@ fn show_publish(publish: &Publish<'_>) -> String {
     for identifier in publish.properties.subscription_identifiers() {
         write!(line, " sid={identifier}").unwrap();
     }
-    if publish.payload.len() > 40 {
-        write!(line, " {} bytes", publish.payload.len()).unwrap();
-    } else {
-        write!(line, " \"{}\"", String::from_utf8_lossy(publish.payload)).unwrap();
-    }
+    line.push_str(&show_payload(publish.payload));
     line
+}
+
+fn show_payload(payload: &[u8]) -> String {
+    if payload.len() > 40 {
+        format!(" {} bytes", payload.len())
+    } else {
+        format!(" \"{}\"", String::from_utf8_lossy(payload))
+    }
 }
 
 fn reasons(codes: impl IntoIterator<Item = ReasonCode>) -> String {
