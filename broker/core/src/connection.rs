@@ -46,6 +46,9 @@ pub(crate) struct Connection {
     pub(crate) problem_information: bool,
     /// Session expiry of the CONNECT was 0, so DISCONNECT may not raise it [MQTT-3.1.2.11.2].
     pub(crate) connected_without_expiry: bool,
+    /// The input that sent to this connection last, and how many bytes.
+    pub(crate) input: u64,
+    pub(crate) input_bytes: usize,
     pub(crate) aliases_in: Vec<Option<Box<str>>>,
     pub(crate) aliases_out: Option<Box<AliasesOut>>,
 }

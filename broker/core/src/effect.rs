@@ -84,6 +84,8 @@ pub enum CloseCause {
 pub struct Effects {
     pub(crate) arena: Vec<u8>,
     list: Vec<Effect>,
+    /// What the input cost beside its effects, in units of about one of them.
+    pub(crate) work: usize,
 }
 
 /// An arena that grew beyond this is given back when it is cleared.
@@ -105,7 +107,13 @@ impl Effects {
         &self.list
     }
 
-    /// How many effects there are; the shell splits a batch of input by this (fairness).
+    /// What all this cost: effects, and work inside the core such as filters looked at and messages queued. The shell splits a
+    /// batch of input by this, so that nobody waits long for the work of another (fairness).
+    pub fn cost(&self) -> usize {
+        self.list.len() + self.work
+    }
+
+    /// How many effects there are.
     pub fn len(&self) -> usize {
         self.list.len()
     }
@@ -118,6 +126,7 @@ impl Effects {
     /// Forget all, keep (most of) the memory.
     pub fn clear(&mut self) {
         self.list.clear();
+        self.work = 0;
         if self.arena.capacity() > ARENA_KEPT_BYTES {
             self.arena = Vec::new();
         } else {

@@ -32,6 +32,10 @@ use crate::{
 /// The most levels of a topic that can be configured: the tree of retained messages is walked recursively.
 const TOPIC_LEVELS_CEILING: usize = 1024;
 
+/// Nodes of the topic tree, and members of a shared group, that cost about as much as one effect.
+const NODES_PER_WORK: usize = 4;
+const MEMBERS_PER_WORK: usize = 8;
+
 /// The MQTT protocol for all clients of a node. See the crate.
 #[derive(Debug)]
 pub struct Core {
@@ -49,6 +53,8 @@ pub struct Core {
     wills: VecDeque<(SessionKey, Message)>,
     seed: u64,
     assigned_ids: u64,
+    /// Inputs handled so far.
+    inputs: u64,
 }
 
 impl Core {
@@ -72,11 +78,13 @@ impl Core {
             wills: VecDeque::new(),
             seed,
             assigned_ids: 0,
+            inputs: 0,
         }
     }
 
     /// Takes one event at `now` (never earlier than before) and appends what it causes to `effects`.
     pub fn handle(&mut self, input: Input<'_>, now: Moment, effects: &mut Effects) {
+        self.inputs += 1;
         match input {
             Input::Packet { connection, packet } => self.on_packet(connection, packet, now, effects),
             Input::Acknowledge { connection, packet_id } => self.on_acknowledge(connection, packet_id, now, effects),
@@ -148,20 +156,31 @@ impl Core {
     /// Hands `publication` to everyone whose subscription matches. False if there is nobody.
     fn route(&mut self, publication: &mut Publication<'_>, now: Moment, effects: &mut Effects) -> bool {
         let topic = publication.topic;
+        let visited_before = self.router.cache.visited;
         let matched = self.router.cache.take(&self.router.tree, topic);
+        effects.work += (self.router.cache.visited - visited_before) / NODES_PER_WORK + matched.len() / 2;
         let mut forms = crate::outbound::EncodedForms::default();
         for target in matched.iter() {
             let (session_key, terms) = match target {
                 Target::Session(target) => (target.session, Terms::new(&target.options, target.session, publication)),
-                Target::Shared { node, group } => match self.choose_member(*node, *group, publication) {
-                    Some((session, options)) => (session, Terms::new(&[options], session, publication)),
-                    None => continue,
-                },
+                Target::Shared { node, group } => {
+                    match self.choose_member(*node, *group, publication, &mut effects.work) {
+                        Some((session, options)) => (session, Terms::new(&[options], session, publication)),
+                        None => continue,
+                    }
+                }
             };
             let Some(terms) = terms else { continue };
             let Some(session) = self.sessions.get_mut(session_key) else { continue };
             let connection = session.connection.and_then(|id| self.connections.get_mut(id));
-            let mut sender = Sender { config: &self.config, statistics: &mut self.statistics, effects, now };
+            let mut sender = Sender {
+                config: &self.config,
+                statistics: &mut self.statistics,
+                effects,
+                now,
+                retained_bytes: self.router.retained.bytes(),
+                input: self.inputs,
+            };
             if sender.deliver(session, connection, terms, publication, &mut forms) == Outcome::Overflow {
                 self.overflowed.push(session_key);
             }
@@ -178,11 +197,13 @@ impl Core {
         node: u32,
         group: u32,
         publication: &Publication<'_>,
+        work: &mut usize,
     ) -> Option<(SessionKey, crate::router::SubscriptionOptions)> {
         let group = self.router.tree.group_mut(node, group)?;
         let count = group.members.len();
         let mut best: Option<(u8, usize)> = None;
         for step in 0..count {
+            *work += usize::from(step % MEMBERS_PER_WORK == MEMBERS_PER_WORK - 1);
             let index = (group.next + step) % count;
             let member = &group.members[index];
             let Some(session) = self.sessions.get(member.session) else { continue };
@@ -286,7 +307,9 @@ impl Core {
     fn pump(&mut self, id: ConnectionId, now: Moment, effects: &mut Effects) {
         let Some(connection) = self.connections.get_mut(id) else { return };
         let Some(session) = self.sessions.get_mut(connection.session) else { return };
-        Sender { config: &self.config, statistics: &mut self.statistics, effects, now }.pump(session, connection);
+        let retained_bytes = self.router.retained.bytes();
+        let (config, statistics, input) = (&self.config, &mut self.statistics, self.inputs);
+        Sender { config, statistics, effects, now, retained_bytes, input }.pump(session, connection);
     }
 }
 

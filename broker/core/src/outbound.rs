@@ -1,110 +1,25 @@
 //! One publication to one session: straight into the outbox if the client can take it, else into the session's queue.
 //!
-//! Invariant: a publication that nobody has to keep is never copied into a [`Message`]; a fan-out encodes each distinct
-//! form of a packet once.
+//! Invariant: a fan-out encodes each distinct form of a packet once.
+
+mod publication;
 
 use std::sync::Arc;
 
-use selvedge_codec::{Delivery as Packet, Forwarded, PacketId, ProtocolVersion, QoS};
+pub(crate) use publication::{Publication, Terms};
+
+use selvedge_codec::{Delivery as Packet, PacketId, ProtocolVersion, QoS};
 use smallvec::SmallVec;
 
 use crate::{
     config::{Config, OverflowRule},
     connection::{Connection, Kind},
     effect::{ByteRange, Delivery, Effect, Effects, PacketIdPatch},
-    id::SessionKey,
     message::Message,
-    router::SubscriptionOptions,
-    session::{Session, in_flight::Identifiers, queue::Queued},
+    session::{Session, queue::Queued},
     statistics::Statistics,
     time::Moment,
 };
-
-/// A publication on its way through the router: the parts of a packet just received, or a kept message.
-#[derive(Debug)]
-pub(crate) struct Publication<'a> {
-    pub(crate) topic: &'a str,
-    pub(crate) payload: &'a [u8],
-    pub(crate) forwarded: Forwarded<'a>,
-    pub(crate) qos: QoS,
-    pub(crate) retain: bool,
-    pub(crate) expires_at: Option<Moment>,
-    /// Seconds left now, to be told to subscribers.
-    pub(crate) expiry_s: Option<u32>,
-    pub(crate) publisher: Option<(SessionKey, Arc<str>)>,
-    pub(crate) kept: Option<Arc<Message>>,
-}
-
-impl<'a> Publication<'a> {
-    pub(crate) fn of_message(message: &'a Arc<Message>, publisher: Option<SessionKey>, now: Moment) -> Self {
-        Self {
-            topic: message.topic(),
-            payload: message.payload(),
-            forwarded: Forwarded::from_stored(message.forwarded()),
-            qos: message.qos(),
-            retain: message.retain(),
-            expires_at: message.expires_at(),
-            expiry_s: message.expiry_left_s(now),
-            publisher: publisher.zip(message.publisher().cloned()),
-            kept: Some(message.clone()),
-        }
-    }
-
-    /// The message as something that can be kept; copied at the first call only.
-    pub(crate) fn keep(&mut self) -> Arc<Message> {
-        self.kept
-            .get_or_insert_with(|| {
-                Arc::new(
-                    Message::new(self.topic, self.payload.to_vec(), self.qos, self.retain)
-                        .with_properties(self.forwarded.segments().flatten().copied().collect())
-                        .with_expiry(self.expires_at)
-                        .with_publisher(self.publisher.as_ref().map(|(_, client_id)| client_id.clone())),
-                )
-            })
-            .clone()
-    }
-}
-
-/// How one subscriber gets a publication.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Terms {
-    /// Effective: the smaller of publication and subscription.
-    pub(crate) qos: QoS,
-    pub(crate) retain: bool,
-    pub(crate) identifiers: SmallVec<[u32; 4]>,
-}
-
-impl Terms {
-    /// From the matching subscriptions of a session; `None` if all of them exclude its own publications.
-    pub(crate) fn new(
-        options: &[SubscriptionOptions],
-        session: SessionKey,
-        publication: &Publication<'_>,
-    ) -> Option<Self> {
-        let own = publication.publisher.as_ref().is_some_and(|(publisher, _)| *publisher == session);
-        let mut granted = None;
-        let mut retain_as_published = false;
-        let mut identifiers = SmallVec::new();
-        // [MQTT-3.8.3-3]: no-local subscriptions do not see the client's own messages.
-        for option in options.iter().filter(|option| !(option.no_local && own)) {
-            granted = granted.max(Some(option.qos));
-            retain_as_published |= option.retain_as_published;
-            if option.identifier != 0 {
-                identifiers.push(option.identifier);
-            }
-        }
-        Some(Self {
-            qos: granted?.min(publication.qos),
-            // [MQTT-3.3.1-12], [MQTT-3.3.1-13]
-            retain: retain_as_published && publication.retain,
-            identifiers,
-        })
-    }
-
-    fn boxed_identifiers(&self) -> Identifiers {
-        if self.identifiers.is_empty() { None } else { Some(self.identifiers.as_slice().into()) }
-    }
-}
 
 /// Forms of one publication that stand encoded in the arena.
 #[derive(Debug, Default)]
@@ -129,6 +44,10 @@ pub(crate) struct Sender<'c> {
     pub(crate) statistics: &'c mut Statistics,
     pub(crate) effects: &'c mut Effects,
     pub(crate) now: Moment,
+    /// Bytes of retained messages in the node.
+    pub(crate) retained_bytes: usize,
+    /// Tells inputs apart, to bound what one of them sends to one connection.
+    pub(crate) input: u64,
 }
 
 /// What became of a delivery.
@@ -157,6 +76,7 @@ impl Sender<'_> {
             return self.enqueue(session, terms, publication, false);
         };
         let sendable = !connection.congested
+            && self.input_has_room(connection)
             && if terms.qos == QoS::AtMostOnce {
                 !session.queue.holds_back_qos_0()
             } else {
@@ -170,6 +90,21 @@ impl Sender<'_> {
         }
     }
 
+    /// Whether the present input may send more to this connection: an outbox is watched by the shell between inputs only.
+    fn input_has_room(&mut self, connection: &mut Connection) -> bool {
+        const BYTES_PER_INPUT_MAX: usize = 256 * 1024;
+        if connection.input != self.input {
+            connection.input = self.input;
+            connection.input_bytes = 0;
+        }
+        if connection.input_bytes <= BYTES_PER_INPUT_MAX || connection.kind == Kind::Internal {
+            return true;
+        }
+        connection.congested = true;
+        self.effects.push(Effect::AwaitDrain { connection: connection.id });
+        false
+    }
+
     /// Queues within the limits of the session; `replay` marks retained messages for a new subscription.
     pub(crate) fn enqueue(
         &mut self,
@@ -179,13 +114,21 @@ impl Sender<'_> {
         replay: bool,
     ) -> Outcome {
         let message = publication.keep();
+        let cost = message.cost_bytes();
+        self.effects.work += 1;
         if replay {
-            if session.queue.replays() >= self.config.retained_messages_max {
+            // The node holds retained messages anyway, but not those that were replaced while they waited here.
+            let bytes_max = self.config.queue_bytes_max + self.retained_bytes;
+            if session.queue.replays() >= self.config.retained_messages_max
+                || session.queue.replay_bytes() + cost > bytes_max
+            {
                 self.statistics.dropped_queue_full += 1;
                 return Outcome::Done;
             }
+        } else if cost > self.config.queue_bytes_max {
+            self.statistics.dropped_queue_full += 1;
+            return Outcome::Done;
         } else {
-            let cost = message.cost_bytes();
             while session.queue.len() >= self.config.queue_messages_max
                 || session.queue.bytes() + cost > self.config.queue_bytes_max
             {
@@ -249,12 +192,14 @@ impl Sender<'_> {
         }
     }
 
-    /// Whether one more QoS 1 or 2 message may be under way [MQTT-4.9.0-1]; to consumers inside the node within a number of
-    /// bytes as well, as their outbox is the memory of the node.
+    /// Whether one more QoS 1 or 2 message may be under way [MQTT-4.9.0-1]. What is kept to be sent again is bounded in bytes
+    /// as well; one message may go over.
     fn window_is_open(&self, session: &Session, connection: &Connection) -> bool {
-        session.in_flight.len() < usize::from(connection.window)
-            && (connection.kind != Kind::Internal
-                || session.in_flight.bytes() <= self.config.consumer_in_flight_bytes_max)
+        let bytes_max = match connection.kind {
+            Kind::Internal => self.config.consumer_in_flight_bytes_max,
+            Kind::Network(_) => self.config.queue_bytes_max,
+        };
+        session.in_flight.len() < usize::from(connection.window) && session.in_flight.bytes() <= bytes_max
     }
 
     /// Repeats PUBLISH (with DUP) and PUBREL on a new connection [MQTT-4.4.0-1], within its window.
@@ -290,7 +235,14 @@ impl Sender<'_> {
                 identifiers: entry.identifiers.as_deref().unwrap_or_default().into(),
             };
             let publication = Publication::of_message(message, None, self.now);
-            transmit(self, connection, &terms, &publication, message, Some(entry.packet_id));
+            let packet_id = entry.packet_id;
+            if fits(connection, &terms, &publication) {
+                transmit(self, connection, &terms, &publication, message, Some(packet_id));
+            } else {
+                // The client accepts less than before [MQTT-3.1.2-25].
+                self.statistics.dropped_too_large += 1;
+                session.in_flight.finish(packet_id);
+            }
         }
     }
 
@@ -317,6 +269,7 @@ impl Sender<'_> {
             };
             Some(packet_id)
         };
+        connection.input_bytes += publication.payload.len() + publication.forwarded.len() + publication.topic.len();
         self.statistics.publishes_sent[terms.qos as usize] += 1;
         self.statistics.publish_bytes_sent += publication.payload.len() as u64;
         let Kind::Network(version) = connection.kind else {
@@ -330,12 +283,15 @@ impl Sender<'_> {
             self.effects.push(Effect::Deliver { connection: connection.id, delivery });
             return;
         };
-        if publication.payload.len() >= self.config.share_payload_bytes {
+        // Where properties outweigh the payload, one encoding for all is what saves memory.
+        if publication.payload.len() >= self.config.share_payload_bytes
+            && publication.payload.len() >= publication.forwarded.len()
+        {
             let message = publication.keep();
             self.send_shared(connection, version, &terms, publication, message, packet_id, false);
             return;
         }
-        if connection.aliases_out.is_some() {
+        if connection.aliases_out.is_some() && publication.forwarded.len() < self.config.share_payload_bytes {
             let start = self.effects.mark();
             encode(connection, version, &terms, publication, packet_id, false, &mut self.effects.arena);
             let bytes = self.effects.since(start);
@@ -474,7 +430,11 @@ fn packet<R>(
     with: impl FnOnce(&Packet<'_>) -> R,
 ) -> R {
     let mut delivery = bare_packet(version, terms, publication, packet_id, duplicate);
-    if let Some(aliases) = &mut connection.aliases_out {
+    // In place of a shorter topic, an alias would make the packet larger than what was checked [MQTT-3.1.2-24].
+    const TOPIC_BYTES_MIN: usize = 4;
+    if let Some(aliases) = &mut connection.aliases_out
+        && publication.topic.len() >= TOPIC_BYTES_MIN
+    {
         if let Some(&alias) = aliases.by_topic.get(publication.topic) {
             delivery.topic = "";
             delivery.topic_alias = Some(alias);

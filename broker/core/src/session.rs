@@ -42,6 +42,8 @@ pub(crate) struct Session {
     pub(crate) ends_at: Option<Moment>,
     /// Filters as subscribed, `$share/…` included; the options stand in the topic tree.
     pub(crate) filters: BTreeSet<Box<str>>,
+    /// What they take.
+    pub(crate) filter_bytes: usize,
     pub(crate) in_flight: InFlight,
     pub(crate) queue: Queue,
     /// QoS 2 publications of the client that wait for its PUBREL [MQTT-4.3.3-10].
@@ -93,6 +95,7 @@ impl Sessions {
             expiry_s: 0,
             ends_at: None,
             filters: BTreeSet::new(),
+            filter_bytes: 0,
             in_flight: InFlight::default(),
             queue: Queue::default(),
             inbound_qos_2: BTreeSet::new(),

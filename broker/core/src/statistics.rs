@@ -41,6 +41,8 @@ pub struct Statistics {
     pub dropped_too_large: u64,
     /// Retained messages refused because of the count or byte limit.
     pub refused_retained: u64,
+    /// Subscriptions that were not sent all retained messages, because looking for them took too long.
+    pub cut_replays: u64,
     /// Publications refused by the access rules.
     pub refused_publish: u64,
     /// Subscriptions refused by the access rules or limits.

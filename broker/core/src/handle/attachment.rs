@@ -49,6 +49,8 @@ impl Core {
             congested: false,
             problem_information: false,
             connected_without_expiry: false,
+            input: 0,
+            input_bytes: 0,
             aliases_in: Vec::new(),
             aliases_out: None,
         });
@@ -63,6 +65,7 @@ impl Core {
         if self.router.tree.subscribe(filter, None, key, options) {
             self.statistics.subscriptions += 1;
             session.filters.insert(filter.into());
+            session.filter_bytes += super::subscribe::filter_cost_bytes(filter);
         }
         self.router.cache.invalidate();
     }

@@ -119,7 +119,10 @@ impl Core {
             window: window.max(1),
             congested: false,
             problem_information: connect.request_problem_information,
-            connected_without_expiry: expiry_s == 0,
+            connected_without_expiry: connect.version == ProtocolVersion::V5
+                && connect.session_expiry_s.unwrap_or(0) == 0,
+            input: 0,
+            input_bytes: 0,
             aliases_in: Vec::new(),
             aliases_out: (aliases > 0).then(|| Box::new(AliasesOut { maximum: aliases, ..AliasesOut::default() })),
         };
@@ -152,7 +155,14 @@ impl Core {
             topic_alias_maximum: self.config.topic_alias_max,
             ..ConnAck::default()
         };
+        let before = effects.len();
         self.send(id, &Packet::ConnAck(answer), effects);
+        if effects.len() == before {
+            // The client accepts no packet as large as this one, and nothing may come before it [MQTT-3.2.0-1].
+            effects.close(id, CloseCause::Refused);
+            self.drop_connection(id, WillFate::Discard, now);
+            return;
+        }
         self.pump(id, now, effects);
     }
 

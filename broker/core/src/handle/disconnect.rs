@@ -2,7 +2,7 @@
 
 use selvedge_codec::{Disconnect, Packet, ProtocolVersion, ReasonCode};
 
-use super::Core;
+use super::{Core, subscribe::filter_cost_bytes};
 use crate::{
     connection::Kind,
     effect::{CloseCause, Effects},
@@ -167,6 +167,7 @@ impl Core {
         if !session.filters.remove(filter) {
             return false;
         }
+        session.filter_bytes -= filter_cost_bytes(filter);
         let (group, plain) = split_shared(filter);
         self.router.tree.unsubscribe(plain, group, key);
         self.router.cache.invalidate();

@@ -176,6 +176,10 @@ impl Core {
         let (messages_max, bytes_max) = (self.config.retained_messages_max, self.config.retained_bytes_max);
         if self.router.retained.set(message, messages_max, bytes_max).is_err() {
             self.statistics.refused_retained += 1;
+            // Live subscribers are about to see the new one, so the old one must not be what later ones get.
+            if qos == QoS::AtMostOnce {
+                self.router.retained.remove(publication.topic);
+            }
             if qos != QoS::AtMostOnce {
                 return Err(Refusal(ReasonCode::QuotaExceeded, "no room for another retained message"));
             }

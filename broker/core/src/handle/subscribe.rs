@@ -19,6 +19,14 @@ use crate::{
     time::Moment,
 };
 
+/// Retained topics' levels that one SUBSCRIBE may have looked at: a whole tree of the default size, and some tens of milliseconds.
+const REPLAY_NODES_MAX: usize = 500_000;
+/// Filters that one SUBSCRIBE may carry; those beyond are refused.
+const FILTERS_PER_PACKET_MAX: usize = 1000;
+/// What a subscription may take on average of those that a session may have, and what a level of a filter takes, bytes.
+const FILTER_BYTES: usize = 4096;
+const FILTER_LEVEL_BYTES: usize = 256;
+
 type Reasons = SmallVec<[ReasonCode; 4]>;
 
 impl Core {
@@ -40,7 +48,12 @@ impl Core {
         let mut reasons = Reasons::new();
         let mut replays: SmallVec<[(usize, bool); 4]> = SmallVec::new();
         for (index, wanted) in packet.filters.iter().enumerate() {
-            match self.subscribe_one(key, wanted, packet.subscription_identifier) {
+            let outcome = if index < FILTERS_PER_PACKET_MAX {
+                self.subscribe_one(key, wanted, packet.subscription_identifier)
+            } else {
+                Err(ReasonCode::QuotaExceeded)
+            };
+            match outcome {
                 Ok(new) => {
                     reasons.push(ReasonCode::granted(wanted.qos));
                     replays.push((index, new));
@@ -60,8 +73,14 @@ impl Core {
             reasons: reasons.as_slice().into(),
         };
         self.send(id, &Packet::SubAck(answer), effects);
-        for (index, new) in replays {
+        let mut budget = REPLAY_NODES_MAX;
+        for (place, &(index, new)) in replays.iter().enumerate() {
             let wanted = &packet.filters[index];
+            // A filter that is named again further on is answered there, once.
+            let mut later = replays.iter().skip(place + 1);
+            if later.any(|(later, _)| packet.filters[*later].filter == wanted.filter) {
+                continue;
+            }
             let wants = match wanted.retain_handling {
                 // [MQTT-3.3.1-9], [MQTT-3.3.1-10], [MQTT-3.3.1-11]
                 RetainHandling::SendAtSubscribe => true,
@@ -69,7 +88,7 @@ impl Core {
                 RetainHandling::DoNotSend => false,
             };
             if wants && topic::shared(wanted.filter).is_none() {
-                self.replay_retained(id, key, wanted, packet.subscription_identifier, now, effects);
+                self.replay_retained(id, key, wanted, packet.subscription_identifier, &mut budget, now, effects);
             }
         }
         self.pump(id, now, effects);
@@ -93,7 +112,11 @@ impl Core {
         if !self.authorizer.may_subscribe(session.principal(), plain) {
             return Err(ReasonCode::NotAuthorized);
         }
-        if session.filters.len() >= self.config.subscriptions_max && !session.filters.contains(wanted.filter) {
+        let cost = filter_cost_bytes(wanted.filter);
+        if !session.filters.contains(wanted.filter)
+            && (session.filters.len() >= self.config.subscriptions_max
+                || session.filter_bytes + cost > self.config.subscriptions_max * FILTER_BYTES)
+        {
             return Err(ReasonCode::QuotaExceeded);
         }
         let options = SubscriptionOptions {
@@ -105,17 +128,20 @@ impl Core {
         let new = self.router.tree.subscribe(plain, group, key, options);
         if new {
             session.filters.insert(wanted.filter.into());
+            session.filter_bytes += cost;
             self.statistics.subscriptions += 1;
         }
         Ok(new)
     }
 
+    #[expect(clippy::too_many_arguments, reason = "each says a different thing about one subscription")]
     fn replay_retained(
         &mut self,
         id: ConnectionId,
         key: SessionKey,
         wanted: &SubscribeFilter<'_>,
         identifier: Option<u32>,
+        budget: &mut usize,
         now: Moment,
         effects: &mut Effects,
     ) {
@@ -123,7 +149,14 @@ impl Core {
         if session.connection != Some(id) {
             return;
         }
-        let mut sender = Sender { config: &self.config, statistics: &mut self.statistics, effects, now };
+        let mut sender = Sender {
+            config: &self.config,
+            statistics: &mut self.statistics,
+            effects,
+            now,
+            retained_bytes: self.router.retained.bytes(),
+            input: self.inputs,
+        };
         let mut replay = |message: &Arc<Message>| {
             // [MQTT-3.8.3-3]
             if wanted.no_local && message.publisher() == Some(&session.client_id) {
@@ -137,7 +170,11 @@ impl Core {
             let mut publication = Publication::of_message(message, None, now);
             sender.enqueue(session, terms, &mut publication, true);
         };
-        self.router.retained.each_match(wanted.filter, now, &mut replay);
+        let before = *budget;
+        if !self.router.retained.each_match(wanted.filter, now, budget, &mut replay) {
+            self.statistics.cut_replays += 1;
+        }
+        effects.work += (before - *budget) / 8;
     }
 
     pub(super) fn on_unsubscribe(&mut self, id: ConnectionId, packet: &Unsubscribe<'_>, effects: &mut Effects) {
@@ -162,4 +199,10 @@ impl Core {
         };
         self.send(id, &Packet::UnsubAck(answer), effects);
     }
+}
+
+/// What a filter, `$share/…` included, takes in the session and in the tree, bytes.
+pub(super) fn filter_cost_bytes(filter: &str) -> usize {
+    let levels = filter.bytes().filter(|byte| *byte == b'/').count() + 1;
+    filter.len() + levels * FILTER_LEVEL_BYTES
 }

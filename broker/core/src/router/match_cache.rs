@@ -19,6 +19,8 @@ pub(crate) struct MatchCache {
     entries: HashMap<Box<str>, u32, RandomState>,
     lists: Vec<Box<[Target]>>,
     targets: usize,
+    /// Nodes of the tree that were looked at, ever.
+    pub(crate) visited: usize,
     /// Lent out for the length of a routing when a topic is not cached.
     scratch: Vec<Target>,
     pub(crate) hits: u64,
@@ -61,7 +63,7 @@ impl MatchCache {
         }
         self.misses += 1;
         let mut targets = std::mem::take(&mut self.scratch);
-        tree.matches(topic, &mut targets);
+        self.visited += tree.matches(topic, &mut targets);
         Matched::Walked(targets)
     }
 
@@ -74,11 +76,13 @@ impl MatchCache {
                 }
             }
             Matched::Walked(mut targets) => {
-                if topic.len() <= TOPIC_BYTES_MAX && targets.len() <= TARGETS_MAX / 8 {
-                    if self.entries.len() >= TOPICS_MAX || self.targets + targets.len() > TARGETS_MAX {
+                // A session that matches by many filters counts with each.
+                let size: usize = targets.iter().map(Target::size).sum();
+                if topic.len() <= TOPIC_BYTES_MAX && size <= TARGETS_MAX / 8 {
+                    if self.entries.len() >= TOPICS_MAX || self.targets + size > TARGETS_MAX {
                         self.invalidate();
                     }
-                    self.targets += targets.len();
+                    self.targets += size;
                     self.entries.insert(topic.into(), self.lists.len() as u32);
                     self.lists.push(targets.as_slice().into());
                 }

@@ -41,6 +41,16 @@ pub(crate) enum Target {
     },
 }
 
+impl Target {
+    /// How many subscriptions it stands for.
+    pub(crate) fn size(&self) -> usize {
+        match self {
+            Target::Session(target) => target.options.len(),
+            Target::Shared { .. } => 1,
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Subscriber {
     pub(crate) session: SessionKey,
@@ -157,16 +167,18 @@ impl TopicTree {
         removed
     }
 
-    /// Appends everyone whose filter matches `topic`; a session at most once.
-    pub(crate) fn matches(&self, topic: &str, targets: &mut Vec<Target>) {
+    /// Appends everyone whose filter matches `topic`; a session at most once. Gives the number of nodes that were looked at.
+    pub(crate) fn matches(&self, topic: &str, targets: &mut Vec<Target>) -> usize {
         let first = targets.len();
         // `#` and `+` at the first level do not match topics beginning with `$` [MQTT-4.7.2-1].
         let wildcards_at_root = !topic.starts_with('$');
         let mut found_several = false;
+        let mut visited = 0;
         // Each pending entry is a node and the rest of the topic below it (`None`: the topic ends at the node).
         let mut pending: SmallVec<[(u32, Option<&str>); 16]> = SmallVec::new();
         pending.push((ROOT, Some(topic)));
         while let Some((at, rest)) = pending.pop() {
+            visited += 1;
             let node = &self.nodes[at as usize];
             let wildcards = at != ROOT || wildcards_at_root;
             if wildcards && let Some(multi) = node.multi {
@@ -192,6 +204,7 @@ impl TopicTree {
         if found_several {
             merge_sessions(targets, first);
         }
+        visited
     }
 
     /// The group behind a [`Target::Shared`].

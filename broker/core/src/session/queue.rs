@@ -54,6 +54,11 @@ impl Queue {
         self.qos_0 > 0 || self.replays > 0
     }
 
+    /// Bytes of retained messages that wait.
+    pub(crate) fn replay_bytes(&self) -> usize {
+        self.held - self.bytes
+    }
+
     /// Messages, replays included.
     pub(crate) fn total(&self) -> usize {
         self.entries.len()

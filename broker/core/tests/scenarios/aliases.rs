@@ -68,12 +68,28 @@ fn a_client_that_offers_aliases_gets_as_many_as_it_offers() {
         a < CONNACK Success
         a > SUBSCRIBE 1 +:1
         a < SUBACK 1 GrantedQoS1
-        node > PUBLISH one "1"
-        a < PUBLISH one q=0 alias=1 "1"
-        node > PUBLISH one q=1 "2"
+        node > PUBLISH first "1"
+        a < PUBLISH first q=0 alias=1 "1"
+        node > PUBLISH first q=1 "2"
         a < PUBLISH - q=1 id=1 alias=1 "2"
-        node > PUBLISH two "3"
-        a < PUBLISH two q=0 "3"
+        node > PUBLISH second "3"
+        a < PUBLISH second q=0 "3"
+    "#,
+    );
+}
+
+#[test]
+fn an_alias_never_makes_a_packet_larger_than_the_client_takes() {
+    check(
+        r#"
+        a > CONNECT aliases=5 max=60
+        a < CONNACK Success
+        a > SUBSCRIBE 1 a:0
+        a < SUBACK 1 Success
+        node > PUBLISH a "1"
+        a < PUBLISH a q=0 "1"
+        node > PUBLISH a "x"*54
+        a < PUBLISH a q=0 54 bytes
     "#,
     );
 }

@@ -177,3 +177,81 @@ fn a_long_queue_is_sent_in_parts() {
     "#,
     );
 }
+
+#[test]
+fn what_is_sent_again_respects_a_smaller_maximum_packet_size() {
+    check(
+        r#"
+        a > CONNECT expiry=60
+        a < CONNACK Success
+        a > SUBSCRIBE 1 t:1
+        a < SUBACK 1 GrantedQoS1
+        node > PUBLISH t q=1 "x"*200
+        a < PUBLISH t q=1 id=1 200 bytes
+        node > PUBLISH t q=1 "small"
+        a < PUBLISH t q=1 id=2 "small"
+        a > LOST
+        a > CONNECT resume max=100 expiry=60
+        a < CONNACK Success present
+        a < PUBLISH t q=1 id=2 dup "small"
+        node > STATISTICS dropped_too_large
+        node < STATISTICS dropped_too_large=1
+    "#,
+    );
+}
+
+#[test]
+fn what_waits_for_an_acknowledgement_is_bounded_in_bytes() {
+    let config = Config { queue_bytes_max: 3000, ..quiet() };
+    check_with(
+        config,
+        r#"
+        a > CONNECT expiry=60
+        a < CONNACK Success
+        a > SUBSCRIBE 1 t:1
+        a < SUBACK 1 GrantedQoS1
+        node > PUBLISH t q=1 "x"*2000
+        a < PUBLISH t q=1 id=1 2000 bytes
+        node > PUBLISH t q=1 "x"*2001
+        a < PUBLISH t q=1 id=2 2001 bytes
+        node > PUBLISH t q=1 "x"*2002
+        node > PUBLISH t q=1 "x"*4000
+        a > PUBACK 1
+        a < PUBLISH t q=1 id=3 2002 bytes
+        node > STATISTICS dropped_queue_full queued_messages
+        node < STATISTICS dropped_queue_full=1 queued_messages=0
+    "#,
+    );
+}
+
+#[test]
+fn one_publication_does_not_fill_the_outbox_of_one_client_by_many_groups() {
+    let groups: String = (0..40).map(|group| format!(" $share/g{group}/t:0")).collect();
+    let granted = " Success".repeat(40);
+    let sent = "a < PUBLISH t q=0 10000 bytes\n".repeat(27);
+    let rest = "a < PUBLISH t q=0 10000 bytes\n".repeat(7);
+    check(&format!(
+        r#"
+        a > CONNECT
+        a < CONNACK Success
+        a > SUBSCRIBE 1{groups}
+        a < SUBACK 1{granted}
+        node > PUBLISH t "x"*10000
+        {sent}
+        a < AWAITDRAIN
+        a > DRAINED
+        {rest}
+        a < AWAITDRAIN
+    "#
+    ));
+}
+
+#[test]
+fn a_client_that_cannot_take_the_connack_is_closed() {
+    check(
+        r#"
+        a > CONNECT max=4
+        a < CLOSED Refused
+    "#,
+    );
+}

@@ -148,3 +148,34 @@ fn more_retained_messages_than_a_queue_holds_all_arrive() {
     "#,
     );
 }
+
+#[test]
+fn a_filter_that_is_repeated_is_answered_once_and_filters_are_bounded() {
+    let (filters, granted) = (" t:0".repeat(1000), " Success".repeat(1000));
+    check(&format!(
+        r#"
+        node > PUBLISH t retain "r"
+        a > CONNECT
+        a < CONNACK Success
+        a > SUBSCRIBE 1{filters} t:1
+        a < SUBACK 1{granted} QuotaExceeded
+        a < PUBLISH t q=0 retain "r"
+    "#
+    ));
+}
+
+#[test]
+fn an_unretainable_qos_0_message_does_not_leave_an_older_one_to_be_found() {
+    let config = Config { retained_bytes_max: 1000, ..quiet() };
+    check_with(
+        config,
+        r#"
+        a > CONNECT
+        a < CONNACK Success
+        a > PUBLISH t retain "old"
+        a > PUBLISH t retain "x"*900
+        a > SUBSCRIBE 1 t:0
+        a < SUBACK 1 Success
+    "#,
+    );
+}
