@@ -19,7 +19,8 @@ pub struct Config {
     pub half_open_bytes_max: usize,
     /// Size of the one read buffer, bytes: what one connection may bring in before the others get their turn.
     pub read_bytes_max: usize,
-    /// Effects of one connection's input before the others get their turn; the rest of the input waits.
+    /// What one connection's input may cost before the others get their turn, in effects and work of about their size
+    /// ([`selvedge_core::Effects::cost`]); the rest of the input waits.
     pub effects_per_turn_max: usize,
     /// Unsent bytes of one connection from which it gets no further messages: they stay in its session's queue.
     pub outbox_high_bytes: usize,

@@ -70,6 +70,8 @@ pub(crate) struct Connection {
     pub(crate) answer_bytes: usize,
     /// The client does not take its answers: it is not read.
     pub(crate) paused: bool,
+    /// The peer sent a WebSocket close frame, to be answered with this when all that came before it is handled.
+    pub(crate) peer_closes: Option<CloseCode>,
 }
 
 impl Connection {
@@ -90,6 +92,7 @@ impl Connection {
             input_waits: false,
             answer_bytes: 0,
             paused: false,
+            peer_closes: None,
         }
     }
 
@@ -114,28 +117,31 @@ impl Connection {
         self.wake();
     }
 
-    /// Answer what came between the data frames. Gives `false` when the peer closes.
-    pub(crate) fn answer_control(&mut self, control: &mut Vec<ControlFrame>, resources: &mut Resources) -> bool {
-        for frame in control.drain(..) {
+    /// Answer the pings that came between the data frames. When the peer closes, gives the code to close with.
+    pub(crate) fn answer_control(
+        &mut self,
+        control: Vec<ControlFrame>,
+        resources: &mut Resources,
+    ) -> Option<CloseCode> {
+        for frame in control {
             match frame {
                 ControlFrame::Ping(payload) => {
                     self.append_control(OpCode::Control(Control::Pong), &payload, resources);
                 }
                 ControlFrame::Close(code) => {
                     let code = code.map(CloseCode::from).filter(|code| code.is_allowed());
-                    self.begin_close(code.unwrap_or(CloseCode::Normal), resources);
-                    return false;
+                    return Some(code.unwrap_or(CloseCode::Normal));
                 }
             }
         }
-        true
+        None
     }
 
     fn append_control(&mut self, opcode: OpCode, payload: &[u8], resources: &mut Resources) {
         const FINAL: u8 = 0x80;
         let before = self.outbox.pending();
         self.outbox.append_control_frame(FINAL | u8::from(opcode), payload, &mut resources.pool);
-        resources.statistics.outbox_bytes += self.outbox.pending().saturating_sub(before) as u64;
+        resources.statistics.outbox_changed(before, self.outbox.pending());
         if self.congested {
             self.answer_bytes += payload.len() + 2;
         }
@@ -144,7 +150,7 @@ impl Connection {
     /// The socket is of no more use: forget what was to be written to it.
     pub(crate) fn fail(&mut self, resources: &mut Resources) {
         self.phase = Phase::Failed;
-        resources.statistics.outbox_bytes -= self.outbox.pending() as u64;
+        resources.statistics.outbox_changed(self.outbox.pending(), 0);
         self.outbox.clear(&mut resources.pool);
         self.partial = Vec::new();
         self.input_waits = false;

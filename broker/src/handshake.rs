@@ -26,7 +26,7 @@ use crate::{
         reader::{Filled, ReadEnd},
         stream::Stream,
         task::ConnectionTask,
-        websocket::{ControlFrame, WebSocketReader},
+        websocket::WebSocketReader,
     },
     listener::{
         Transport,
@@ -46,6 +46,8 @@ enum HandshakeError {
     NotConnect(#[from] DecodeError),
     #[error("unfinished CONNECT packets take too much memory")]
     TooManyBytes,
+    #[error("peer does not take the answers to its websocket pings")]
+    PongsNotTaken,
     #[error("peer closed the websocket")]
     WebSocketClosed,
 }
@@ -60,6 +62,9 @@ enum Verdict {
 
 /// First byte of a CONNECT (section 3.1.1): anything else need not be waited for.
 const CONNECT_FIRST_BYTE: u8 = 0x10;
+
+/// Pongs that a stranger may leave unread, bytes.
+const UNSENT_BYTES_MAX: usize = 4 * 1024;
 
 /// Lead one accepted connection to its first packet, or drop it.
 pub(crate) async fn run(
@@ -79,11 +84,7 @@ pub(crate) async fn run(
             }
         };
         let mut connection = Some(Connection::new(Stream::Tcp(stream), websocket));
-        let mut control = Vec::new();
-        Ok(poll_fn(|context| {
-            reactor.borrow_mut().poll_first_packet(context, &mut connection, &mut control, peer, &mut ticket)
-        })
-        .await)
+        Ok(poll_fn(|context| reactor.borrow_mut().poll_first_packet(context, &mut connection, peer, &mut ticket)).await)
     };
     let verdict = match tokio::time::timeout(config.handshake_timeout, established).await {
         Ok(Ok(verdict)) => verdict,
@@ -114,14 +115,18 @@ impl Reactor {
         &mut self,
         context: &mut Context<'_>,
         connection: &mut Option<Connection>,
-        control: &mut Vec<ControlFrame>,
         peer: SocketAddr,
         ticket: &mut Ticket,
     ) -> Poll<Verdict> {
         self.open_turn();
+        // What is unsent counts here only while this runs, between two polls with the ticket: so nothing is left of it
+        // whether the connection is dropped by its verdict, the deadline, or the end of its task.
+        let unsent = |connection: &Option<Connection>| connection.as_ref().map_or(0, |known| known.outbox.pending());
+        self.connections.resources.statistics.outbox_changed(0, unsent(connection));
         let mut shared = self.take_read_buffer();
-        let verdict = self.first_packet(context, connection, control, peer, ticket, &mut shared);
+        let verdict = self.first_packet(context, connection, peer, ticket, &mut shared);
         self.put_read_buffer(shared);
+        self.connections.resources.statistics.outbox_changed(unsent(connection), 0);
         verdict
     }
 
@@ -129,7 +134,6 @@ impl Reactor {
         &mut self,
         context: &mut Context<'_>,
         place: &mut Option<Connection>,
-        control: &mut Vec<ControlFrame>,
         peer: SocketAddr,
         ticket: &mut Ticket,
         shared: &mut [u8],
@@ -138,16 +142,22 @@ impl Reactor {
             let Some(connection) = place.as_mut() else { return Poll::Pending };
             connection.waker = Some(context.waker().clone());
             let resources = &mut self.connections.resources;
-            let fill = match ready!(connection.poll_fill(context, shared, control, resources)) {
+            let mut control = Vec::new();
+            let fill = match ready!(connection.poll_fill(context, shared, &mut control, resources)) {
                 Ok(fill) => fill,
                 Err(ReadEnd::Violation(violation)) => return self.end(place, violation.close_code()),
                 Err(end) => return Poll::Ready(Verdict::Dropped(end.into())),
             };
-            if !connection.answer_control(control, resources) {
+            if let Some(code) = connection.answer_control(control, resources) {
+                connection.begin_close(code, resources);
                 connection.flush(resources);
                 return Poll::Ready(Verdict::Dropped(HandshakeError::WebSocketClosed));
             }
             connection.flush(resources);
+            let unsent = connection.outbox.pending();
+            if unsent > UNSENT_BYTES_MAX {
+                return Poll::Ready(Verdict::Dropped(HandshakeError::PongsNotTaken));
+            }
             let kept;
             let bytes = match fill.place {
                 Filled::Shared(length) => &shared[..length],
@@ -167,7 +177,7 @@ impl Reactor {
                 }
                 Ok(None) => {
                     connection.partial = bytes.to_vec();
-                    if !ticket.keep(bytes.len(), self.config().half_open_bytes_max) {
+                    if !ticket.keep(bytes.len() + unsent, self.config().half_open_bytes_max) {
                         return Poll::Ready(Verdict::Dropped(HandshakeError::TooManyBytes));
                     }
                 }
@@ -200,8 +210,9 @@ impl Reactor {
                 }
                 let resources = &mut self.connections.resources;
                 if !answer.is_empty() {
+                    let before = connection.outbox.pending();
                     connection.outbox.append(&answer, None, &mut resources.pool);
-                    resources.statistics.outbox_bytes += connection.outbox.pending() as u64;
+                    resources.statistics.outbox_changed(before, connection.outbox.pending());
                 }
                 Poll::Ready(Verdict::Driven(self.refuse(connection, CloseCode::Policy)))
             }

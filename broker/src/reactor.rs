@@ -31,7 +31,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use self::{clock::Clock, connections::Connections};
 use crate::{
     config::Config,
-    connection::{Connection, Phase, websocket::ControlFrame},
+    connection::{Connection, Phase},
     handle::{Command, CommandQueue},
     handshake::half_open::HalfOpen,
 };
@@ -44,7 +44,6 @@ pub(crate) struct Reactor {
     pub(crate) connections: Connections,
     /// All connections read into this; see [`connection::reader`](crate::connection::reader).
     read_buffer: Box<[u8]>,
-    control: Vec<ControlFrame>,
     config: Rc<Config>,
     packet_bytes_max: u32,
     clock: Clock,
@@ -80,7 +79,6 @@ impl Reactor {
             effects: Effects::new(),
             connections: Connections::new(&config),
             read_buffer: vec![0; config.read_bytes_max.max(1024)].into_boxed_slice(),
-            control: Vec::new(),
             packet_bytes_max,
             now: clock.now(),
             clock,
@@ -146,20 +144,24 @@ impl Reactor {
         self.now = self.clock.now();
     }
 
-    /// Give the core one input and carry out what it decides. Gives the number of effects.
+    /// Give the core one input and carry out what it decides. Gives what it cost, in units of about one effect.
     fn handle(&mut self, input: Input<'_>) -> usize {
         self.core.handle(input, self.now, &mut self.effects);
-        let count = self.effects.len();
-        if count > 0 {
+        let mut cost = self.carry_out();
+        while let Some(connection) = self.connections.outstanding.congested.pop() {
+            self.core.handle(Input::Congested { connection }, self.now, &mut self.effects);
+            cost += self.carry_out();
+        }
+        cost
+    }
+
+    fn carry_out(&mut self) -> usize {
+        let cost = self.effects.cost();
+        if cost > 0 {
             self.connections.carry_out(&self.effects);
             self.effects.clear();
-            while let Some(connection) = self.connections.outstanding.congested.pop() {
-                self.core.handle(Input::Congested { connection }, self.now, &mut self.effects);
-                self.connections.carry_out(&self.effects);
-                self.effects.clear();
-            }
         }
-        count
+        cost
     }
 
     /// Put a connection whose CONNECT has come into the table, and hand the CONNECT to the core.

@@ -7,11 +7,11 @@ pub struct Statistics {
     pub connections: u64,
     /// Gauge: network connections that have not sent their CONNECT.
     pub half_open: u64,
-    /// Gauge: bytes of unfinished CONNECT packets.
+    /// Gauge: bytes kept for connections that have not sent their CONNECT: what came of it, and unsent answers.
     pub half_open_bytes: u64,
     /// Gauge: consumers inside the node.
     pub attachments: u64,
-    /// Gauge: unsent bytes of all connections.
+    /// Gauge: unsent bytes of all connections past CONNECT.
     pub outbox_bytes: u64,
     /// Network connections accepted.
     pub accepted: u64,
@@ -49,6 +49,16 @@ pub struct Statistics {
     pub close_timeouts: u64,
     /// Frames that break the WebSocket protocol, or are too large, or text.
     pub websocket_violations: u64,
+}
+
+impl Statistics {
+    /// An outbox that held `before` unsent bytes holds `after` now.
+    #[inline]
+    pub(crate) fn outbox_changed(&mut self, before: usize, after: usize) {
+        let all = self.outbox_bytes + after as u64;
+        debug_assert!(all >= before as u64, "an outbox holds more than all together");
+        self.outbox_bytes = all.saturating_sub(before as u64);
+    }
 }
 
 /// Everything that the broker counts, at one moment.

@@ -18,9 +18,7 @@ impl Connection {
         let before = self.outbox.pending();
         self.outbox.seal();
         let result = self.write_all(resources);
-        let statistics = &mut resources.statistics;
-        statistics.outbox_bytes =
-            (statistics.outbox_bytes + self.outbox.pending() as u64).saturating_sub(before as u64);
+        resources.statistics.outbox_changed(before, self.outbox.pending());
         if let Err(error) = result {
             tracing::debug!(%error, "writing to a connection failed");
             self.fail(resources);

@@ -1,4 +1,4 @@
-//! Carrying out what other threads ask for, in their order, so many effects at a time.
+//! Carrying out what other threads ask for, in their order, so much at a time.
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
@@ -15,32 +15,32 @@ impl Reactor {
     pub(super) fn run_commands(&mut self) -> bool {
         let taken = self.commands.take_into(&mut self.backlog);
         self.connections.resources.statistics.commands += taken as u64;
-        let mut effects = 0;
+        let mut cost = 0;
         while let Some(command) = self.backlog.pop_front() {
-            if effects >= self.config.effects_per_turn_max {
+            if cost >= self.config.effects_per_turn_max {
                 self.backlog.push_front(command);
                 return true;
             }
-            effects += 1 + self.run(command, effects);
+            cost += 1 + self.run(command, cost);
         }
         false
     }
 
     /// Publish until the share of this turn is used up; the rest is put back.
     fn run_publish(&mut self, mut messages: VecDeque<Message>, bytes: usize, before: usize) -> usize {
-        let mut effects = 0;
+        let mut cost = 0;
         while let Some(message) = messages.pop_front() {
-            effects += 1 + self.handle(Input::Publish { message: Arc::new(message) });
-            if before + effects >= self.config.effects_per_turn_max && !messages.is_empty() {
+            cost += 1 + self.handle(Input::Publish { message: Arc::new(message) });
+            if before + cost >= self.config.effects_per_turn_max && !messages.is_empty() {
                 self.backlog.push_front(Command::Publish { messages, bytes });
-                return effects;
+                return cost;
             }
         }
         self.commands.done(bytes);
-        effects
+        cost
     }
 
-    /// Carry out one command; gives the number of effects, after `before` in this turn.
+    /// Carry out one command; gives what it cost, after `before` in this turn.
     fn run(&mut self, command: Command, before: usize) -> usize {
         match command {
             Command::Publish { messages, bytes } => self.run_publish(messages, bytes, before),
@@ -99,9 +99,9 @@ impl Reactor {
 
     fn leave(&mut self, key: u64, input: fn(ConnectionId) -> Input<'static>) -> usize {
         let Some(connection) = self.attachments.remove(&key) else { return 0 };
-        let effects = self.handle(input(connection));
+        let cost = self.handle(input(connection));
         self.connections.remove(connection);
-        effects
+        cost
     }
 
     fn snapshot(&mut self) -> Snapshot {
@@ -118,8 +118,8 @@ impl Reactor {
         self.half_open.end_all();
         self.stopping = true;
         self.stop_at_the_latest_in(deadline);
-        let effects = self.handle(Input::Shutdown);
+        let cost = self.handle(Input::Shutdown);
         self.stop_if_last();
-        effects
+        cost
     }
 }

@@ -137,8 +137,9 @@ impl Connections {
                 Effect::SendShared { connection, bytes, patch, message } => {
                     self.send(*connection, effects.bytes(*bytes), *patch);
                     if let Some((open, resources)) = self.open_connection(*connection) {
-                        resources.statistics.outbox_bytes += message.payload().len() as u64;
+                        let before = open.outbox.pending();
                         open.outbox.append_shared(message.clone());
+                        resources.statistics.outbox_changed(before, open.outbox.pending());
                         self.appended(*connection, message.payload().len());
                     }
                 }
@@ -166,8 +167,7 @@ impl Connections {
         connection.outbox.append(bytes, patch, &mut resources.pool);
         let pending = connection.outbox.pending();
         // A WebSocket frame that is sealed on the way may get shorter by as much as the new one's header is longer.
-        resources.statistics.outbox_bytes =
-            (resources.statistics.outbox_bytes + pending as u64).saturating_sub(before as u64);
+        resources.statistics.outbox_changed(before, pending);
         let watched = connection.congested || pending > mark;
         if !connection.dirty {
             connection.dirty = true;

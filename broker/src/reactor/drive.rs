@@ -13,7 +13,6 @@ use crate::connection::{
     Phase,
     reader::{Filled, ReadEnd},
     task::Step,
-    websocket::ControlFrame,
 };
 
 /// What a connection wants after a read.
@@ -67,6 +66,9 @@ impl Reactor {
                 return;
             }
         }
+        if self.close_as_asked(id) {
+            return;
+        }
         let mut shared = self.take_read_buffer();
         let mut after = self.read_once(id, context, &mut shared);
         if after == After::Register {
@@ -94,7 +96,9 @@ impl Reactor {
         if connection.phase != Phase::Open || connection.paused {
             return After::Rest;
         }
-        let fill = match connection.poll_fill(context, shared, &mut self.control, resources) {
+        // Of this read only: after an error nothing of it is answered.
+        let mut control = Vec::new();
+        let fill = match connection.poll_fill(context, shared, &mut control, resources) {
             Poll::Pending => return After::Rest,
             Poll::Ready(Ok(fill)) => fill,
             Poll::Ready(Err(end)) => {
@@ -102,14 +106,9 @@ impl Reactor {
                 return After::Rest;
             }
         };
-        let mut peer_closes = false;
-        if !self.control.is_empty() {
-            // What the client sent before it closes counts, so the answer waits until that is handled.
-            peer_closes = self.control.iter().any(|frame| matches!(frame, ControlFrame::Close(_)));
-            if !peer_closes {
-                connection.answer_control(&mut self.control, resources);
-                self.connections.appended(id, 0);
-            }
+        if !control.is_empty() {
+            connection.peer_closes = connection.answer_control(control, resources);
+            self.connections.appended(id, 0);
         }
         let waits = match fill.place {
             Filled::Shared(length) => {
@@ -123,10 +122,8 @@ impl Reactor {
                 self.keep_rest(id, kept, consumed)
             }
         };
-        if peer_closes {
-            while self.handle_waiting(id).is_some() {}
-            self.websocket_closed(id);
-            return After::Rest;
+        if self.close_as_asked(id) {
+            return if waits { After::Yield } else { After::Rest };
         }
         if waits || fill.more { After::Yield } else { After::Register }
     }
@@ -149,7 +146,7 @@ impl Reactor {
     /// `input_waits`, when the client had its share of this turn or must not be read.
     fn consume(&mut self, id: ConnectionId, bytes: &[u8]) -> usize {
         let mut at = 0;
-        let mut effects = 0;
+        let mut cost = 0;
         let Some(connection) = self.connections.connection(id) else { return bytes.len() };
         let version = connection.version;
         while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
@@ -162,7 +159,7 @@ impl Reactor {
                 }
                 Err(error) => Err(error),
             };
-            effects += match input {
+            cost += match input {
                 Ok(packet) => self.handle(Input::Packet { connection: id, packet }),
                 Err(error) => self.handle(Input::Undecodable { connection: id, error: &error }),
             };
@@ -170,7 +167,7 @@ impl Reactor {
             if connection.phase != Phase::Open {
                 return bytes.len();
             }
-            if connection.paused || effects >= self.config.effects_per_turn_max {
+            if connection.paused || cost >= self.config.effects_per_turn_max {
                 connection.input_waits = at < bytes.len();
                 break;
             }
@@ -192,17 +189,18 @@ impl Reactor {
         }
     }
 
-    /// The peer sent a WebSocket close frame.
-    fn websocket_closed(&mut self, id: ConnectionId) {
-        let mut control = mem::take(&mut self.control);
-        if self.phase(id) == Phase::Open {
+    /// If the peer sent a WebSocket close frame, give `true`: it is not read any more. What it sent before that frame
+    /// counts, so the answer waits until all of it is handled.
+    fn close_as_asked(&mut self, id: ConnectionId) -> bool {
+        let Some(connection) = self.connections.connection(id) else { return false };
+        let Some(code) = connection.peer_closes else { return false };
+        if connection.phase == Phase::Open && !connection.input_waits {
             self.handle(Input::Closed { connection: id });
+            if let Some((connection, resources)) = self.connections.connection_and_resources(id) {
+                connection.begin_close(code, resources);
+            }
         }
-        if let Some((connection, resources)) = self.connections.connection_and_resources(id) {
-            connection.answer_control(&mut control, resources);
-        }
-        control.clear();
-        self.control = control;
+        true
     }
 
     /// One poll of a connection being closed: send the rest, say that it was all, wait for the peer to take it.

@@ -36,7 +36,8 @@ impl TurnEnd {
     /// Set the timer to `deadline` unless it goes off before that anyway. Going off early is harmless, and cheaper than
     /// setting it anew whenever something is put off.
     fn arm(&mut self, deadline: Moment, reactor: &Reactor, context: &mut Context<'_>) {
-        if self.armed.is_some_and(|armed| armed <= deadline) {
+        // One that has gone off wakes nobody again.
+        if self.armed.is_some_and(|armed| armed <= deadline) && !self.timer.is_elapsed() {
             return;
         }
         let Some(instant) = reactor.clock.instant(deadline) else { return };
@@ -65,8 +66,11 @@ impl Future for TurnEnd {
         }
         reactor.connections.resources.statistics.turns += 1;
         let mut again = reactor.run_commands();
-        if this.armed.is_some_and(|armed| armed <= reactor.now) {
+        // The timer may go off when the turn is open already, and its time is from before.
+        let elapsed = this.timer.is_elapsed();
+        if this.armed.is_some_and(|armed| elapsed || armed <= reactor.now) {
             this.armed = None;
+            reactor.now = reactor.clock.now();
             reactor.tick();
         }
         again |= reactor.flush();
@@ -123,5 +127,48 @@ impl Reactor {
                 self.connections.remove(id);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Arc, task::Waker};
+
+    use selvedge_core::{Core, OpenAccess};
+
+    use super::*;
+    use crate::{config::Config, handle::CommandQueue, reactor::clock::Clock};
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_timer_that_goes_off_in_a_turn_begun_before_its_deadline_is_not_lost() {
+        let core = selvedge_core::Config { sys_interval_s: 1, ..selvedge_core::Config::default() };
+        let packet_bytes_max = core.packet_bytes_max;
+        let core = Core::new(core, Box::new(OpenAccess), 1);
+        let commands = Arc::new(CommandQueue::new(1024));
+        let reactor = Reactor::new(core, Rc::new(Config::default()), packet_bytes_max, Clock::start(), commands);
+        let reactor = Rc::new(RefCell::new(reactor));
+        let mut turn_end = Box::pin(TurnEnd::new(reactor.clone()));
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(turn_end.as_mut().poll(&mut context).is_pending());
+        let first = loop {
+            // Whatever is due at once comes first.
+            let armed = turn_end.armed.expect("the core wants to be told the time");
+            if armed > reactor.borrow().now {
+                break armed;
+            }
+            assert!(turn_end.as_mut().poll(&mut context).is_pending());
+        };
+        let begun = reactor.borrow().now;
+        while !turn_end.timer.is_elapsed() {
+            turn_end.timer.as_mut().await;
+        }
+        {
+            let mut reactor = reactor.borrow_mut();
+            reactor.turn_is_open = true;
+            reactor.now = begun;
+        }
+        assert!(turn_end.as_mut().poll(&mut context).is_pending());
+        assert!(!turn_end.timer.is_elapsed(), "it is set anew");
+        assert!(turn_end.armed.is_some_and(|armed| armed > first), "what was due was done");
     }
 }

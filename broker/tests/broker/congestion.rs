@@ -120,6 +120,60 @@ fn a_websocket_client_that_pings_without_reading_is_no_longer_read() {
     assert!(snapshot.shell.outbox_bytes < 512 * 1024, "{} bytes unsent", snapshot.shell.outbox_bytes);
 }
 
+/// So little that the broker soon cannot write any more.
+fn with_tiny_receive_buffer(client: Client) -> Client {
+    socket2::SockRef::from(&client.stream).set_recv_buffer_size(4096).expect("a receive buffer size");
+    client
+}
+
+#[test]
+fn large_messages_over_websocket_leave_nothing_in_the_count_of_unsent_bytes() {
+    let broker = TestBroker::start();
+    let mut stuck = with_tiny_receive_buffer(Client::connect_websocket(broker.websocket(), V5, "stuck"));
+    stuck.subscribe("t", QoS::AtMostOnce);
+    let mut reading = Client::connect_websocket(broker.websocket(), V5, "reading");
+    reading.subscribe("t", QoS::AtMostOnce);
+    let mut publisher = Client::connect(broker.tcp(), V5, "p");
+    for _ in 0..200 {
+        publisher.publish("t", &[7; 65_600], QoS::AtMostOnce, 0);
+        assert_eq!(reading.receive().publish().1.len(), 65_600);
+    }
+    publisher.ping();
+    let snapshot = broker.statistics();
+    assert!(snapshot.shell.congested > 0, "13 MB fit into socket buffers: {snapshot:#?}");
+    drop(stuck);
+    let snapshot = broker.wait_for("it to be gone", |snapshot| snapshot.shell.connections == 2);
+    assert_eq!(snapshot.shell.outbox_bytes, 0);
+}
+
+#[test]
+fn pings_before_connect_whose_answers_are_not_taken_end_the_connection() {
+    let broker = TestBroker::start();
+    let mut flood = with_tiny_receive_buffer(Client::open_websocket(broker.websocket(), V5));
+    let pings = crate::client::masked_frame(0x89, &[7; 125]).repeat(1_000);
+    let mut sent = 0_usize;
+    while std::io::Write::write_all(&mut flood.stream, &pings).is_ok() {
+        sent += pings.len();
+        assert!(sent < 1 << 28, "the broker reads on and on");
+    }
+    let snapshot = broker.wait_for("it to be gone", |snapshot| snapshot.shell.half_open == 0);
+    assert_eq!((snapshot.shell.handshake_failures, snapshot.shell.connections), (1, 0));
+    assert_eq!((snapshot.shell.outbox_bytes, snapshot.shell.half_open_bytes), (0, 0));
+}
+
+#[test]
+fn pings_before_connect_whose_answers_are_taken_are_answered() {
+    let broker = TestBroker::start();
+    let mut client = Client::open_websocket(broker.websocket(), V5);
+    for number in 0..100_u8 {
+        client.send_frame(0x89, &[number; 125]);
+        assert_eq!(client.receive_pong(), [number; 125]);
+    }
+    client.handshake(&Connect::new(V5, "c", true));
+    client.ping();
+    assert_eq!(broker.statistics().shell.outbox_bytes, 0);
+}
+
 #[test]
 fn all_outboxes_together_are_bounded() {
     let config = Config { outbox_total_bytes: 100_000, ..Config::default() };

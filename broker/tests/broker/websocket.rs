@@ -151,9 +151,32 @@ fn what_came_before_a_close_frame_counts_however_much_it_was() {
     let messages: Vec<u8> =
         (0..200_u8).flat_map(|number| publisher.publish_bytes("t", &[number], QoS::AtMostOnce, 0)).collect();
     let all = [masked_frame(0x82, &messages), masked_frame(0x88, &1000_u16.to_be_bytes())].concat();
+    let before = broker.statistics().shell.turns;
     publisher.send_all(&all);
     for number in 0..200_u8 {
         assert_eq!(subscriber.receive().publish().1, [number]);
     }
     assert_eq!(close_code(&mut publisher), 1000);
+    // Three at a time, and the others get their turn in between.
+    let turns = broker.statistics().shell.turns - before;
+    assert!(turns >= 200 / 3, "{turns} turns");
+}
+
+#[test]
+fn control_frames_before_a_violation_are_not_taken_for_those_of_the_next_client() {
+    let broker = TestBroker::start();
+    let mut other = Client::connect(broker.tcp(), V5, "tcp");
+    let mut other_websocket = Client::connect_websocket(broker.websocket(), V5, "websocket");
+    for opcode in [0x88, 0x89] {
+        let mut violator = Client::connect_websocket(broker.websocket(), V5, "violator");
+        // In one segment: a control frame, then one without a mask.
+        violator.send_all(&[masked_frame(opcode, b""), vec![0x82, 1, 0]].concat());
+        assert_eq!(close_code(&mut violator), 1002);
+        for _ in 0..2 {
+            other.ping();
+        }
+        other_websocket.send(&Packet::PingReq);
+        let answer = other_websocket.encode(&Packet::PingResp);
+        assert_eq!(other_websocket.receive_frame(), Some((0x82, answer)));
+    }
 }
