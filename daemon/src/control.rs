@@ -2,5 +2,6 @@
 
 pub mod function;
 pub mod node_client;
+pub mod output;
 pub mod status;
 pub mod twin;

@@ -18,6 +18,7 @@ use arguments::{CheckArguments, Cli, Command, RunArguments};
 use client::connect_options::OptionsError;
 use client::format::FormatError;
 use config::Overrides;
+use control::output::{PrintError, print_line};
 use signals::Signals;
 
 fn main() -> ExitCode {
@@ -39,11 +40,22 @@ fn main() -> ExitCode {
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // The chain of causes on one line.
-            eprintln!("selvedge {name}: {error:#}");
-            let wrong_usage = error.is::<OptionsError>() || error.is::<FormatError>();
-            if wrong_usage { ExitCode::from(2) } else { ExitCode::FAILURE }
+            let code = exit_code(&error);
+            if code != 0 {
+                // The chain of causes on one line.
+                eprintln!("selvedge {name}: {error:#}");
+            }
+            ExitCode::from(code)
         }
+    }
+}
+
+fn exit_code(error: &anyhow::Error) -> u8 {
+    let wrong_usage = error.is::<OptionsError>() || error.is::<FormatError>();
+    match error.downcast_ref() {
+        Some(PrintError::ReaderGone) => 0,
+        _ if wrong_usage => 2,
+        _ => 1,
     }
 }
 
@@ -60,9 +72,9 @@ fn run(arguments: &RunArguments) -> anyhow::Result<()> {
 fn check(arguments: &CheckArguments) -> anyhow::Result<()> {
     let config = config::load(Some(&arguments.config), &Overrides::default())?;
     if arguments.json {
-        println!("{}", serde_json::to_string(&config).context("print the configuration")?);
+        print_line(&serde_json::to_string(&config).context("print the configuration")?)?;
     } else {
-        println!("{}: good", arguments.config.display());
+        print_line(&format!("{}: good", arguments.config.display()))?;
     }
     Ok(())
 }
@@ -74,5 +86,18 @@ fn bound_memory() {
     // SAFETY: called before any thread is started, with a parameter and a value that mallopt knows.
     unsafe {
         libc::mallopt(libc::M_ARENA_MAX, 2);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reader_that_has_enough_is_no_failure_and_wrong_usage_is_its_own() {
+        assert_eq!(exit_code(&PrintError::ReaderGone.into()), 0);
+        assert_eq!(exit_code(&PrintError::Io(std::io::ErrorKind::StorageFull.into()).into()), 1);
+        assert_eq!(exit_code(&OptionsError::ClientIdMissing.into()), 2);
+        assert_eq!(exit_code(&anyhow::anyhow!("no node")), 1);
     }
 }

@@ -4,6 +4,7 @@
 //! tells its clients and closes, HTTP ends, the store writes what is left. Invariant: nothing is invoked before it is connected,
 //! and the store outlives everything that writes to it.
 
+mod backlog;
 mod clock;
 mod function_host;
 mod function_lines;
@@ -82,6 +83,7 @@ struct RunningNode {
     store: Store,
     twins: Arc<TwinService>,
     runtime: Arc<Runtime>,
+    host: Arc<FunctionHost>,
     lines: Arc<FunctionLines>,
     broker: Running,
     http: HttpServer,
@@ -133,13 +135,14 @@ fn start(config: &Config) -> anyhow::Result<RunningNode> {
         twins: Arc::clone(&twins),
         runtime: Arc::clone(&runtime),
         lines: Arc::clone(&lines),
+        deploying: Arc::default(),
         stopping: Arc::clone(&stopping),
         started,
         about: greeting::facts(&addresses, &data, &socket),
     };
     let listeners = Listeners { tcp: http_listener, unix };
     let http = http::start(listeners, &config.http, Arc::new(api)).context("start HTTP")?;
-    Ok(RunningNode { data, socket, addresses, store, twins, runtime, lines, broker, http, stopping })
+    Ok(RunningNode { data, socket, addresses, store, twins, runtime, host, lines, broker, http, stopping })
 }
 
 fn open_store(config: &Config, data: &Path) -> anyhow::Result<Store> {
@@ -183,25 +186,9 @@ impl RunningNode {
             }
             if swept.elapsed() >= SWEEP_EVERY {
                 swept = Instant::now();
-                self.sweep();
-            }
-        }
-    }
-
-    /// Removes key-values that have expired, in batches.
-    fn sweep(&self) {
-        let mut after: Option<Vec<u8>> = None;
-        loop {
-            let (batch, next) = key_values::sweep(&self.store, after.as_deref(), clock::wall_ms());
-            if !batch.is_empty()
-                && let Err(error) = self.store.commit_blocking(batch)
-            {
-                tracing::warn!(%error, "expired key-values not removed");
-                return;
-            }
-            match next {
-                Some(next) => after = Some(next),
-                None => return,
+                if let Err(error) = self.host.sweep_key_values(clock::wall_ms()) {
+                    tracing::warn!(%error, "expired key-values not removed");
+                }
             }
         }
     }
@@ -221,6 +208,7 @@ impl RunningNode {
         let _ = std::fs::remove_file(&self.socket);
         // Waiting invocations end here; what they held of the broker's messages is gone with it.
         drop(self.runtime);
+        drop(self.host);
         drop(self.lines);
         drop(self.twins);
         // The last handle of the store: it writes what is left.

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use selvedge_codec::{Connect, ProtocolVersion, QoS, UserProperties, Will};
+use selvedge_codec::{Connect, ProtocolVersion, QoS, UserProperties, Will, topic};
 use thiserror::Error;
 
 use super::properties::{self, PropertyError, PropertySet};
@@ -73,6 +73,11 @@ pub enum OptionsError {
     /// Not 0 to 4294967295, nor -1.
     #[error("-x {0}: expected seconds from 0 to 4294967295, or -1 for never")]
     SessionExpiry(i64),
+    /// Topics of messages name one place each.
+    #[error(
+        "the topic {0:?} has a wildcard: + and # are for subscriptions (selvedge sub), a message goes to one topic"
+    )]
+    WildcardInTopic(String),
     /// 3.1.1 cannot say it.
     #[error("-P needs a user in MQTT 3.1.1: add -u USER")]
     UserMissing,
@@ -102,6 +107,7 @@ pub fn from_arguments(
         (None, None) => format!("selvedge-{role}-{random:016x}"),
     };
     let properties = properties::parse(&arguments.properties.list)?;
+    arguments.will_topic.as_deref().map_or(Ok(()), check_topic_name)?;
     let will = arguments.will_topic.as_ref().map(|topic| WillOptions {
         topic: topic.clone(),
         payload: arguments.will_payload.clone().unwrap_or_default().into_bytes(),
@@ -132,6 +138,14 @@ pub fn from_arguments(
         return Err(OptionsError::UserMissing);
     }
     Ok((options, topic))
+}
+
+/// Refuses wildcards in the topic of a message.
+///
+/// # Errors
+/// There is one.
+pub fn check_topic_name(topic: &str) -> Result<(), OptionsError> {
+    if topic::has_wildcard(topic) { Err(OptionsError::WildcardInTopic(topic.to_owned())) } else { Ok(()) }
 }
 
 /// From 0, 1 or 2, which is all that the command line lets through.
@@ -252,6 +266,16 @@ mod tests {
         assert_eq!(read("-t a -V 311 -D publish content-type x").unwrap_err(), OptionsError::NeedsVersion5);
         assert_eq!(read("-t a -V 311 -P x").unwrap_err(), OptionsError::UserMissing);
         assert!(read("-t a -P x").is_ok());
+    }
+
+    #[test]
+    fn messages_do_not_go_to_wildcards() {
+        for topic in ["a/#", "+/b", "#", "a+"] {
+            assert_eq!(check_topic_name(topic), Err(OptionsError::WildcardInTopic(topic.to_owned())));
+            assert!(matches!(read(&format!("-t a --will-topic {topic}")), Err(OptionsError::WildcardInTopic(_))));
+        }
+        assert_eq!(check_topic_name("a/b"), Ok(()));
+        assert!(read("-t a --will-topic a/b").is_ok());
     }
 
     #[test]

@@ -20,6 +20,7 @@ use crate::signals::Signals;
 pub fn run(arguments: &PublishArguments) -> anyhow::Result<()> {
     let (options, url_topic) = connect_options::from_arguments(&arguments.connection, "pub", super::random_u64()?)?;
     let topic = arguments.topic.clone().or(url_topic).unwrap_or_default();
+    connect_options::check_topic_name(&topic)?;
     let interrupt = Signals::new().context("wait for signals")?;
     let mut source = PayloadSource::new(arguments).context("read the payload")?;
     let (link, greeting) = Link::open(&options)?;

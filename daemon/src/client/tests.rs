@@ -331,3 +331,16 @@ fn nobody_there_is_an_error_with_the_address() {
     };
     assert_eq!(publish::run(&arguments).unwrap_err().to_string(), format!("connect to 127.0.0.1:{port}"));
 }
+
+#[test]
+fn a_wildcard_topic_is_refused_before_anything_is_sent() {
+    // Nobody listens: it does not come to that.
+    for line in ["selvedge pub -t a/# -m b -p 1", "selvedge pub -L mqtt://127.0.0.1:1/a/+ -m b"] {
+        let Command::Pub(arguments) = Cli::from_arguments(line.split_whitespace().map(Into::into)).unwrap().command
+        else {
+            panic!()
+        };
+        let error = publish::run(&arguments).unwrap_err().to_string();
+        assert!(error.contains("has a wildcard"), "{error}");
+    }
+}

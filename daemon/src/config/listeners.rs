@@ -57,13 +57,14 @@ pub struct HttpConfig {
     pub listen: Listen,
     /// Lets anyone read twins, functions and metrics from other machines.
     pub allow_anonymous: bool,
-    /// Connections at once, TCP and Unix socket each.
+    /// Connections at once, TCP and Unix socket each. A quarter of them may be watched twins and followed logs.
     pub connections_max: u32,
     /// Request line and headers together.
     pub header_bytes_max: ByteSize,
     /// Body of a request; a deployed function is the largest.
     pub body_bytes_max: ByteSize,
     /// From the first byte of a request to its last, and again from there to the response. Followed logs and twins are exempt.
+    /// The head of a request, also the next one on an open connection, has 5 s of it.
     pub request_timeout: Period,
 }
 

@@ -1,6 +1,6 @@
 //! `selvedge fn …`: the author's half (new, build, test) runs here, the other half asks the node.
 
-use std::io::Write;
+use std::io;
 use std::path::Path;
 
 use anyhow::{Context, bail};
@@ -13,6 +13,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::node_client::{NodeClient, segment};
+use super::output::{escaped, print_line};
 use crate::arguments::FunctionCommand;
 use crate::arguments::function::{
     FunctionDeployArguments, FunctionDirectoryArguments, FunctionListArguments, FunctionLogsArguments,
@@ -42,14 +43,14 @@ fn new(arguments: &FunctionNewArguments) -> anyhow::Result<()> {
     let language: Language = arguments.lang.parse()?;
     let created = author::new_project(&NewProject { name: arguments.name.clone(), language, directory: None })?;
     if arguments.json {
-        println!(
-            "{}",
-            json!({ "directory": created.directory, "files": created.files, "next_steps": created.next_steps })
-        );
-        return Ok(());
+        let created =
+            json!({ "directory": created.directory, "files": created.files, "next_steps": created.next_steps });
+        return Ok(print_line(&created.to_string())?);
     }
-    println!("{} is in {}; try next:", arguments.name, created.directory.display());
-    created.next_steps.iter().for_each(|step| println!("  {step}"));
+    print_line(&format!("{} is in {}; try next:", arguments.name, created.directory.display()))?;
+    for step in &created.next_steps {
+        print_line(&format!("  {step}"))?;
+    }
     Ok(())
 }
 
@@ -64,17 +65,25 @@ fn build(arguments: &FunctionDirectoryArguments) -> anyhow::Result<()> {
             "sha256": built.sha256,
             "imports": built.imports,
         });
-        println!("{built}");
+        print_line(&built.to_string())?;
     } else {
-        println!("{}: {} ({} bytes, sha256 {})", built.name, built.component.display(), built.bytes, built.sha256);
+        let component = built.component.display();
+        print_line(&format!("{}: {component} ({} bytes, sha256 {})", built.name, built.bytes, built.sha256))?;
     }
     Ok(())
 }
 
-/// Manifest and component of a project.
-fn built_project(directory: &Path) -> anyhow::Result<(String, Vec<u8>)> {
+/// Manifest and component of a project. `command` is what was asked for.
+fn built_project(directory: &Path, command: &str) -> anyhow::Result<(String, Vec<u8>)> {
     let path = directory.join(MANIFEST);
-    let manifest = std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+    let manifest = match std::fs::read_to_string(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => bail!(
+            "there is no {}: name the directory of a function (selvedge fn {command} DIR), or begin one with \
+             selvedge fn new NAME",
+            path.display()
+        ),
+        read => read.with_context(|| format!("read {}", path.display()))?,
+    };
     let parsed =
         Manifest::parse(&manifest, &Config::default()).with_context(|| format!("in {}", directory.display()))?;
     let component = directory.join(parsed.component.unwrap_or_else(|| format!("{}.wasm", parsed.name)));
@@ -143,7 +152,7 @@ impl TestMessage {
 }
 
 fn test(arguments: &FunctionTestArguments) -> anyhow::Result<()> {
-    let (manifest, component) = built_project(&arguments.directory)?;
+    let (manifest, component) = built_project(&arguments.directory, "test")?;
     let text = if arguments.message.trim_start().starts_with('{') {
         arguments.message.clone()
     } else {
@@ -163,9 +172,9 @@ fn test(arguments: &FunctionTestArguments) -> anyhow::Result<()> {
         OfflineState::default(),
     )?;
     if arguments.json {
-        println!("{}", serde_json::to_string(&report)?);
+        print_line(&serde_json::to_string(&report)?)?;
     } else {
-        println!("{}", serde_json::to_string_pretty(&report)?);
+        print_line(&serde_json::to_string_pretty(&report)?)?;
     }
     match report.runs.iter().find_map(|run| run.failure.as_ref()) {
         Some(failure) => bail!("{failure}"),
@@ -174,20 +183,19 @@ fn test(arguments: &FunctionTestArguments) -> anyhow::Result<()> {
 }
 
 fn deploy(arguments: &FunctionDeployArguments) -> anyhow::Result<()> {
-    let (manifest, component) = built_project(&arguments.directory)?;
+    let (manifest, component) = built_project(&arguments.directory, "deploy")?;
     let client = NodeClient::new(&arguments.socket)?;
     let deployed = client.call(Method::POST, "/v1/functions", DeployRequest { manifest, component }.to_bytes())?;
     if arguments.json {
-        println!("{deployed}");
-        return Ok(());
+        return Ok(print_line(&deployed.to_string())?);
     }
     for warning in deployed["warnings"].as_array().into_iter().flatten().filter_map(Value::as_str) {
         eprintln!("warning: {warning}");
     }
     let verb = if deployed["replaced"] == true { "replaced" } else { "deployed" };
-    println!("{} is {verb}, digest {}", word(&deployed["name"]), word(&deployed["digest"]));
+    print_line(&format!("{} is {verb}, digest {}", word(&deployed["name"]), word(&deployed["digest"])))?;
     for trigger in deployed["triggers"].as_array().into_iter().flatten() {
-        println!("  runs on {}", word(&trigger["mqtt"]));
+        print_line(&format!("  runs on {}", word(&trigger["mqtt"])))?;
     }
     Ok(())
 }
@@ -196,12 +204,14 @@ fn list(arguments: &FunctionListArguments) -> anyhow::Result<()> {
     let client = NodeClient::new(&arguments.socket)?;
     let functions = client.call(Method::GET, "/v1/functions", Vec::new())?;
     if arguments.json {
-        println!("{functions}");
-        return Ok(());
+        return Ok(print_line(&functions.to_string())?);
     }
-    println!("{:<24} {:<10} {:>10} {:>8} {:>8} {:>10}  triggers", "name", "state", "ok", "failed", "queued", "p99 µs");
+    print_line(&format!(
+        "{:<24} {:<10} {:>10} {:>8} {:>8} {:>10}  triggers",
+        "name", "state", "ok", "failed", "queued", "p99 µs"
+    ))?;
     for function in functions.as_array().into_iter().flatten() {
-        println!("{}", line(function));
+        print_line(&line(function))?;
     }
     Ok(())
 }
@@ -223,7 +233,7 @@ fn line(function: &Value) -> String {
         triggers.join(" ")
     );
     match function["reason"].as_str().or(counters["last_error"].as_str()) {
-        Some(reason) => format!("{text}\n{:<24} last error: {reason}", ""),
+        Some(reason) => format!("{text}\n{:<24} last error: {}", "", escaped(reason)),
         None => text,
     }
 }
@@ -231,18 +241,18 @@ fn line(function: &Value) -> String {
 fn logs(arguments: &FunctionLogsArguments) -> anyhow::Result<()> {
     let client = NodeClient::new(&arguments.socket)?;
     let path = format!("/v1/functions/{}/logs?follow={}", segment(&arguments.name), arguments.follow);
+    let mut printed = Ok(());
     client.follow(&path, |line| {
-        let shown = if arguments.json { line.to_string() } else { log_text(&line) };
-        // Whoever read our output has enough.
-        writeln!(std::io::stdout(), "{shown}").is_ok()
+        printed = print_line(&if arguments.json { line.to_string() } else { log_text(&line) });
+        printed.is_ok()
     })?;
-    Ok(())
+    Ok(printed?)
 }
 
 fn log_text(line: &Value) -> String {
     let at = std::time::UNIX_EPOCH + std::time::Duration::from_millis(line["at_ms"].as_u64().unwrap_or(0));
     let context = match line["context"].as_str() {
-        Some(context) if !context.is_empty() => format!(" [{context}]"),
+        Some(context) if !context.is_empty() => format!(" [{}]", escaped(context)),
         _ => String::new(),
     };
     format!(
@@ -250,7 +260,7 @@ fn log_text(line: &Value) -> String {
         crate::client::time_text::iso(at),
         word(&line["level"]),
         word(&line["invocation_id"]),
-        word(&line["text"])
+        escaped(&word(&line["text"]))
     )
 }
 
@@ -258,9 +268,9 @@ fn remove(arguments: &FunctionRemoveArguments) -> anyhow::Result<()> {
     let client = NodeClient::new(&arguments.socket)?;
     let removed = client.call(Method::DELETE, &format!("/v1/functions/{}", segment(&arguments.name)), Vec::new())?;
     if arguments.json {
-        println!("{removed}");
+        print_line(&removed.to_string())?;
     } else {
-        println!("{} is removed", arguments.name);
+        print_line(&format!("{} is removed", arguments.name))?;
     }
     Ok(())
 }
@@ -292,6 +302,28 @@ mod tests {
         for wrong in ["{}", "{\"topic\": \"a\", \"qos\": 3}", "{\"topic\": \"a\", \"colour\": 1}", "no json"] {
             assert!(TestMessage::parse(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_directory_without_a_function_is_told_from_one_that_is_not_built() {
+        let directory = tempfile::tempdir().unwrap();
+        let error = built_project(directory.path(), "deploy").unwrap_err().to_string();
+        for words in ["function.toml", "selvedge fn new NAME", "selvedge fn deploy DIR"] {
+            assert!(error.contains(words), "{error}");
+        }
+        std::fs::create_dir(directory.path().join(MANIFEST)).unwrap();
+        let error = built_project(directory.path(), "deploy").unwrap_err().to_string();
+        assert!(error.starts_with("read ") && !error.contains("fn new"), "{error}");
+    }
+
+    #[test]
+    fn a_log_line_is_one_line_whatever_the_function_wrote() {
+        let line = json!({
+            "at_ms": 0, "level": "info", "invocation_id": "f-1", "context": "a\u{1b}]0;x\u{7}", "text": "one\ntwo \u{1b}[31m",
+        });
+        let text = log_text(&line);
+        assert!(text.ends_with("f-1 [a\\u{1b}]0;x\\u{7}]: one\\ntwo \\u{1b}[31m"), "{text}");
+        assert!(!text.contains(char::is_control), "{text:?}");
     }
 
     #[test]

@@ -5,6 +5,7 @@ use hyper::Method;
 use serde_json::Value;
 
 use super::node_client::NodeClient;
+use super::output::print_line;
 use crate::arguments::StatusArguments;
 
 /// Prints how the node is.
@@ -15,9 +16,9 @@ pub fn run(arguments: &StatusArguments) -> anyhow::Result<()> {
     let client = NodeClient::new(&arguments.socket)?;
     let status = client.call(Method::GET, "/v1/status", Vec::new())?;
     if arguments.json {
-        println!("{status}");
+        print_line(&status.to_string())?;
     } else {
-        print!("{}", text(&status));
+        print_line(text(&status).trim_end())?;
     }
     if status["ready"] != true {
         bail!("the node is not ready");

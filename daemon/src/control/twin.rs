@@ -1,12 +1,13 @@
 //! `selvedge twin …`.
 
-use std::io::{Read, Write};
+use std::io::Read;
 
 use anyhow::{Context, bail};
 use hyper::Method;
 use serde_json::{Map, Value};
 
 use super::node_client::{NodeClient, segment};
+use super::output::print_line;
 use crate::arguments::TwinCommand;
 use crate::arguments::twin::{
     SectionName, TwinGetArguments, TwinListArguments, TwinNameArguments, TwinPatchArguments, TwinSetArguments,
@@ -68,7 +69,14 @@ fn member_patch(path: &str, value: &str) -> anyhow::Result<Value> {
     if !well_formed {
         bail!("{path}: expected desired.NAME or reported.NAME, with a dot between the names of nested members");
     }
-    let value = serde_json::from_str(value).unwrap_or_else(|_| Value::from(value));
+    let value = match serde_json::from_str(value) {
+        Ok(value) => value,
+        // Nobody means a text that begins so.
+        Err(error) if value.trim_start().starts_with(['{', '[', '"']) => {
+            bail!("{value}: begins like JSON and is not: {error}; a text goes without quotes, or as \"text\" with both")
+        }
+        Err(_) => Value::from(value),
+    };
     Ok(names.iter().rev().fold(value, |inner, name| Value::Object(Map::from_iter([((*name).to_owned(), inner)]))))
 }
 
@@ -96,8 +104,7 @@ fn send_patch(name: &TwinNameArguments, patch: Vec<u8>) -> anyhow::Result<()> {
     if name.json {
         print_json(&accepted, true)
     } else {
-        println!("{} has version {}", name.thing, accepted["version"]);
-        Ok(())
+        Ok(print_line(&format!("{} has version {}", name.thing, accepted["version"]))?)
     }
 }
 
@@ -107,8 +114,7 @@ fn delete(arguments: &TwinNameArguments) -> anyhow::Result<()> {
     if arguments.json {
         print_json(&accepted, true)
     } else {
-        println!("{} is deleted", arguments.thing);
-        Ok(())
+        Ok(print_line(&format!("{} is deleted", arguments.thing))?)
     }
 }
 
@@ -128,17 +134,18 @@ fn list(arguments: &TwinListArguments) -> anyhow::Result<()> {
     if arguments.json {
         return print_json(&Value::from(things), true);
     }
-    things.iter().filter_map(Value::as_str).for_each(|thing| println!("{thing}"));
-    Ok(())
+    Ok(things.iter().filter_map(Value::as_str).try_for_each(print_line)?)
 }
 
 fn watch(arguments: &TwinNameArguments) -> anyhow::Result<()> {
     let client = NodeClient::new(&arguments.socket)?;
+    let mut printed = Ok(());
     client.follow(&format!("{}/events", path(&arguments.thing)), |event| {
         let shown = if arguments.json { event } else { changed(&event) };
-        // Whoever read our output has enough.
-        writeln!(std::io::stdout(), "{shown}").is_ok()
+        printed = print_line(&shown.to_string());
+        printed.is_ok()
     })?;
+    printed?;
     bail!("the node ended the stream");
 }
 
@@ -152,7 +159,7 @@ fn changed(event: &Value) -> Value {
 
 fn print_json(value: &Value, compact: bool) -> anyhow::Result<()> {
     let text = if compact { value.to_string() } else { serde_json::to_string_pretty(value)? };
-    writeln!(std::io::stdout(), "{text}").context("print")
+    Ok(print_line(&text)?)
 }
 
 #[cfg(test)]
@@ -166,6 +173,11 @@ mod tests {
         assert_eq!(member_patch("reported.mode", "eco").unwrap(), json!({ "reported": { "mode": "eco" } }));
         assert_eq!(member_patch("desired.a", "null").unwrap(), json!({ "desired": { "a": null } }));
         assert_eq!(member_patch("desired.a", "{\"b\": [1]}").unwrap(), json!({ "desired": { "a": { "b": [1] } } }));
+        for value in ["{bad", "[1", "\"open", " {", "{}}"] {
+            let error = member_patch("desired.a", value).unwrap_err().to_string();
+            assert!(error.starts_with(value) && error.contains("JSON"), "{error}");
+        }
+        assert_eq!(member_patch("desired.a", "a{\"").unwrap(), json!({ "desired": { "a": "a{\"" } }));
         for path in ["a", "desired", "desired.", "desired..a", "other.a", ""] {
             assert!(member_patch(path, "1").is_err(), "{path}");
         }

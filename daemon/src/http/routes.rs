@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, FromRequest, Path, Query, Request, State};
+use axum::extract::{DefaultBodyLimit, FromRef, FromRequest, Path, Query, Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware;
 use axum::response::sse::{Event, KeepAlive, Sse};
@@ -15,6 +15,7 @@ use axum::routing::{get, post};
 use futures_util::{Stream, StreamExt, stream};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::answer::{ApiError, json_response};
 use super::exposition::CONTENT_TYPE;
@@ -24,13 +25,55 @@ use crate::config::HttpConfig;
 
 /// Twins named in one answer.
 const TWINS_PER_PAGE_MAX: usize = 1000;
+/// One in this many connections may be a stream without end (a watched twin, a followed log), so that streams leave room for
+/// probes.
+const CONNECTIONS_PER_STREAM: usize = 4;
 
 type NodeState = State<Arc<dyn Node>>;
 type Answer = Result<Response, ApiError>;
 
+/// What one listener's routes share.
+#[derive(Clone)]
+struct Serving {
+    node: Arc<dyn Node>,
+    streams: Arc<Semaphore>,
+}
+
+impl Serving {
+    fn new(node: Arc<dyn Node>, config: &HttpConfig) -> Self {
+        let streams_max = (config.connections_max as usize / CONNECTIONS_PER_STREAM).max(1);
+        Self { node, streams: Arc::new(Semaphore::new(streams_max)) }
+    }
+}
+
+impl FromRef<Serving> for Arc<dyn Node> {
+    fn from_ref(serving: &Serving) -> Self {
+        Arc::clone(&serving.node)
+    }
+}
+
+/// Place for one more stream without end.
+struct StreamSlot {
+    /// Given back when dropped.
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Serving {
+    fn stream_slot(&self) -> Result<StreamSlot, ApiError> {
+        Arc::clone(&self.streams).try_acquire_owned().map(|permit| StreamSlot { _permit: permit }).map_err(|_| {
+            ApiError::unavailable(
+                "as many twins are watched and logs followed as may be: a quarter of http.connections_max",
+            )
+        })
+    }
+}
+
 /// What TCP serves. `local_only`: the listener is on loopback, so the Host header must be, too.
 pub fn reading(node: Arc<dyn Node>, config: &HttpConfig, local_only: bool) -> Router {
-    let router = bounded(reading_routes().method_not_allowed_fallback(only_over_the_socket).with_state(node), config);
+    let router = bounded(
+        reading_routes().method_not_allowed_fallback(only_over_the_socket).with_state(Serving::new(node, config)),
+        config,
+    );
     if local_only { router.layer(middleware::from_fn(gate::local_host_only)) } else { router }
 }
 
@@ -48,7 +91,7 @@ pub fn controlling(node: Arc<dyn Node>, config: &HttpConfig) -> Router {
         .route("/v1/functions", post(deploy))
         .layer(DefaultBodyLimit::max(config.body_bytes_max.as_usize()))
         .with_state(Deploying { node: Arc::clone(&node), body_timeout: config.request_timeout.0 });
-    bounded(probes().merge(changing).merge(rest).with_state(node), config).merge(deploying)
+    bounded(probes().merge(changing).merge(rest).with_state(Serving::new(node, config)), config).merge(deploying)
 }
 
 /// Only the body of a deployment has the ordinary deadline. Compiling has one of its own, and deployments wait for each other.
@@ -67,7 +110,7 @@ fn bounded(router: Router, config: &HttpConfig) -> Router {
         .layer(DefaultBodyLimit::max(config.body_bytes_max.as_usize()))
 }
 
-fn probes() -> Router<Arc<dyn Node>> {
+fn probes() -> Router<Serving> {
     Router::new()
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
@@ -75,7 +118,7 @@ fn probes() -> Router<Arc<dyn Node>> {
         .route("/v1/status", get(status))
 }
 
-fn reading_routes() -> Router<Arc<dyn Node>> {
+fn reading_routes() -> Router<Serving> {
     probes()
         .route("/v1/twins", get(twins))
         .route("/v1/twins/{thing}", get(twin))
@@ -146,8 +189,9 @@ async fn delete_twin(State(node): NodeState, Path(thing): Path<String>) -> Answe
     Ok(json_response(StatusCode::OK, &value))
 }
 
-async fn watch_twin(State(node): NodeState, Path(thing): Path<String>) -> Answer {
-    Ok(event_stream(Vec::new(), Some(node.watch_twin(&thing)?)).into_response())
+async fn watch_twin(State(serving): State<Serving>, Path(thing): Path<String>) -> Answer {
+    let slot = serving.stream_slot()?;
+    Ok(event_stream(Vec::new(), Some((serving.node.watch_twin(&thing)?, slot))).into_response())
 }
 
 async fn functions(State(node): NodeState) -> Response {
@@ -179,17 +223,21 @@ struct LogsQuery {
     follow: bool,
 }
 
-async fn logs(State(node): NodeState, Path(name): Path<String>, Query(query): Query<LogsQuery>) -> Answer {
-    let (kept, events) = node.logs(&name, query.follow)?;
-    Ok(event_stream(kept, events).into_response())
+async fn logs(State(serving): State<Serving>, Path(name): Path<String>, Query(query): Query<LogsQuery>) -> Answer {
+    let slot = query.follow.then(|| serving.stream_slot()).transpose()?;
+    let (kept, events) = serving.node.logs(&name, query.follow)?;
+    Ok(event_stream(kept, events.zip(slot)).into_response())
 }
 
 /// Server-sent events, one JSON value each; ends with `events`, or after `first`.
-fn event_stream(first: Vec<Value>, events: Option<Events>) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+fn event_stream(
+    first: Vec<Value>,
+    events: Option<(Events, StreamSlot)>,
+) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     let live = stream::unfold(events, |events| async move {
-        let mut events = events?;
+        let (mut events, slot) = events?;
         let value = events.recv().await?;
-        Some((value, Some(events)))
+        Some((value, Some((events, slot))))
     });
     let all = stream::iter(first).chain(live).map(|value| Ok(Event::default().data(value.to_string())));
     Sse::new(all).keep_alive(KeepAlive::default())

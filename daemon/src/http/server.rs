@@ -24,6 +24,9 @@ const HEADERS_MAX: usize = 64;
 const STACK_BYTES: usize = 512 * 1024;
 /// Requests that wait for a disk or a compiler at once, each on a thread of its own; the rest stand behind them.
 const BLOCKING_THREADS_MAX: usize = 4;
+/// For the head of a request, also the next one of a connection that stays open. Shorter than what a request may take, so that
+/// clients that say nothing do not keep probes out.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 /// After the stop, for responses under way.
 const DRAIN: Duration = Duration::from_millis(500);
 /// After a failed accept (no file descriptors left), so that the loop does not spin.
@@ -70,7 +73,7 @@ pub fn start(listeners: Listeners, config: &HttpConfig, node: Arc<dyn Node>) -> 
     let limits = Limits {
         connections_max: config.connections_max as usize,
         header_bytes_max: config.header_bytes_max.as_usize(),
-        header_timeout: config.request_timeout.0,
+        head_timeout: head_timeout(config),
     };
     let tcp_is_local = !config.listen.is_exposed();
     let reading = routes::reading(Arc::clone(&node), config, tcp_is_local);
@@ -102,7 +105,11 @@ pub fn start(listeners: Listeners, config: &HttpConfig, node: Arc<dyn Node>) -> 
 struct Limits {
     connections_max: usize,
     header_bytes_max: usize,
-    header_timeout: Duration,
+    head_timeout: Duration,
+}
+
+fn head_timeout(config: &HttpConfig) -> Duration {
+    config.request_timeout.0.min(HEAD_TIMEOUT)
 }
 
 async fn serve_tcp(listener: tokio::net::TcpListener, router: Router, limits: Limits, stopped: watch::Receiver<bool>) {
@@ -179,7 +186,7 @@ where
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
-        .header_read_timeout(limits.header_timeout)
+        .header_read_timeout(limits.head_timeout)
         .max_headers(HEADERS_MAX)
         .max_buf_size(limits.header_bytes_max);
     let mut connection =
@@ -193,5 +200,19 @@ where
     };
     if let Err(error) = ended {
         tracing::debug!(%error, "HTTP connection ended");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Period;
+
+    #[test]
+    fn a_silent_client_has_5_seconds_and_never_longer_than_a_request() {
+        let mut config = HttpConfig::default();
+        assert_eq!(head_timeout(&config), Duration::from_secs(5));
+        config.request_timeout = Period::milliseconds(4999);
+        assert_eq!(head_timeout(&config), Duration::from_millis(4999));
     }
 }

@@ -18,6 +18,8 @@ use crate::http::exposition::strict_parser;
 #[derive(Default)]
 struct FakeNode {
     broken: AtomicBool,
+    /// Streams that do not end.
+    endless: std::sync::Mutex<Vec<tokio::sync::mpsc::Sender<Value>>>,
 }
 
 impl Node for FakeNode {
@@ -55,6 +57,9 @@ impl Node for FakeNode {
     fn watch_twin(&self, thing: &str) -> Result<Events, ApiError> {
         let (sender, events) = tokio::sync::mpsc::channel(4);
         sender.try_send(json!({ "thing": thing })).unwrap();
+        if thing == "endless" {
+            self.endless.lock().unwrap().push(sender);
+        }
         Ok(events)
     }
     fn functions(&self) -> Value {
@@ -72,8 +77,9 @@ impl Node for FakeNode {
         let answer = json!({ "removed": name });
         Box::pin(async { Ok(answer) })
     }
-    fn logs(&self, _name: &str, _follow: bool) -> Result<(Vec<Value>, Option<Events>), ApiError> {
-        Ok((vec![json!({ "text": "one" }), json!({ "text": "two\nlines" })], None))
+    fn logs(&self, _name: &str, follow: bool) -> Result<(Vec<Value>, Option<Events>), ApiError> {
+        let events = follow.then(|| self.watch_twin("endless")).transpose()?;
+        Ok((vec![json!({ "text": "one" }), json!({ "text": "two\nlines" })], events))
     }
 }
 
@@ -283,6 +289,51 @@ fn streams_are_server_sent_events() {
         "{body}"
     );
     assert!(running.over_unix(&request("GET", "/v1/twins/t/events", "")).1.contains("data: {\"thing\":\"t\"}\n\n"));
+    running.server.stop();
+}
+
+/// A stream that has begun.
+fn begin_stream(running: &Running, path: &str) -> (TcpStream, u16) {
+    let mut stream = TcpStream::connect(running.tcp).unwrap();
+    stream.write_all(request("GET", path, "").as_bytes()).unwrap();
+    let mut head = [0; 12];
+    stream.read_exact(&mut head).unwrap();
+    (stream, std::str::from_utf8(&head[9..]).unwrap().parse().unwrap())
+}
+
+#[test]
+fn streams_have_a_quarter_of_the_connections_and_probes_the_rest() {
+    let running = serve(|config| config.connections_max = 8);
+    let (watch, follow) = ("/v1/twins/endless/events", "/v1/functions/f/logs?follow=true");
+    let (first, status) = begin_stream(&running, watch);
+    assert_eq!(status, 200);
+    let (_second, status) = begin_stream(&running, follow);
+    assert_eq!(status, 200);
+    for path in [watch, follow] {
+        let (status, body) = running.over_tcp(&request("GET", path, ""));
+        assert_eq!(status, 503, "{path}");
+        let error: Value = serde_json::from_str(&body).unwrap();
+        assert!(error["error"]["message"].as_str().unwrap().contains("http.connections_max"), "{body}");
+    }
+    assert_eq!(running.over_tcp(&request("GET", "/livez", "")).0, 200);
+    assert_eq!(running.over_tcp(&request("GET", "/v1/functions/f/logs", "")).0, 200, "what ends is no stream");
+    // The socket has places of its own, and a place is free again when its stream ends.
+    assert_eq!(running.over_unix(&request("GET", "/v1/twins/t/events", "")).0, 200);
+    drop(first);
+    running.node.endless.lock().unwrap().clear();
+    while running.over_tcp(&request("GET", "/v1/twins/t/events", "")).0 == 503 {}
+    running.server.stop();
+}
+
+#[test]
+fn an_idle_connection_ends_also_after_a_request() {
+    let running = serve(|config| config.request_timeout = Period::milliseconds(200));
+    let mut stream = TcpStream::connect(running.tcp).unwrap();
+    stream.write_all(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+    let mut answer = Vec::new();
+    // Comes to an end although the client asked for none.
+    let _ = stream.read_to_end(&mut answer);
+    assert!(answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer));
     running.server.stop();
 }
 

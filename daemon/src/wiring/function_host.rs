@@ -4,6 +4,7 @@
 
 use std::sync::{Arc, OnceLock};
 
+use parking_lot::Mutex;
 use selvedge_core::Message;
 use selvedge_functions::{
     CommitDone, CommitFailure, Effects, Host, HostError, KvChange, KvEntry, TwinDoc, TwinPatch, TwinRead, TwinSection,
@@ -24,18 +25,55 @@ pub struct FunctionHost {
     twins: Arc<TwinService>,
     /// Set once the broker runs; nothing is invoked before.
     lines: OnceLock<Arc<FunctionLines>>,
+    /// Held from the look at key-values to the commit that rests on it.
+    key_value_writes: Mutex<()>,
 }
 
 impl FunctionHost {
     /// Over these parts; `connect` completes it.
     pub fn new(store: Store, twins: Arc<TwinService>) -> Arc<Self> {
-        Arc::new(Self { store, twins, lines: OnceLock::new() })
+        Arc::new(Self { store, twins, lines: OnceLock::new(), key_value_writes: Mutex::default() })
     }
 
     /// Where outputs go.
     pub fn connect(&self, lines: Arc<FunctionLines>) {
         // A second call would change nothing, and there is none.
         let _ = self.lines.set(lines);
+    }
+
+    /// Removes key-values that have expired at `now_ms`, in batches.
+    ///
+    /// # Errors
+    /// The store cannot write.
+    pub fn sweep_key_values(&self, now_ms: u64) -> Result<(), CommitError> {
+        let mut after: Option<Vec<u8>> = None;
+        loop {
+            let (keys, next) = key_values::expired(&self.store, after.as_deref(), now_ms);
+            self.remove_expired(&keys, now_ms)?;
+            match next {
+                Some(next) => after = Some(next),
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// Functions may have set some of `keys` again since they were found.
+    fn remove_expired(&self, keys: &[Vec<u8>], now_ms: u64) -> Result<(), CommitError> {
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let writes = self.key_value_writes.lock();
+        // Reading does not see what is still queued: all of that is applied once this is.
+        self.store.commit_blocking(Batch::new())?;
+        let removals = key_values::removals(&self.store, keys, now_ms);
+        if removals.is_empty() {
+            return Ok(());
+        }
+        let (answer, answered) = std::sync::mpsc::sync_channel(1);
+        self.store.commit(removals, move |result| drop(answer.send(result)));
+        drop(writes);
+        // A store that ends without an answer has said why elsewhere.
+        answered.recv().unwrap_or(Ok(()))
     }
 
     fn prepare(&self, effects: &Effects) -> Result<Prepared, CommitFailure> {
@@ -65,8 +103,8 @@ impl FunctionHost {
         }
     }
 
-    /// The key-value changes, if what they are based on still holds. Only the function itself writes to its bucket, and the
-    /// runtime starts its next invocation after this commit, so nothing can come in between.
+    /// The key-value changes, if what they are based on still holds. Besides the function itself only the sweep writes to its
+    /// bucket, and that takes turns; the runtime starts the next invocation after this commit.
     fn key_value_batch(&self, effects: &Effects, now_ms: u64) -> Result<Batch, CommitFailure> {
         let function = &effects.function;
         let unchanged = |key: &str, expected: Option<u64>| {
@@ -158,9 +196,13 @@ impl Host for FunctionHost {
             Ok(outputs) => outputs,
             Err(error) => return done(Err(CommitFailure::Refused(error.to_string()))),
         };
+        let turn = (!effects.kv_writes.is_empty()).then(|| self.key_value_writes.lock());
         let prepared = match self.prepare(&effects) {
             Ok(prepared) => prepared,
-            Err(failure) => return done(Err(failure)),
+            Err(failure) => {
+                drop(turn);
+                return done(Err(failure));
+            }
         };
         let twins = Arc::clone(&self.twins);
         let (function, delivery) = (effects.function, effects.delivery);
@@ -176,7 +218,7 @@ impl Host for FunctionHost {
             return finish(outputs, Vec::new(), done);
         }
         // `done` is wanted in both arms, and only one of them takes it.
-        let done = Arc::new(parking_lot::Mutex::new(Some(done)));
+        let done = Arc::new(Mutex::new(Some(done)));
         let on_durable_done = Arc::clone(&done);
         let committed =
             prepared.transaction.commit(prepared.batch, move |result: Result<Vec<Publication>, CommitError>| {
@@ -186,6 +228,7 @@ impl Host for FunctionHost {
                     Err(error) => done(Err(CommitFailure::Unavailable(error.to_string()))),
                 }
             });
+        drop(turn);
         if let Err(error) = committed
             && let Some(done) = done.lock().take()
         {
@@ -221,5 +264,58 @@ fn failure(error: PatchError) -> CommitFailure {
         }
         PatchError::Read(_) | PatchError::Unavailable(_) => CommitFailure::Unavailable(words),
         _ => CommitFailure::Refused(words),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use selvedge_functions::KvWrite;
+    use selvedge_twin::Twins;
+
+    use super::*;
+
+    #[test]
+    fn the_sweep_leaves_a_key_whose_new_value_is_still_queued() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(directory.path(), selvedge_store::Config::default()).unwrap();
+        let twins = Twins::open(store.clone(), selvedge_twin::NodeId(1), selvedge_twin::Config::default()).unwrap();
+        let host = FunctionHost::new(store.clone(), TwinService::new(twins, 1));
+        let mut batch = Batch::new();
+        for key in ["kept", "gone"] {
+            let record = Record { revision: 1, expires_ms: 1, value: Vec::new() };
+            key_values::put(&mut batch, "f", key, &record).unwrap();
+        }
+        store.commit_blocking(batch).unwrap();
+        let (keys, _) = key_values::expired(&store, None, 2);
+        assert_eq!(keys.len(), 2);
+
+        // The store stands still with a write of the function behind it.
+        let (go_on, told) = channel::<()>();
+        let (begin, begun) = channel();
+        store.commit(Batch::new(), move |_| {
+            begin.send(()).unwrap();
+            let _ = told.recv();
+        });
+        begun.recv().unwrap();
+        let change = KvChange::Set { value: b"new".to_vec(), revision: 2, ttl_s: None };
+        let write = KvWrite { key: "kept".to_owned(), expected: None, change };
+        let effects = Effects { function: "f".to_owned(), kv_writes: vec![write], ..Effects::default() };
+        {
+            let _turn = host.key_value_writes.lock();
+            store.commit(host.prepare(&effects).unwrap().batch, drop);
+        }
+        std::thread::scope(|scope| {
+            let sweep = scope.spawn(|| host.remove_expired(&keys, 2));
+            // Bounded: a sweep that does not wait for the store has done its reading by then.
+            for _ in 0..100_000 {
+                std::thread::yield_now();
+            }
+            go_on.send(()).unwrap();
+            sweep.join().unwrap().unwrap();
+        });
+        assert_eq!(key_values::get(&store, "f", "kept", 2).unwrap().unwrap().revision, 2);
+        assert_eq!(key_values::list(&store, "f", "", None, 10, 0).unwrap(), ["kept"]);
     }
 }

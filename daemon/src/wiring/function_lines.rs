@@ -3,7 +3,7 @@
 //! Invariant: a QoS 1 or 2 delivery is acknowledged once its effects are committed, or once it is given up for good; one that
 //! could not be taken now waits here, in order, and is tried again. What waits is bounded by the session's receive maximum.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex as StdMutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
@@ -14,6 +14,7 @@ use selvedge_codec::{PacketId, topic};
 use selvedge_core::{Delivery, Message, Moment};
 use selvedge_functions::{InvocationContext, InvocationError, InvocationResult, Runtime, Trigger};
 
+use super::backlog::{Arrival, Backlog, Fate, Patience};
 use super::clock::wall_ms;
 use super::messages;
 
@@ -39,7 +40,7 @@ struct Line {
     generation: u64,
     triggers: RwLock<Vec<Trigger>>,
     attachment: OnceLock<Attachment>,
-    waiting: Mutex<VecDeque<Delivery>>,
+    backlog: Mutex<Backlog<Delivery>>,
     /// Handed to the runtime and not ended.
     running: AtomicUsize,
     dropped: AtomicU64,
@@ -105,7 +106,7 @@ impl FunctionLines {
             generation: self.generations.fetch_add(1, Ordering::Relaxed),
             triggers: RwLock::new(triggers.clone()),
             attachment: OnceLock::new(),
-            waiting: Mutex::default(),
+            backlog: Mutex::default(),
             running: AtomicUsize::new(0),
             dropped: AtomicU64::new(0),
         });
@@ -124,7 +125,7 @@ impl FunctionLines {
     /// Ends a function's session and what waits for it.
     pub fn unsubscribe(&self, name: &str) {
         let Some(line) = self.lines.write().remove(name) else { return };
-        line.waiting.lock().clear();
+        line.backlog.lock().close();
         // The last holder of the line would only leave the session behind.
         if let Some(attachment) = Arc::into_inner(line).and_then(|line| line.attachment.into_inner()) {
             attachment.detach();
@@ -148,7 +149,7 @@ impl FunctionLines {
     /// Counts of one function.
     pub fn counts(&self, name: &str) -> LineCounts {
         self.lines.read().get(name).map_or_else(LineCounts::default, |line| LineCounts {
-            waiting: line.waiting.lock().len() as u64,
+            waiting: line.backlog.lock().len() as u64,
             dropped: line.dropped.load(Ordering::Relaxed),
         })
     }
@@ -158,7 +159,7 @@ impl FunctionLines {
         self.lines
             .read()
             .values()
-            .all(|line| line.running.load(Ordering::Acquire) == 0 && line.waiting.lock().is_empty())
+            .all(|line| line.running.load(Ordering::Acquire) == 0 && line.backlog.lock().is_empty())
     }
 
     /// Tries nothing again from here on.
@@ -182,18 +183,18 @@ impl Line {
 
     /// On the reactor's thread. While earlier deliveries wait, later ones stand behind them.
     fn take(self: &Arc<Self>, delivery: Delivery) {
-        let mut waiting = self.waiting.lock();
-        if waiting.is_empty() {
-            drop(waiting);
-            self.invoke(delivery);
-        } else if delivery.packet_id.is_some() {
-            waiting.push_back(delivery);
-        } else {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
+        let patience = if delivery.packet_id.is_some() { Patience::CanWait } else { Patience::CannotWait };
+        let fate = self.backlog.lock().arrive(delivery, patience);
+        match fate {
+            Fate::Invoke(arrival, delivery) => self.invoke(arrival, delivery),
+            Fate::Waits => {}
+            Fate::Dropped => {
+                self.dropped.fetch_add(1, Ordering::Relaxed);
+            }
         }
     }
 
-    fn invoke(self: &Arc<Self>, delivery: Delivery) {
+    fn invoke(self: &Arc<Self>, arrival: Arrival, delivery: Delivery) {
         let Some(lines) = self.lines.upgrade() else { return };
         let Some(runtime) = lines.runtime.get().and_then(Weak::upgrade) else { return };
         let message = messages::to_invocation(&delivery, lines.now());
@@ -218,10 +219,10 @@ impl Line {
         };
         self.running.fetch_add(1, Ordering::AcqRel);
         let line = Arc::clone(self);
-        runtime.invoke(&self.name, message, context, Box::new(move |result| line.ended(delivery, result)));
+        runtime.invoke(&self.name, message, context, Box::new(move |result| line.ended(arrival, delivery, result)));
     }
 
-    fn ended(self: Arc<Self>, delivery: Delivery, result: InvocationResult) {
+    fn ended(self: Arc<Self>, arrival: Arrival, delivery: Delivery, result: InvocationResult) {
         self.running.fetch_sub(1, Ordering::AcqRel);
         let Err(error) = result else { return };
         match (delivery.packet_id, error.deliver_again()) {
@@ -231,8 +232,9 @@ impl Line {
                 }
             }
             (Some(_), true) => {
-                self.waiting.lock().push_back(delivery);
-                if !matches!(error, InvocationError::Stopping)
+                let kept = self.backlog.lock().put_back(arrival, delivery);
+                if kept
+                    && !matches!(error, InvocationError::Stopping)
                     && let Some(lines) = self.lines.upgrade()
                 {
                     lines.again.schedule(self);
@@ -244,10 +246,11 @@ impl Line {
 
     /// Tries what waits, oldest first, until one is refused again.
     fn try_again(self: &Arc<Self>) {
-        let count = self.waiting.lock().len();
-        for _ in 0..count {
-            let Some(delivery) = self.waiting.lock().pop_front() else { return };
-            self.invoke(delivery);
+        loop {
+            // The lock ends here: a refusal takes it from within `invoke`.
+            let next = self.backlog.lock().next();
+            let Some((arrival, delivery)) = next else { return };
+            self.invoke(arrival, delivery);
         }
     }
 

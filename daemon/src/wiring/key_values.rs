@@ -111,20 +111,33 @@ pub fn delete(batch: &mut Batch, function: &str, key: &str) -> Result<(), PutErr
     batch.delete(Space::KeyValue, &store_key(function, key))
 }
 
-/// Removals of what has expired among the next keys after `after`, and where to go on; `None` at the end.
-pub fn sweep(store: &Store, after: Option<&[u8]>, now_ms: u64) -> (Batch, Option<Vec<u8>>) {
-    let mut batch = Batch::new();
+/// Store keys of what has expired among the next keys after `after`, and where to go on; `None` at the end.
+pub fn expired(store: &Store, after: Option<&[u8]>, now_ms: u64) -> (Vec<Vec<u8>>, Option<Vec<u8>>) {
+    let mut expired = Vec::new();
     let mut last = None;
     let mut seen = 0;
     for (key, bytes) in store.scan(Space::KeyValue, b"", after, SCAN_KEYS).flatten() {
         seen += 1;
-        let expired = Record::from_bytes(&bytes).is_some_and(|record| record.is_expired(now_ms));
-        if expired && batch.delete(Space::KeyValue, &key).is_err() {
-            break;
+        if Record::from_bytes(&bytes).is_some_and(|record| record.is_expired(now_ms)) {
+            expired.push(key.clone());
         }
         last = Some(key);
     }
-    (batch, last.filter(|_| seen == SCAN_KEYS))
+    (expired, last.filter(|_| seen == SCAN_KEYS))
+}
+
+/// Removals of those of `keys` that are still expired, as applied. What does not fit into a batch is left for the next sweep.
+pub fn removals(store: &Store, keys: &[Vec<u8>], now_ms: u64) -> Batch {
+    let mut batch = Batch::new();
+    for key in keys {
+        let found = store.get(Space::KeyValue, key).ok().flatten();
+        let expired =
+            found.and_then(|bytes| Record::from_bytes(&bytes)).is_some_and(|record| record.is_expired(now_ms));
+        if expired && batch.delete(Space::KeyValue, key).is_err() {
+            break;
+        }
+    }
+    batch
 }
 
 fn store_key(function: &str, key: &str) -> Vec<u8> {
@@ -183,7 +196,8 @@ mod tests {
         }
         let (mut after, mut removed) = (None, 0);
         loop {
-            let (batch, next) = sweep(&store, after.as_deref(), 50);
+            let (keys, next) = expired(&store, after.as_deref(), 50);
+            let batch = removals(&store, &keys, 50);
             removed += batch.len();
             store.commit_blocking(batch).unwrap();
             if next.is_none() {
@@ -192,6 +206,18 @@ mod tests {
             after = next;
         }
         assert_eq!((removed, list(&store, "f", "", None, 1000, 0).unwrap().len()), (100, 200));
+    }
+
+    #[test]
+    fn a_key_that_was_set_again_is_not_removed() {
+        let (_directory, store) = open();
+        write(&store, "f", "a", 50);
+        write(&store, "f", "b", 50);
+        let (keys, _) = expired(&store, None, 50);
+        assert_eq!(keys.len(), 2);
+        write(&store, "f", "a", 51);
+        store.commit_blocking(removals(&store, &keys, 50)).unwrap();
+        assert_eq!(list(&store, "f", "", None, 10, 0).unwrap(), ["a"]);
     }
 
     proptest! {

@@ -107,6 +107,7 @@ fn protocol(out: &mut Exposition, core: &selvedge_core::Statistics) {
             ("publish", core.refused_publish),
             ("subscribe", core.refused_subscribe),
             ("retained", core.refused_retained),
+            ("retained_replay", core.cut_replays),
         ],
     );
     labelled(

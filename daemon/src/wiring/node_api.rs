@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use selvedge_broker::{Handle, Snapshot};
 use selvedge_functions::{FunctionState, LogLine, LogSink, Runtime};
 use selvedge_store::{Health, Store};
@@ -33,6 +34,8 @@ pub struct NodeApi {
     pub runtime: Arc<Runtime>,
     /// Their sessions.
     pub lines: Arc<FunctionLines>,
+    /// Held while a function and its session change together.
+    pub deploying: Arc<Mutex<()>>,
     /// Set when the node shuts down.
     pub stopping: Arc<AtomicBool>,
     /// When it started.
@@ -124,7 +127,9 @@ impl Node for NodeApi {
 
     fn deploy(&self, request: DeployRequest) -> Pending<Value> {
         let (runtime, lines) = (Arc::clone(&self.runtime), Arc::clone(&self.lines));
+        let deploying = Arc::clone(&self.deploying);
         blocking(move || {
+            let _deploying = deploying.lock();
             let deployed = runtime
                 .deploy(&request.manifest, request.component)
                 .map_err(|error| ApiError::new(422, error.to_string()))?;
@@ -135,7 +140,9 @@ impl Node for NodeApi {
 
     fn remove(&self, name: &str) -> Pending<Value> {
         let (runtime, lines, name) = (Arc::clone(&self.runtime), Arc::clone(&self.lines), name.to_owned());
+        let deploying = Arc::clone(&self.deploying);
         blocking(move || {
+            let _deploying = deploying.lock();
             let removed =
                 runtime.remove(&name).map_err(|error| ApiError::new(500, format!("remove {name}: {error}")))?;
             if !removed {

@@ -235,3 +235,37 @@ fn a_client_is_told_when_the_node_stops() {
     let Ok(Packet::Disconnect(disconnect)) = decode(ProtocolVersion::V5, &frame) else { panic!("no DISCONNECT") };
     assert_eq!(disconnect.reason, ReasonCode::ServerShuttingDown);
 }
+
+#[test]
+fn a_removal_waits_for_the_deployment_before_it() {
+    let (_directory, node, host) = node();
+    let deploying = Arc::new(parking_lot::Mutex::new(()));
+    let api = NodeApi {
+        store: node.store.clone(),
+        broker: node.broker.handle.clone(),
+        twins: Arc::clone(&node.twins),
+        runtime: Arc::clone(&node.runtime),
+        lines: Arc::clone(&node.lines),
+        deploying: Arc::clone(&deploying),
+        stopping: Arc::default(),
+        started: Instant::now(),
+        about: Value::Null,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let under_way = deploying.lock();
+    let removal = crate::http::Node::remove(&api, "f");
+    // The test has one, the API another, the removal the third.
+    assert_eq!(Arc::strong_count(&deploying), 3);
+    let mut removal = runtime.spawn(removal);
+    runtime.block_on(async {
+        tokio::select! {
+            biased;
+            ended = &mut removal => panic!("removed in the middle of a deployment: {ended:?}"),
+            () = async { for _ in 0..100_000 { tokio::task::yield_now().await } } => {}
+        }
+    });
+    drop(under_way);
+    assert_eq!(runtime.block_on(removal).unwrap().unwrap_err().status, 404);
+    drop((api, host));
+    node.stop();
+}
