@@ -1,6 +1,9 @@
-//! One non-blocking TCP connection: whole frames in, an outbox out.
+//! One non-blocking connection: whole frames in, an outbox out.
 //! Knows where frames end and nothing else of MQTT. Invariant: between turns a connection keeps only the bytes of a frame
 //! that has not ended yet; everything is read into one buffer of the thread.
+
+mod layers;
+mod websocket;
 
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
@@ -8,6 +11,9 @@ use std::net::SocketAddr;
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 use selvedge_codec::{DecodeError, frame_length};
+
+use layers::Layers;
+pub(crate) use layers::{Encryption, Wrapping};
 
 /// Largest packet that is read, in bytes: the largest payload of a run with its topic and properties.
 pub(crate) const PACKET_BYTES_MAX: u32 = 1_048_576 + 1_024;
@@ -19,6 +25,8 @@ pub(crate) const SCRATCH_BYTES: usize = 131_072;
 #[derive(Debug)]
 pub(crate) struct Connection {
     stream: TcpStream,
+    /// What lies between TCP and MQTT; absent where nothing does.
+    layers: Option<Box<Layers>>,
     outbox: Vec<u8>,
     written: usize,
     partial: Vec<u8>,
@@ -33,19 +41,22 @@ pub(crate) enum Broken {
     Io(io::Error),
     /// What arrived is no MQTT.
     Malformed(DecodeError),
+    /// The handshake or the framing below MQTT failed, in words.
+    Layer(String),
 }
 
 impl Connection {
-    /// Starts to connect.
-    pub fn open(address: SocketAddr) -> io::Result<Self> {
+    /// Starts to connect; `wrapping` says what lies between TCP and MQTT.
+    pub fn open(address: SocketAddr, wrapping: &Wrapping) -> io::Result<Self> {
         let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
-        Ok(Self::of(stream))
+        let layers = Layers::new(wrapping).map_err(io::Error::other)?;
+        Ok(Self { layers: layers.map(Box::new), ..Self::of(stream) })
     }
 
     /// Takes over an accepted stream.
     pub fn of(stream: TcpStream) -> Self {
-        Self { stream, outbox: Vec::new(), written: 0, partial: Vec::new() }
+        Self { stream, layers: None, outbox: Vec::new(), written: 0, partial: Vec::new() }
     }
 
     /// Sends small packets at once.
@@ -70,11 +81,14 @@ impl Connection {
 
     /// Whether something waits to be sent.
     pub fn has_output(&self) -> bool {
-        self.backlog() > 0
+        self.backlog() > 0 || self.layers.as_ref().is_some_and(|layers| layers.has_output())
     }
 
     /// Sends what the system takes; the rest goes out when the connection becomes writable.
     pub fn flush(&mut self) -> Result<(), Broken> {
+        if let Some(layers) = &mut self.layers {
+            return layers.flush(&mut self.stream, &mut self.outbox);
+        }
         while self.written < self.outbox.len() {
             match self.stream.write(&self.outbox[self.written..]) {
                 Ok(0) => return Err(Broken::Closed),
@@ -111,7 +125,11 @@ impl Connection {
             }
             scratch[..kept].copy_from_slice(&self.partial);
             let room = scratch.len() - kept;
-            let count = match self.stream.read(&mut scratch[kept..]) {
+            let read = match &mut self.layers {
+                Some(layers) => layers.read(&mut self.stream, &mut scratch[kept..])?,
+                None => self.stream.read(&mut scratch[kept..]),
+            };
+            let count = match read {
                 Ok(0) => return Err(Broken::Closed.into()),
                 Ok(count) => count,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
@@ -126,7 +144,8 @@ impl Connection {
             }
             self.partial.clear();
             self.partial.extend_from_slice(rest);
-            if count < room && !closing {
+            // A layer may hold more than it gave at once.
+            if count < room && !closing && self.layers.is_none() {
                 return Ok(());
             }
         }

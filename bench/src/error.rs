@@ -88,6 +88,22 @@ pub enum RunError {
         /// Where it stops making sense.
         source: DecodeError,
     },
+    /// Encryption or WebSocket framing failed.
+    #[error("{address} and client {client} do not come to terms below MQTT: {what}")]
+    Layer {
+        /// The broker's address.
+        address: SocketAddr,
+        /// The client id.
+        client: String,
+        /// What happened.
+        what: String,
+    },
+    /// The certificates cannot be used.
+    #[error("could not prepare encryption: {what}")]
+    Encryption {
+        /// What is wrong, with its file.
+        what: String,
+    },
     /// A packet that makes no sense at this place.
     #[error("{address} sent client {client} {packet}, which does not belong here")]
     Unexpected {

@@ -17,7 +17,7 @@ use rustix::time::{
 use selvedge_codec::ProtocolVersion;
 
 use crate::clock::Clock;
-use crate::connection::{Broken, Connection, SCRATCH_BYTES};
+use crate::connection::{Broken, Connection, SCRATCH_BYTES, Wrapping};
 use crate::error::RunError;
 use crate::frame::{Incoming, incoming};
 use crate::target::Target;
@@ -82,6 +82,7 @@ pub(crate) struct Fleet {
     clock: Clock,
     address: SocketAddr,
     version: ProtocolVersion,
+    wrapping: Wrapping,
 }
 
 impl Fleet {
@@ -106,6 +107,7 @@ impl Fleet {
             clock: Clock::new(),
             address: target.address,
             version: target.version,
+            wrapping: target.wrapping.clone(),
         })
     }
 
@@ -116,7 +118,7 @@ impl Fleet {
 
     /// Starts to connect a client; `hello` is sent as soon as the connection stands.
     pub fn open(&mut self, client: usize, name: String, hello: &[u8]) -> Result<(), RunError> {
-        let mut connection = match Connection::open(self.address) {
+        let mut connection = match Connection::open(self.address, &self.wrapping) {
             Ok(connection) => connection,
             Err(source) if source.kind() == io::ErrorKind::AddrNotAvailable => {
                 return Err(RunError::LocalPorts { address: self.address });
@@ -246,6 +248,7 @@ impl Fleet {
             Fault::Broken(Broken::Io(source)) => RunError::Lost { address, client, source: Some(source) },
             Fault::Broken(Broken::Closed) => RunError::Lost { address, client, source: None },
             Fault::Broken(Broken::Malformed(source)) => RunError::Malformed { address, client, source },
+            Fault::Broken(Broken::Layer(what)) => RunError::Layer { address, client, what },
             Fault::Refused(reason) => RunError::Refused { address, client, reason },
             Fault::Denied { packet, reason } => RunError::Denied { address, client, packet, reason },
             Fault::Dismissed { reason } => RunError::Dismissed { address, client, reason },

@@ -9,6 +9,7 @@
 
 mod clock;
 mod connection;
+mod encryption;
 mod entrance;
 mod error;
 mod fleet;

@@ -2,6 +2,7 @@
 //! Only its shape and defaults: what is allowed is decided in [`crate::plan`].
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
@@ -58,11 +59,20 @@ pub struct TargetOptions {
     /// Password to connect with.
     #[arg(long, requires = "username")]
     pub password: Option<String>,
+    /// Encrypt with TLS, trusting the certificates of this PEM file.
+    #[arg(long, value_name = "FILE")]
+    pub cafile: Option<PathBuf>,
+    /// Encrypt with TLS and trust any certificate: for measuring only.
+    #[arg(long, conflicts_with = "cafile")]
+    pub insecure: bool,
+    /// Speak MQTT over WebSocket, at this path.
+    #[arg(long, value_name = "PATH", num_args = 0..=1, default_missing_value = "/mqtt")]
+    pub websocket: Option<String>,
     /// The broker's process id: also report its CPU time and memory, read from /proc.
     #[arg(long)]
     pub pid: Option<u32>,
     /// Measure the bare relay, run as a thread of this process, instead of a broker.
-    #[arg(long, conflicts_with_all = ["host", "port", "pid"])]
+    #[arg(long, conflicts_with_all = ["host", "port", "pid", "cafile", "insecure", "websocket"])]
     pub bare_relay: bool,
     /// Seconds without any progress after which the run is given up.
     #[arg(long, default_value_t = 10)]

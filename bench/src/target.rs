@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use selvedge_codec::ProtocolVersion;
 
+use crate::connection::Wrapping;
+use crate::encryption;
 use crate::error::RunError;
 use crate::options::TargetOptions;
 use crate::plan::{LIMITS, in_range};
@@ -22,6 +24,8 @@ pub(crate) struct Target {
     pub username: Option<String>,
     pub password: Option<String>,
     pub meter: Option<ProcessMeter>,
+    /// What lies between TCP and MQTT.
+    pub wrapping: Wrapping,
     /// How long nothing may happen.
     pub patience: Duration,
     _relay: Option<RelayThread>,
@@ -42,6 +46,7 @@ impl Target {
                 username,
                 password,
                 meter: Some(ProcessMeter::of_own_thread(relay.thread_id())),
+                wrapping: Wrapping::default(),
                 patience,
                 _relay: Some(relay),
             });
@@ -56,6 +61,10 @@ impl Target {
             username,
             password,
             meter: options.pid.map(ProcessMeter::of_process),
+            wrapping: Wrapping {
+                encryption: encryption::prepare(options)?,
+                websocket: options.websocket.clone().map(|path| (format!("{}:{}", options.host, options.port), path)),
+            },
             patience,
             _relay: None,
         })

@@ -4,6 +4,7 @@
 //! by the largest packet.
 
 pub(crate) mod outbox;
+pub(crate) mod publish_rate;
 pub(crate) mod reader;
 pub(crate) mod stream;
 pub(crate) mod task;
@@ -18,10 +19,12 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Control
 
 use self::{
     outbox::{BufferPool, Outbox},
+    publish_rate::PublishBudget,
+    reader::ReadEnd,
     stream::Stream,
     websocket::{ControlFrame, WebSocketReader},
 };
-use crate::statistics::Statistics;
+use crate::{admission::Place, authentication::login::Login, reactor::incomplete::Since, statistics::Statistics};
 
 /// How far the life of a connection is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +55,10 @@ pub(crate) struct Connection {
     pub(crate) outbox: Outbox,
     /// Bytes of an incomplete packet, or of complete ones that wait for their turn (see `input_waits`).
     pub(crate) partial: Vec<u8>,
+    /// What of it stands in the count of all.
+    counted_bytes: usize,
+    /// Since when it holds something.
+    pub(crate) since: Option<Since>,
     /// Of the task that drives the connection.
     pub(crate) waker: Option<Waker>,
     pub(crate) version: ProtocolVersion,
@@ -70,6 +77,18 @@ pub(crate) struct Connection {
     pub(crate) answer_bytes: usize,
     /// The client does not take its answers: it is not read.
     pub(crate) paused: bool,
+    /// Waits for its turn to be read.
+    pub(crate) queued: bool,
+    /// What it sent last took so long that it is read behind those who send little.
+    pub(crate) busy: bool,
+    /// Nothing more will come, and the core has not been told yet.
+    pub(crate) ended: Option<ReadEnd>,
+    /// What it may publish; `None` is any amount.
+    pub(crate) budget: Option<Box<PublishBudget>>,
+    /// In the count of its address.
+    pub(crate) place: Option<Place>,
+    /// Enhanced authentication, if the client named a method for it.
+    pub(crate) login: Option<Box<Login>>,
     /// The peer sent a WebSocket close frame, to be answered with this when all that came before it is handled.
     pub(crate) peer_closes: Option<CloseCode>,
 }
@@ -82,6 +101,8 @@ impl Connection {
             outbox: if websocket.is_some() { Outbox::websocket() } else { Outbox::raw() },
             websocket: websocket.map(Box::new),
             partial: Vec::new(),
+            counted_bytes: 0,
+            since: None,
             waker: None,
             version: ProtocolVersion::V5,
             phase: Phase::Open,
@@ -92,6 +113,12 @@ impl Connection {
             input_waits: false,
             answer_bytes: 0,
             paused: false,
+            queued: false,
+            busy: false,
+            ended: None,
+            budget: None,
+            place: None,
+            login: None,
             peer_closes: None,
         }
     }
@@ -109,8 +136,7 @@ impl Connection {
             return;
         }
         self.phase = Phase::Closing;
-        self.partial = Vec::new();
-        self.input_waits = false;
+        self.drop_input(resources);
         if self.outbox.is_websocket() {
             self.append_control(OpCode::Control(Control::Close), &u16::from(code).to_be_bytes(), resources);
         }
@@ -147,13 +173,46 @@ impl Connection {
         }
     }
 
+    /// Whether its task only leads it to its end.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.phase != Phase::Open || self.ended.is_some()
+    }
+
+    /// Whether the client is not read because of its publish rate.
+    pub(crate) fn is_throttled(&self) -> bool {
+        self.budget.as_ref().is_some_and(|budget| budget.until.is_some())
+    }
+
+    /// Memory of what the client sent that is not handled yet, bytes.
+    pub(crate) fn unhandled_bytes(&self) -> usize {
+        self.partial.capacity() + self.stream.unread_bytes()
+    }
+
+    /// Bring the count of what is kept up to date.
+    pub(crate) fn recount(&mut self, resources: &mut Resources) {
+        let bytes = if self.phase == Phase::Open { self.unhandled_bytes() } else { 0 };
+        let all = &mut resources.statistics.incomplete_bytes;
+        *all = (*all + bytes as u64).saturating_sub(self.counted_bytes as u64);
+        self.counted_bytes = bytes;
+    }
+
+    /// Nothing that came is handled any more.
+    fn drop_input(&mut self, resources: &mut Resources) {
+        self.partial = Vec::new();
+        self.input_waits = false;
+        self.recount(resources);
+        if self.is_throttled() {
+            resources.statistics.throttled -= 1;
+        }
+        self.budget = None;
+    }
+
     /// The socket is of no more use: forget what was to be written to it.
     pub(crate) fn fail(&mut self, resources: &mut Resources) {
         self.phase = Phase::Failed;
         resources.statistics.outbox_changed(self.outbox.pending(), 0);
         self.outbox.clear(&mut resources.pool);
-        self.partial = Vec::new();
-        self.input_waits = false;
+        self.drop_input(resources);
         self.wake();
     }
 }

@@ -13,10 +13,11 @@ use std::{
 };
 
 use selvedge_codec::{PacketId, QoS};
-use selvedge_core::{Message, Moment};
+use selvedge_core::{Authorize, ConnectionId, Message, Moment};
 use tokio::sync::oneshot;
 
 use crate::{
+    authentication::Verdict,
     reactor::{clock::Clock, consumer::Sink},
     statistics::Snapshot,
 };
@@ -50,21 +51,21 @@ pub(crate) enum Command {
         key: u64,
         client_id: Arc<str>,
         receive_maximum: u16,
-        subscriptions: Vec<Subscription>,
+        subscriptions: VecDeque<Subscription>,
         sink: Sink,
     },
     Subscribe {
         key: u64,
-        subscriptions: Vec<Subscription>,
+        subscriptions: VecDeque<Subscription>,
     },
     Unsubscribe {
         key: u64,
-        filters: Vec<String>,
+        filters: VecDeque<String>,
     },
     Acknowledge {
         key: u64,
-        packet_ids: Vec<PacketId>,
-        outputs: Vec<Message>,
+        packet_ids: VecDeque<PacketId>,
+        outputs: VecDeque<Message>,
         bytes: usize,
     },
     Detach {
@@ -76,6 +77,13 @@ pub(crate) enum Command {
     },
     /// Accept clients from now on.
     Open,
+    Authenticated {
+        connection: ConnectionId,
+        verdict: Verdict,
+    },
+    SetRules {
+        authorizer: Box<dyn Authorize>,
+    },
     Statistics {
         answer: oneshot::Sender<Snapshot>,
     },
@@ -95,6 +103,8 @@ impl std::fmt::Debug for Command {
             Self::Detach { .. } => "Detach",
             Self::Release { .. } => "Release",
             Self::Open => "Open",
+            Self::Authenticated { .. } => "Authenticated",
+            Self::SetRules { .. } => "SetRules",
             Self::Statistics { .. } => "Statistics",
             Self::Shutdown { .. } => "Shutdown",
         })
@@ -143,7 +153,7 @@ impl CommandQueue {
     }
 
     /// Add a command; gives it back if it is a publication beyond the limit, or nobody is there to carry it out.
-    fn push(&self, command: Command) -> Result<(), (Command, bool)> {
+    pub(crate) fn push(&self, command: Command) -> Result<(), (Command, bool)> {
         let bytes = command.bytes();
         let mut queue = self.lock();
         if queue.closed {
@@ -248,6 +258,7 @@ impl Handle {
     ) -> Attachment {
         let key = self.keys.fetch_add(1, Ordering::Relaxed);
         let client_id = client_id.into();
+        let subscriptions = subscriptions.into();
         self.send(Command::Attach { key, client_id, receive_maximum, subscriptions, sink });
         Attachment { handle: self.clone(), key, detached: false }
     }
@@ -281,6 +292,11 @@ impl Handle {
         self.send(Command::Open);
     }
 
+    /// From now on these rules hold, for what clients do next and, in steps, for the sessions and subscriptions there are.
+    pub fn set_rules(&self, authorizer: Box<dyn Authorize>) {
+        self.send(Command::SetRules { authorizer });
+    }
+
     /// Accept nothing more, tell every client (MQTT 5: DISCONNECT 0x8B), send what is unsent, and end the thread, at
     /// the latest after `deadline`.
     pub fn shutdown(&self, deadline: Duration) {
@@ -303,20 +319,22 @@ pub struct Attachment {
 }
 
 impl Attachment {
-    /// The consumer has done with these deliveries; `outputs` are published in the same turn, before that.
+    /// The consumer has done with these deliveries; `outputs` are published before that, with nothing in
+    /// between that other threads ask for.
     pub fn acknowledge(&self, packet_ids: Vec<PacketId>, outputs: Vec<Message>) {
         let bytes = cost_bytes(&outputs);
+        let (packet_ids, outputs) = (packet_ids.into(), outputs.into());
         self.handle.send(Command::Acknowledge { key: self.key, packet_ids, outputs, bytes });
     }
 
     /// Subscribe to more.
     pub fn subscribe(&self, subscriptions: Vec<Subscription>) {
-        self.handle.send(Command::Subscribe { key: self.key, subscriptions });
+        self.handle.send(Command::Subscribe { key: self.key, subscriptions: subscriptions.into() });
     }
 
     /// Subscribe to less.
     pub fn unsubscribe(&self, filters: Vec<String>) {
-        self.handle.send(Command::Unsubscribe { key: self.key, filters });
+        self.handle.send(Command::Unsubscribe { key: self.key, filters: filters.into() });
     }
 
     /// Leave for good: the session ends, and what was queued for it.

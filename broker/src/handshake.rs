@@ -1,234 +1,171 @@
-//! From accept to the first packet: WebSocket upgrade, then CONNECT. Each runs in a task of its own, under one
-//! deadline, and keeps no more than one CONNECT. What comes out is a connection in the reactor's table: one that the
-//! core knows, or one that is only told why it is closed.
+//! From accept to CONNACK: TLS, WebSocket upgrade, CONNECT, authentication. Each runs in a task of its own, under one deadline,
+//! and keeps little more than one CONNECT. What comes out is a connection in the reactor's table: one that the core knows, or
+//! one that is only told why it is closed.
 
+pub(crate) mod guest;
 pub(crate) mod half_open;
+mod login;
 
-use std::{
-    cell::RefCell,
-    future::poll_fn,
-    net::SocketAddr,
-    rc::Rc,
-    task::{Context, Poll, ready},
+use std::{cell::RefCell, net::SocketAddr, rc::Rc, sync::Arc};
+
+use selvedge_codec::DecodeError;
+use tokio::{
+    net::TcpStream,
+    time::{Instant, timeout_at},
 };
 
-use selvedge_codec::{
-    ConnAck, DecodeError, Packet, ProtocolVersion, connect_version, decode_connect, encode, frame_length,
-};
-use selvedge_core::{ConnectionId, Peer};
-use tokio::net::TcpStream;
-use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
-
-use self::half_open::Ticket;
+use self::{guest::Guest, half_open::Ticket};
 use crate::{
+    authentication::PeerCertificate,
+    config::Config,
     connection::{
         Connection,
-        reader::{Filled, ReadEnd},
-        stream::Stream,
+        reader::ReadEnd,
+        stream::{Stream, encrypted::EncryptedStream},
         task::ConnectionTask,
         websocket::WebSocketReader,
     },
     listener::{
-        Transport,
+        Served, Transport,
         websocket::{UpgradeError, upgrade},
     },
     reactor::Reactor,
+    statistics::Statistics,
+    tls::{TlsSettings, thread::TlsHandshakeError},
 };
 
 /// Why a connection did not get as far as the core.
 #[derive(Debug, thiserror::Error)]
-enum HandshakeError {
+pub(crate) enum HandshakeError {
+    #[error("TLS handshake not finished in time")]
+    NoTls,
+    #[error("no websocket upgrade in time")]
+    NoUpgrade,
+    #[error("no CONNECT in time")]
+    NoConnect,
+    #[error("no AUTH in time")]
+    NoAuth,
+    #[error(transparent)]
+    Tls(#[from] TlsHandshakeError),
     #[error(transparent)]
     Upgrade(#[from] UpgradeError),
     #[error(transparent)]
     Read(#[from] ReadEnd),
-    #[error("first packet is no acceptable CONNECT")]
-    NotConnect(#[from] DecodeError),
-    #[error("unfinished CONNECT packets take too much memory")]
+    #[error("first packet is no CONNECT")]
+    OtherPacket,
+    #[error("packet before the end of authentication is not acceptable")]
+    Undecodable(#[from] DecodeError),
+    #[error("unfinished handshakes take too much memory")]
     TooManyBytes,
     #[error("peer does not take the answers to its websocket pings")]
     PongsNotTaken,
     #[error("peer closed the websocket")]
     WebSocketClosed,
+    #[error("client gave up before the end of authentication")]
+    Disconnected,
 }
 
-/// What the first packet leads to.
-enum Verdict {
-    /// The connection is in the table and is driven from now on.
-    Driven(ConnectionId),
-    /// It is dropped without a word.
-    Dropped(HandshakeError),
+impl HandshakeError {
+    fn count_into(&self, statistics: &mut Statistics) {
+        match self {
+            Self::NoTls => {
+                statistics.handshake_timeouts += 1;
+                statistics.tls_handshake_timeouts += 1;
+            }
+            Self::NoUpgrade | Self::NoConnect | Self::NoAuth => statistics.handshake_timeouts += 1,
+            Self::TooManyBytes | Self::Tls(TlsHandshakeError::TooManyBytes | TlsHandshakeError::TooMany) => {
+                statistics.refused_half_open += 1;
+            }
+            Self::Tls(_) => statistics.tls_handshake_failures += 1,
+            Self::Upgrade(_) => statistics.upgrades_refused += 1,
+            // Counted where it was found.
+            Self::Read(ReadEnd::Violation(_)) => {}
+            _ => statistics.handshake_failures += 1,
+        }
+    }
 }
 
-/// First byte of a CONNECT (section 3.1.1): anything else need not be waited for.
-const CONNECT_FIRST_BYTE: u8 = 0x10;
-
-/// Pongs that a stranger may leave unread, bytes.
-const UNSENT_BYTES_MAX: usize = 4 * 1024;
-
-/// Lead one accepted connection to its first packet, or drop it.
+/// Lead one accepted connection to the core, or drop it.
 pub(crate) async fn run(
     reactor: Rc<RefCell<Reactor>>,
-    mut stream: TcpStream,
-    transport: Transport,
-    peer: SocketAddr,
+    socket: TcpStream,
+    address: SocketAddr,
+    served: Rc<Served>,
     mut ticket: Ticket,
 ) {
     let config = reactor.borrow().config().clone();
-    let established = async {
-        let websocket = match transport {
-            Transport::Tcp => None,
-            Transport::WebSocket => {
-                upgrade(&mut stream, &config.websocket_path).await?;
-                Some(WebSocketReader::new(config.websocket_frame_bytes_max))
-            }
+    let deadline = Instant::now() + config.handshake_timeout;
+    let outcome = async {
+        let (stream, certificate) = match &served.tls {
+            None => (Stream::Tcp(socket), None),
+            Some(settings) => encrypt(&reactor, socket, settings, deadline).await?,
         };
-        let mut connection = Some(Connection::new(Stream::Tcp(stream), websocket));
-        Ok(poll_fn(|context| reactor.borrow_mut().poll_first_packet(context, &mut connection, peer, &mut ticket)).await)
-    };
-    let verdict = match tokio::time::timeout(config.handshake_timeout, established).await {
-        Ok(Ok(verdict)) => verdict,
-        Ok(Err(error)) => Verdict::Dropped(error),
-        Err(_) => {
-            reactor.borrow_mut().connections.resources.statistics.handshake_timeouts += 1;
-            tracing::debug!(%peer, "handshake timed out");
-            return;
+        let mut connection = open(stream, served.transport, &config, deadline).await?;
+        connection.place = ticket.take_place();
+        let mut guest = Guest { connection, address, listener: served.index, certificate, ticket, held: 0 };
+        match timeout_at(deadline, guest.connect(&reactor)).await {
+            Err(_) => Err(HandshakeError::NoConnect),
+            Ok(Ok(frame)) => login::run(&reactor, guest, &frame, deadline).await,
+            Ok(Err(error)) => match error.close_code() {
+                Some(code) => {
+                    note(&reactor, address, &error);
+                    Ok(guest.close(code, &reactor))
+                }
+                None => Err(error),
+            },
         }
     };
-    match verdict {
-        Verdict::Driven(id) => ConnectionTask::spawn(reactor, id),
-        Verdict::Dropped(error) => {
-            tracing::debug!(%peer, %error, "handshake failed");
-            let statistics = &mut reactor.borrow_mut().connections.resources.statistics;
-            match error {
-                HandshakeError::Upgrade(_) => statistics.upgrades_refused += 1,
-                HandshakeError::TooManyBytes => statistics.refused_half_open += 1,
-                _ => statistics.handshake_failures += 1,
-            }
-        }
+    match outcome.await {
+        Ok(id) => ConnectionTask::spawn(reactor, id),
+        Err(error) => note(&reactor, address, &error),
     }
 }
 
-impl Reactor {
-    /// Read until the first packet is complete, and act on it. `connection` is there until then.
-    fn poll_first_packet(
-        &mut self,
-        context: &mut Context<'_>,
-        connection: &mut Option<Connection>,
-        peer: SocketAddr,
-        ticket: &mut Ticket,
-    ) -> Poll<Verdict> {
-        self.open_turn();
-        // What is unsent counts here only while this runs, between two polls with the ticket: so nothing is left of it
-        // whether the connection is dropped by its verdict, the deadline, or the end of its task.
-        let unsent = |connection: &Option<Connection>| connection.as_ref().map_or(0, |known| known.outbox.pending());
-        self.connections.resources.statistics.outbox_changed(0, unsent(connection));
-        let mut shared = self.take_read_buffer();
-        let verdict = self.first_packet(context, connection, peer, ticket, &mut shared);
-        self.put_read_buffer(shared);
-        self.connections.resources.statistics.outbox_changed(unsent(connection), 0);
-        verdict
-    }
-
-    fn first_packet(
-        &mut self,
-        context: &mut Context<'_>,
-        place: &mut Option<Connection>,
-        peer: SocketAddr,
-        ticket: &mut Ticket,
-        shared: &mut [u8],
-    ) -> Poll<Verdict> {
-        loop {
-            let Some(connection) = place.as_mut() else { return Poll::Pending };
-            connection.waker = Some(context.waker().clone());
-            let resources = &mut self.connections.resources;
-            let mut control = Vec::new();
-            let fill = match ready!(connection.poll_fill(context, shared, &mut control, resources)) {
-                Ok(fill) => fill,
-                Err(ReadEnd::Violation(violation)) => return self.end(place, violation.close_code()),
-                Err(end) => return Poll::Ready(Verdict::Dropped(end.into())),
-            };
-            if let Some(code) = connection.answer_control(control, resources) {
-                connection.begin_close(code, resources);
-                connection.flush(resources);
-                return Poll::Ready(Verdict::Dropped(HandshakeError::WebSocketClosed));
-            }
-            connection.flush(resources);
-            let unsent = connection.outbox.pending();
-            if unsent > UNSENT_BYTES_MAX {
-                return Poll::Ready(Verdict::Dropped(HandshakeError::PongsNotTaken));
-            }
-            let kept;
-            let bytes = match fill.place {
-                Filled::Shared(length) => &shared[..length],
-                Filled::Kept => {
-                    kept = std::mem::take(&mut connection.partial);
-                    kept.as_slice()
-                }
-            };
-            if bytes.first().is_some_and(|first| *first != CONNECT_FIRST_BYTE) {
-                self.connections.resources.statistics.handshake_failures += 1;
-                return self.end(place, CloseCode::Policy);
-            }
-            match frame_length(bytes, self.config().connect_bytes_max) {
-                Ok(Some(length)) => {
-                    let (frame, rest) = bytes.split_at(length);
-                    return self.judge(place, frame, rest, peer);
-                }
-                Ok(None) => {
-                    connection.partial = bytes.to_vec();
-                    if !ticket.keep(bytes.len() + unsent, self.config().half_open_bytes_max) {
-                        return Poll::Ready(Verdict::Dropped(HandshakeError::TooManyBytes));
-                    }
-                }
-                Err(error) => return Poll::Ready(Verdict::Dropped(error.into())),
-            }
-        }
-    }
-
-    /// The first packet is complete: admit the connection, or tell it why not.
-    fn judge(&mut self, place: &mut Option<Connection>, frame: &[u8], rest: &[u8], peer: SocketAddr) -> Poll<Verdict> {
-        let Some(mut connection) = place.take() else { return Poll::Pending };
-        connection.waker = None;
-        match decode_connect(frame) {
-            Ok(connect) => {
-                connection.partial = rest.to_vec();
-                connection.input_waits = !rest.is_empty();
-                let peer = Peer { address: Some(peer), user: None };
-                Poll::Ready(Verdict::Driven(self.admit(connection, &connect, peer)))
-            }
-            Err(error) => {
-                self.connections.resources.statistics.handshake_failures += 1;
-                tracing::debug!(%peer, %error, "CONNECT is refused");
-                let mut answer = Vec::new();
-                if let Some(version) = answer_version(frame, &error) {
-                    let connack = ConnAck { reason: error.reason_code(), ..ConnAck::default() };
-                    // A reason that CONNACK may not carry is not said.
-                    if encode(version, &Packet::ConnAck(connack), &mut answer).is_err() {
-                        answer.clear();
-                    }
-                }
-                let resources = &mut self.connections.resources;
-                if !answer.is_empty() {
-                    let before = connection.outbox.pending();
-                    connection.outbox.append(&answer, None, &mut resources.pool);
-                    resources.statistics.outbox_changed(before, connection.outbox.pending());
-                }
-                Poll::Ready(Verdict::Driven(self.refuse(connection, CloseCode::Policy)))
-            }
-        }
-    }
-
-    /// Close a connection that has not got as far as CONNECT; a WebSocket is told `code`.
-    fn end(&mut self, place: &mut Option<Connection>, code: CloseCode) -> Poll<Verdict> {
-        let Some(mut connection) = place.take() else { return Poll::Pending };
-        connection.waker = None;
-        Poll::Ready(Verdict::Driven(self.refuse(connection, code)))
-    }
+fn note(reactor: &RefCell<Reactor>, address: SocketAddr, error: &HandshakeError) {
+    tracing::debug!(%address, error = error as &dyn std::error::Error, "handshake failed");
+    error.count_into(&mut reactor.borrow_mut().connections.resources.statistics);
 }
 
-/// In which version to answer a CONNECT that is refused; `None` is not at all.
-fn answer_version(frame: &[u8], error: &DecodeError) -> Option<ProtocolVersion> {
-    // [MQTT-3.1.2-2]; [MQTT-3.1.4-1]: 3.1.1 has no code for a malformed CONNECT.
-    error.answer_version().or_else(|| connect_version(frame).ok().filter(|version| *version == ProtocolVersion::V5))
+/// The TLS handshake, on its own thread.
+async fn encrypt(
+    reactor: &RefCell<Reactor>,
+    socket: TcpStream,
+    settings: &TlsSettings,
+    deadline: Instant,
+) -> Result<(Stream, Option<Arc<PeerCertificate>>), HandshakeError> {
+    let encryption = reactor.borrow().encryption.clone();
+    let thread = encryption.thread.as_ref().ok_or(TlsHandshakeError::Stopped)?;
+    let established = timeout_at(deadline, thread.establish(socket, settings.newest()))
+        .await
+        .map_err(|_| HandshakeError::NoTls)??;
+    let statistics = &mut reactor.borrow_mut().connections.resources.statistics;
+    statistics.tls_handshakes += 1;
+    statistics.tls_handshakes_resumed += u64::from(established.records.is_resumed());
+    let socket = TcpStream::from_std(established.socket).map_err(TlsHandshakeError::Lost)?;
+    let stream = EncryptedStream::new(
+        socket,
+        established.records,
+        established.kept,
+        established.plain,
+        encryption.buffers.clone(),
+    );
+    Ok((Stream::Tls(Box::new(stream)), established.certificate))
+}
+
+/// What lies between the byte stream and MQTT.
+async fn open(
+    mut stream: Stream,
+    transport: Transport,
+    config: &Config,
+    deadline: Instant,
+) -> Result<Connection, HandshakeError> {
+    let websocket = match transport {
+        Transport::Tcp => None,
+        Transport::WebSocket => {
+            let upgraded = timeout_at(deadline, upgrade(&mut stream, &config.websocket_path)).await;
+            upgraded.map_err(|_| HandshakeError::NoUpgrade)??;
+            Some(WebSocketReader::new(config.websocket_frame_bytes_max))
+        }
+    };
+    Ok(Connection::new(stream, websocket))
 }

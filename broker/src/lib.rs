@@ -9,18 +9,26 @@
 //! Invariants: no two threads touch a connection; every buffer and queue is bounded by [`Config`]; an idle connection
 //! holds no buffer.
 
+mod admission;
+mod authentication;
 mod config;
 mod connection;
+mod ending;
+#[doc(hidden)]
+pub mod framing;
 mod handle;
 mod handshake;
 mod listener;
 mod reactor;
 mod start;
 mod statistics;
+mod tls;
 
+pub use authentication::{AnonymousAccess, Attempt, Authenticate, Exchange, Identity, PeerCertificate, Verdict};
 pub use config::Config;
 pub use handle::{Attachment, Handle, PublishError, Stopped, Subscription};
 pub use listener::{Listener, Transport};
 pub use reactor::{clock::Clock, consumer::Sink};
 pub use start::{Broker, Running, StartError};
 pub use statistics::{Snapshot, Statistics};
+pub use tls::TlsSettings;

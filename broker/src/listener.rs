@@ -11,7 +11,12 @@ use std::{
     time::Duration,
 };
 
-use crate::{handshake, reactor::Reactor};
+use crate::{
+    admission::entrance::{self, Steps},
+    handshake,
+    reactor::Reactor,
+    tls::TlsSettings,
+};
 
 /// What lies between TCP and MQTT.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -29,6 +34,8 @@ pub struct Listener {
     pub socket: TcpListener,
     /// What is spoken.
     pub transport: Transport,
+    /// Encryption below that; `None` is plain text.
+    pub tls: Option<TlsSettings>,
 }
 
 impl Listener {
@@ -37,42 +44,57 @@ impl Listener {
     /// # Errors
     /// Whatever the system says: in use, not permitted, not an address of this machine.
     pub fn bind(address: SocketAddr, transport: Transport) -> io::Result<Self> {
-        Ok(Self { socket: tcp::bind(address)?, transport })
+        Ok(Self { socket: tcp::bind(address)?, transport, tls: None })
+    }
+
+    /// The same listener with encryption.
+    #[must_use]
+    pub fn with_tls(self, settings: TlsSettings) -> Self {
+        Self { tls: Some(settings), ..self }
     }
 }
 
 /// Pause after an accept that failed for lack of resources: trying at once would only burn time.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// What is spoken on a listener, as its handshakes need it.
+#[derive(Debug)]
+pub(crate) struct Served {
+    /// Index in the broker's listeners.
+    pub(crate) index: usize,
+    pub(crate) transport: Transport,
+    pub(crate) tls: Option<TlsSettings>,
+}
+
 /// Accept from when the broker is opened until the task is aborted.
-pub(crate) async fn run(listener: tokio::net::TcpListener, transport: Transport, reactor: Rc<RefCell<Reactor>>) {
+pub(crate) async fn run(listener: tokio::net::TcpListener, served: Served, reactor: Rc<RefCell<Reactor>>) {
+    let served = Rc::new(served);
+    let ending = reactor.borrow().ending();
     let mut opened = reactor.borrow().opened();
     if opened.wait_for(|opened| *opened).await.is_err() {
         return;
     }
     loop {
+        entrance::enter(&reactor).await;
         match listener.accept().await {
             Ok((stream, peer)) => {
                 let mut shared = reactor.borrow_mut();
-                let has_room = shared.has_room();
+                let admitted = shared.admit_from(peer.ip());
                 let half_open_max = shared.config().half_open_max;
                 let half_open = shared.half_open.clone();
                 let statistics = &mut shared.connections.resources.statistics;
                 statistics.accepted += 1;
-                if !has_room {
-                    statistics.refused_connections_max += 1;
-                    tracing::debug!(%peer, "connection refused: too many");
-                    continue;
-                }
+                let Ok(place) = admitted else { continue };
                 if half_open.count() >= half_open_max {
                     statistics.refused_half_open += 1;
                     half_open.end_oldest();
                 }
                 drop(shared);
-                let ticket = half_open.begin();
+                let ticket = half_open.begin(place);
                 let number = ticket.number();
-                let handshake = handshake::run(reactor.clone(), stream, transport, peer, ticket);
-                half_open.set_task(number, tokio::task::spawn_local(handshake).abort_handle());
+                let handshake = handshake::run(reactor.clone(), stream, peer, served.clone(), ticket);
+                half_open
+                    .set_task(number, ending.spawn(Steps::of(Box::pin(handshake), reactor.clone())).abort_handle());
             }
             Err(error) => {
                 reactor.borrow_mut().connections.resources.statistics.accept_errors += 1;

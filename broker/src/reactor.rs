@@ -9,32 +9,53 @@ mod commands;
 pub(crate) mod connections;
 pub(crate) mod consumer;
 mod drive;
+mod flush;
+pub(crate) mod gate;
+pub(crate) mod incomplete;
+mod reauthenticate;
+mod serve;
 pub(crate) mod turn;
+mod turn_time;
+mod unhandled;
+mod waiting;
 
 use std::{
     collections::{HashMap, VecDeque},
     mem,
+    net::IpAddr,
     rc::Rc,
     sync::Arc,
     task::Waker,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use selvedge_codec::Connect;
 use selvedge_core::{ConnectionId, Core, Effects, Input, Moment, Peer};
-use tokio::{
-    sync::{Notify, watch},
-    task::AbortHandle,
-};
+use tokio::{sync::watch, task::AbortHandle};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
-use self::{clock::Clock, connections::Connections};
+use self::{
+    clock::Clock, connections::Connections, gate::Gate, incomplete::Incomplete, serve::Visit, turn_time::TurnTimes,
+    waiting::Waiting,
+};
 use crate::{
+    admission::{Admission, Place, Refusal},
+    authentication::thread::Authentication,
     config::Config,
-    connection::{Connection, Phase},
+    connection::{Connection, Phase, publish_rate::PublishRates},
+    ending::Ending,
     handle::{Command, CommandQueue},
     handshake::half_open::HalfOpen,
+    tls::Encryption,
 };
+
+/// Each costs some tens of microseconds.
+const STRANGERS_PER_TURN: usize = 8;
+const LEAVERS_PER_TURN: usize = 8;
+/// While a client that sends little was read so lately, turns are short.
+const LIGHT_FOR_MS: u64 = 100;
+/// How much longer turns may be when there is none.
+const LONG_SHARE: u32 = 4;
 
 /// The state of the thread.
 #[derive(Debug)]
@@ -49,11 +70,22 @@ pub(crate) struct Reactor {
     clock: Clock,
     /// The time of this turn.
     now: Moment,
+    turn_began: Instant,
     turn_is_open: bool,
+    turn_times: TurnTimes,
+    /// When a client that sends little was last read.
+    light_read_at: Moment,
+    waiting: Waiting,
+    visit: Visit,
+    incomplete: Incomplete,
+    publish_rates: PublishRates,
+    pub(crate) admission: Admission,
+    /// Accepting, and all that is done for a connection before its CONNECT is handled.
+    pub(crate) strangers: Gate,
+    /// All that is done for a connection that is over.
+    leavers: Gate,
     turn_waker: Waker,
     commands: Arc<CommandQueue>,
-    /// A list without elements whose memory the next flush uses.
-    dirty_spare: Vec<ConnectionId>,
     /// Commands taken from the queue and not yet carried out.
     backlog: VecDeque<Command>,
     attachments: HashMap<u64, ConnectionId>,
@@ -63,7 +95,29 @@ pub(crate) struct Reactor {
     opened: watch::Sender<bool>,
     stopping: bool,
     /// Told when the node stops and the last connection is gone.
-    stopped: Rc<Notify>,
+    ending: Rc<Ending>,
+    pub(crate) authentication: Rc<Authentication>,
+    pub(crate) encryption: Rc<Encryption>,
+}
+
+/// What the reactor leaves to other threads, and what it shares with them.
+#[derive(Debug)]
+pub(crate) struct Beside {
+    pub(crate) half_open: Rc<HalfOpen>,
+    pub(crate) authentication: Rc<Authentication>,
+    pub(crate) encryption: Rc<Encryption>,
+}
+
+#[cfg(test)]
+impl Beside {
+    pub(crate) fn for_test() -> Self {
+        let authenticator = Arc::new(crate::authentication::AnonymousAccess);
+        Self {
+            half_open: Rc::default(),
+            authentication: Rc::new(Authentication::start(authenticator, 1).expect("start")),
+            encryption: Rc::new(Encryption { thread: None, buffers: Rc::new(crate::tls::buffers::Buffers::new()) }),
+        }
+    }
 }
 
 impl Reactor {
@@ -73,6 +127,7 @@ impl Reactor {
         packet_bytes_max: u32,
         clock: Clock,
         commands: Arc<CommandQueue>,
+        beside: Beside,
     ) -> Self {
         Self {
             core,
@@ -81,18 +136,29 @@ impl Reactor {
             read_buffer: vec![0; config.read_bytes_max.max(1024)].into_boxed_slice(),
             packet_bytes_max,
             now: clock.now(),
+            turn_began: Instant::now(),
             clock,
             turn_is_open: false,
+            turn_times: TurnTimes::default(),
+            light_read_at: Moment::default(),
+            waiting: Waiting::default(),
+            visit: Visit::default(),
+            incomplete: Incomplete::new(config.packet_timeout),
+            publish_rates: PublishRates::new(&config),
+            admission: Admission::new(&config),
+            strangers: Gate::new(STRANGERS_PER_TURN),
+            leavers: Gate::new(LEAVERS_PER_TURN),
             turn_waker: Waker::noop().clone(),
             commands,
-            dirty_spare: Vec::new(),
             backlog: VecDeque::new(),
             attachments: HashMap::new(),
-            half_open: Rc::new(HalfOpen::default()),
+            half_open: beside.half_open,
+            authentication: beside.authentication,
+            encryption: beside.encryption,
             listeners: Vec::new(),
             opened: watch::Sender::new(false),
             stopping: false,
-            stopped: Rc::new(Notify::new()),
+            ending: Rc::default(),
             config,
         }
     }
@@ -120,15 +186,22 @@ impl Reactor {
         self.opened.subscribe()
     }
 
-    /// Completes when the node stops and the last connection is gone.
-    pub(crate) fn stopped(&self) -> Rc<Notify> {
-        self.stopped.clone()
+    /// Told when the node stops and the last connection is gone; guards the tasks.
+    pub(crate) fn ending(&self) -> Rc<Ending> {
+        self.ending.clone()
     }
 
-    /// Whether one more network connection may come.
-    pub(crate) fn has_room(&self) -> bool {
+    /// Whether one more network connection may come, from `address`; a refusal is counted and told.
+    pub(crate) fn admit_from(&mut self, address: IpAddr) -> Result<Place, Refusal> {
+        self.open_turn();
         let connections = self.connections.resources.statistics.connections as usize;
-        !self.stopping && connections + self.half_open.count() < self.config.connections_max
+        let has_room = !self.stopping && connections + self.half_open.count() < self.config.connections_max;
+        let admitted = if has_room { self.admission.admit(address, self.now) } else { Err(Refusal::ConnectionsMax) };
+        if let Err(refusal) = admitted {
+            refusal.count_into(&mut self.connections.resources.statistics);
+            self.admission.log(refusal, address, self.now);
+        }
+        admitted
     }
 
     /// Something happens: note the time, and see to it that the turn ends.
@@ -141,7 +214,26 @@ impl Reactor {
 
     fn begin_turn(&mut self) {
         self.turn_is_open = true;
-        self.now = self.clock.now();
+        self.turn_began = Instant::now();
+        self.now = self.clock.at(self.turn_began);
+    }
+
+    /// What each kind of work may take of a turn. Only clients that send much are kept waiting by long turns, and for them
+    /// fewer writes are worth more.
+    fn turn_share(&self) -> Duration {
+        let share = self.config.turn_share;
+        if self.now < self.light_read_at.plus_millis(LIGHT_FOR_MS) { share } else { share * LONG_SHARE }
+    }
+
+    /// Whether a share that began when this was first asked is used up; `until` remembers its end.
+    fn is_over(&self, until: &mut Option<Instant>) -> bool {
+        let now = Instant::now();
+        now >= *until.get_or_insert_with(|| now + self.turn_share())
+    }
+
+    /// Whether so much was read in this turn that whoever comes now has to wait.
+    fn turn_is_spent(&self) -> bool {
+        self.turn_began.elapsed() >= self.turn_share()
     }
 
     /// Give the core one input and carry out what it decides. Gives what it cost, in units of about one effect.
@@ -160,6 +252,9 @@ impl Reactor {
         if cost > 0 {
             self.connections.carry_out(&self.effects);
             self.effects.clear();
+            while let Some((connection, reason, data)) = self.connections.outstanding.authentications.pop() {
+                self.reauthenticate(connection, reason, &data);
+            }
         }
         cost
     }
@@ -167,6 +262,7 @@ impl Reactor {
     /// Put a connection whose CONNECT has come into the table, and hand the CONNECT to the core.
     pub(crate) fn admit(&mut self, mut connection: Connection, connect: &Connect<'_>, peer: Peer) -> ConnectionId {
         connection.version = connect.version;
+        connection.budget = self.publish_rates.start();
         let connection = self.connections.insert_connection(connection);
         tracing::debug!(
             slot = connection.slot,
@@ -200,22 +296,23 @@ impl Reactor {
     pub(crate) fn remove_connection(&mut self, id: ConnectionId) {
         // Ignored by the core if it has closed the connection itself.
         self.handle(Input::Closed { connection: id });
+        self.forget_unhandled(id);
         self.connections.remove(id);
         self.stop_if_last();
     }
 
     /// Stop after `deadline`, whoever is still there.
     fn stop_at_the_latest_in(&self, deadline: Duration) {
-        let stopped = self.stopped.clone();
+        let ending = self.ending.clone();
         tokio::task::spawn_local(async move {
             tokio::time::sleep(deadline).await;
-            stopped.notify_one();
+            ending.stop();
         });
     }
 
     fn stop_if_last(&self) {
         if self.stopping && self.connections.resources.statistics.connections == 0 {
-            self.stopped.notify_one();
+            self.ending.stop();
         }
     }
 }

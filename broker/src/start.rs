@@ -1,15 +1,18 @@
 //! Starting the reactor's thread, and its end.
 
-use std::{cell::RefCell, io, net::SocketAddr, rc::Rc, sync::Arc, thread::JoinHandle};
+use std::{cell::RefCell, io, net::SocketAddr, panic::resume_unwind, rc::Rc, sync::Arc, thread::JoinHandle};
 
 use selvedge_core::{Authorize, Core};
 use tokio::runtime::{Builder, LocalOptions};
 
 use crate::{
+    authentication::{Authenticate, thread::Authentication},
     config::Config,
     handle::{CommandQueue, Handle},
-    listener::{self, Listener},
-    reactor::{Reactor, clock::Clock, turn::TurnEnd},
+    handshake::half_open::HalfOpen,
+    listener::{self, Listener, Served},
+    reactor::{Beside, Reactor, clock::Clock, turn::TurnEnd},
+    tls::{Encryption, buffers::Buffers, thread::HandshakeThread},
 };
 
 /// Everything that a broker needs to start.
@@ -21,6 +24,8 @@ pub struct Broker {
     pub core: selvedge_core::Config,
     /// Who may publish and subscribe what.
     pub authorizer: Box<dyn Authorize>,
+    /// Who a client is.
+    pub authenticator: Arc<dyn Authenticate>,
     /// Makes assigned client identifiers differ from boot to boot.
     pub seed: u64,
     /// Where clients connect.
@@ -116,29 +121,62 @@ impl Broker {
                 return;
             }
         };
-        runtime.block_on(async {
+        let panic = runtime.block_on(async {
+            let beside = match self.start_beside() {
+                Ok(beside) => beside,
+                Err(error) => {
+                    let _ = report.send(Err(StartError::Thread(error)));
+                    return None;
+                }
+            };
             let packet_bytes_max = self.core.packet_bytes_max;
             let core = Core::new(self.core, self.authorizer, self.seed);
-            let reactor = Reactor::new(core, Rc::new(self.config), packet_bytes_max, clock, commands);
-            let stopped = reactor.stopped();
+            let reactor = Reactor::new(core, Rc::new(self.config), packet_bytes_max, clock, commands, beside);
+            let ending = reactor.ending();
             let reactor = Rc::new(RefCell::new(reactor));
             let turn_end = TurnEnd::new(reactor.clone());
-            tokio::task::spawn_local(tokio::task::coop::unconstrained(turn_end));
-            for (index, Listener { socket, transport }) in self.listeners.into_iter().enumerate() {
+            ending.spawn(tokio::task::coop::unconstrained(turn_end));
+            for (index, Listener { socket, transport, tls }) in self.listeners.into_iter().enumerate() {
                 let socket = match tokio::net::TcpListener::from_std(socket) {
                     Ok(socket) => socket,
                     Err(source) => {
                         let _ = report.send(Err(StartError::Listener { index, source }));
-                        return;
+                        return None;
                     }
                 };
-                let task = tokio::task::spawn_local(listener::run(socket, transport, reactor.clone()));
+                let served = Served { index, transport, tls };
+                let task = ending.spawn(Box::pin(listener::run(socket, served, reactor.clone())));
                 reactor.borrow_mut().add_listener(task.abort_handle());
             }
             let _ = report.send(Ok(()));
-            stopped.notified().await;
+            ending.wait().await
         });
+        // Tasks go with the runtime; what they hold of the reactor is not used any more.
+        drop(runtime);
+        if let Some(panic) = panic {
+            tracing::error!("the broker ends: its thread panicked");
+            resume_unwind(panic);
+        }
         tracing::info!("broker stopped");
+    }
+
+    /// The threads that the reactor leaves work to.
+    fn start_beside(&self) -> io::Result<Beside> {
+        let half_open = Rc::new(HalfOpen::default());
+        let authentication =
+            Authentication::start(self.authenticator.clone(), self.config.authentications_waiting_max)?;
+        let encrypts = self.listeners.iter().any(|listener| listener.tls.is_some());
+        let thread = encrypts.then(|| HandshakeThread::start(&self.config, half_open.bytes())).transpose()?;
+        let encryption = Encryption { thread, buffers: Rc::new(Buffers::new()) };
+        Ok(Beside { half_open, authentication: Rc::new(authentication), encryption: Rc::new(encryption) })
+    }
+}
+
+/// Let others go first. Without the permission to, the thread goes on as it is.
+pub(crate) fn be_nice(nice: i32) {
+    // On Linux the number of a thread stands for that thread alone.
+    if let Err(error) = rustix::process::setpriority_process(Some(rustix::thread::gettid()), nice) {
+        tracing::debug!(%error, "the priority of a thread cannot be lowered");
     }
 }
 

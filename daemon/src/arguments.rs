@@ -1,17 +1,21 @@
 //! The command line. Not what commands do: that is in `wiring`, `client` and `control`.
 
 pub mod broker_client;
+pub mod certificate;
 pub mod function;
 pub mod node;
 pub mod property;
 pub mod twin;
+pub mod user;
 
 use clap::{Parser, Subcommand};
 
 pub use broker_client::{ConnectionArguments, PublishArguments, SubscribeArguments};
+pub use certificate::CertificateCommand;
 pub use function::FunctionCommand;
 pub use node::{CheckArguments, RunArguments, SocketArguments, StatusArguments};
 pub use twin::TwinCommand;
+pub use user::{AccessCommand, ReloadArguments, UserCommand};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -21,6 +25,8 @@ Examples:
   selvedge pub -t demo/hello -m hi             publish one message
   selvedge twin set pump-1 desired.interval 5  tell a device what it should be
   selvedge fn new my-filter                    begin a function
+  selvedge user add alice                      let somebody log in
+  selvedge cert create                         certificates for TLS
 
 Exit codes: 0 done, 1 failed, 2 wrong usage.";
 
@@ -59,6 +65,18 @@ pub enum Command {
     /// Make, try, deploy and watch functions
     #[command(subcommand, name = "fn", after_help = function::EXAMPLES)]
     Function(FunctionCommand),
+    /// Add, change and remove users
+    #[command(subcommand, after_help = user::EXAMPLES)]
+    User(UserCommand),
+    /// Ask the rules
+    #[command(subcommand, after_help = user::ACCESS_EXAMPLES)]
+    Access(AccessCommand),
+    /// Make a running node read users, rules, keys and certificates again
+    #[command(after_help = user::RELOAD_EXAMPLES)]
+    Reload(ReloadArguments),
+    /// Make, extend, show and withdraw certificates
+    #[command(subcommand, name = "cert", after_help = certificate::EXAMPLES)]
+    Certificate(CertificateCommand),
     /// Show whether the node is well, and what it does
     #[command(after_help = node::STATUS_EXAMPLES)]
     Status(StatusArguments),

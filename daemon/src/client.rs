@@ -4,6 +4,7 @@
 //! QoS 1 and 2 both ways) without I/O; `link` has the socket; `publish` and `subscribe` are the commands.
 
 pub mod connect_options;
+pub mod encryption;
 pub mod format;
 pub mod json;
 pub mod link;

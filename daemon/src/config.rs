@@ -2,6 +2,7 @@
 //! Not a place for decisions: parts get their own settings from `wiring`. Only this module reads the file; only `arguments`
 //! reads flags and environment. Invariant: a `Config` handed out by `load` passed every check of `checks`.
 
+pub mod access;
 pub mod checks;
 pub mod data_directory;
 pub mod limits;
@@ -10,14 +11,19 @@ pub mod load;
 pub mod parts;
 pub mod problem;
 pub mod quantity;
+pub mod surroundings;
+pub mod tls;
 
 use serde::{Deserialize, Serialize};
 
+pub use access::{AccessConfig, TokensConfig};
 pub use limits::LimitsConfig;
-pub use listeners::{HttpConfig, Listen, MqttConfig, WebSocketConfig};
-pub use load::{Overrides, load};
+pub use listeners::{HttpConfig, Listen, MqttConfig, MqttsConfig, SecureWebSocketConfig, WebSocketConfig};
+pub use load::{Overrides, load, load_unchecked};
 pub use parts::{FunctionsConfig, LogConfig, LogFormat, StoreConfig, TwinsConfig};
 pub use quantity::Period;
+pub use surroundings::Surroundings;
+pub use tls::TlsConfig;
 
 /// Everything that can be set.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -32,6 +38,14 @@ pub struct Config {
     pub mqtt: MqttConfig,
     /// MQTT over WebSocket.
     pub websocket: WebSocketConfig,
+    /// MQTT over TLS.
+    pub mqtts: MqttsConfig,
+    /// MQTT over WebSocket over TLS.
+    pub secure_websocket: SecureWebSocketConfig,
+    /// Certificates.
+    pub tls: TlsConfig,
+    /// Users, rules and tokens.
+    pub access: AccessConfig,
     /// Probes, metrics and reading API over TCP.
     pub http: HttpConfig,
     /// What one client, and all of them, may take.
@@ -42,4 +56,11 @@ pub struct Config {
     pub twins: TwinsConfig,
     /// WebAssembly functions.
     pub functions: FunctionsConfig,
+}
+
+impl Config {
+    /// Whether some listener is encrypted.
+    pub fn has_tls_listener(&self) -> bool {
+        self.mqtts.listen != Listen::Off || self.secure_websocket.listen != Listen::Off
+    }
 }

@@ -1,7 +1,13 @@
-//! `selvedge twin`, `fn` and `status`: commands that talk to a running node over its Unix socket.
+//! Commands that talk to a running node over its Unix socket, or change its files: `twin`, `fn`, `status`, `user`, `cert`, `reload`.
 
+pub mod access_check;
+pub mod access_files;
+pub mod certificate;
 pub mod function;
 pub mod node_client;
 pub mod output;
+pub mod password;
+pub mod reload;
 pub mod status;
 pub mod twin;
+pub mod user;

@@ -1,6 +1,6 @@
 //! HTTP of the node, on a thread of its own: probes, metrics, twins and functions.
 //!
-//! Over TCP it only reads. What changes state is on the Unix socket, whose owner decides who may connect. Not the place where
+//! Over TCP it only reads, and where other machines reach it, with a login only. What changes state is on the Unix socket, whose owner decides who may connect. Not the place where
 //! anything is answered: [`Node`] is implemented in `wiring`. Invariant: one peer takes at most a connection, a header, a body
 //! and a time, all bounded by `HttpConfig`.
 
@@ -8,12 +8,14 @@ pub mod answer;
 pub mod control_socket;
 pub mod exposition;
 pub mod gate;
+pub mod login;
 pub mod node;
 pub mod routes;
 pub mod server;
 
 pub use answer::ApiError;
 pub use exposition::Exposition;
+pub use login::{Reader, Reads};
 pub use node::{DeployRequest, Events, Node, PartState, Pending};
 pub use server::{HttpServer, Listeners, start};
 

@@ -2,12 +2,16 @@
 //! code: 0 done, 1 failed, 2 wrong usage.
 
 mod arguments;
+mod atomic_file;
+mod certificates;
 mod client;
 mod config;
 mod control;
 mod http;
+mod memory;
 mod signals;
 mod telemetry;
+mod trusted_clock;
 mod wiring;
 
 use std::process::ExitCode;
@@ -33,6 +37,10 @@ fn main() -> ExitCode {
         Command::Sub(arguments) => ("sub", client::subscribe::run(&arguments)),
         Command::Twin(command) => ("twin", control::twin::run(command)),
         Command::Function(command) => ("fn", control::function::run(command)),
+        Command::User(command) => ("user", control::user::run(command)),
+        Command::Access(command) => ("access", control::access_check::run(command)),
+        Command::Reload(arguments) => ("reload", control::reload::run(&arguments)),
+        Command::Certificate(command) => ("cert", control::certificate::run(command)),
         Command::Status(arguments) => ("status", control::status::run(&arguments)),
         Command::Bench(options) => ("bench", selvedge_bench::command(options).map_err(anyhow::Error::from)),
         Command::InternalCompile(arguments) => return selvedge_functions::compile_child_main(arguments.order),
@@ -60,33 +68,27 @@ fn exit_code(error: &anyhow::Error) -> u8 {
 }
 
 fn run(arguments: &RunArguments) -> anyhow::Result<()> {
-    bound_memory();
+    memory::bound();
     let config = config::load(arguments.config.as_deref(), &arguments.overrides())?;
     let level = std::env::var("SELVEDGE_LOG").ok();
     telemetry::start(&config.log, level.as_deref()).context("SELVEDGE_LOG or log.level")?;
-    let signals = Signals::new().context("wait for signals")?;
+    let signals = Signals::with_reload().context("wait for signals")?;
+    memory::start_giving_back().context("start the memory thread")?;
     let greeting = if arguments.json { wiring::Greeting::Json } else { wiring::Greeting::Text };
     wiring::run(&config, greeting, &signals)
 }
 
 fn check(arguments: &CheckArguments) -> anyhow::Result<()> {
-    let config = config::load(Some(&arguments.config), &Overrides::default())?;
+    let overrides = Overrides { data: arguments.data.clone(), ..Overrides::default() };
+    let config = config::load(Some(&arguments.config), &overrides)?;
+    let problems = wiring::access::sources::problems(&config, &config::data_directory::locate(&config.data));
+    anyhow::ensure!(problems.is_empty(), "{}", problems.join("\n"));
     if arguments.json {
         print_line(&serde_json::to_string(&config).context("print the configuration")?)?;
     } else {
         print_line(&format!("{}: good", arguments.config.display()))?;
     }
     Ok(())
-}
-
-/// glibc gives each thread an arena of its own, which keeps what the thread once used. Two are enough here: one thread does most
-/// of the work.
-fn bound_memory() {
-    #[cfg(target_env = "gnu")]
-    // SAFETY: called before any thread is started, with a parameter and a value that mallopt knows.
-    unsafe {
-        libc::mallopt(libc::M_ARENA_MAX, 2);
-    }
 }
 
 #[cfg(test)]

@@ -1,15 +1,17 @@
 //! The node: the only place that names several parts. Opens them in order, connects them, waits, takes them down in order.
 //!
-//! Up: ports, data directory, store, twins, functions, broker, HTTP. Down: functions and twins finish what they have, the broker
+//! Up: certificates, ports, data directory, store, access, twins, functions, broker, HTTP. Down: functions and twins finish what they have, the broker
 //! tells its clients and closes, HTTP ends, the store writes what is left. Invariant: nothing is invoked before it is connected,
 //! and the store outlives everything that writes to it.
 
+pub mod access;
 mod backlog;
 mod clock;
 mod function_host;
 mod function_lines;
 mod greeting;
 mod identity;
+mod jwks;
 mod key_values;
 mod listen;
 mod messages;
@@ -17,26 +19,38 @@ mod metrics;
 mod node_api;
 mod port_holder;
 pub mod settings;
+mod tls;
 mod twin_service;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use selvedge_broker::{Broker, Running};
-use selvedge_core::OpenAccess;
+use selvedge_broker::{Broker, Running, TlsSettings};
 use selvedge_functions::Runtime;
 use selvedge_store::{Health, Store};
 use selvedge_twin::Twins;
 
+use crate::certificates::facts::Facts;
+use crate::config::surroundings::FilePlaces;
+use crate::config::tls::ClientCertificates;
 use crate::config::{Config, data_directory};
 use crate::http::{self, HttpServer, Listeners, control_socket};
-use crate::signals::Signals;
+use crate::signals::{Signals, Wish};
+use crate::trusted_clock::TrustedClock;
+use access::Gate;
+use access::authenticator::Authenticator;
+use access::authorizer::Rules;
+use access::http_login::HttpLogins;
+use access::reload::{First, Reloader};
+use access::sources::SourceFiles;
 use function_host::FunctionHost;
 use function_lines::FunctionLines;
+use jwks::KeyFetcher;
 use listen::Bound;
 use node_api::NodeApi;
 use twin_service::TwinService;
@@ -87,6 +101,10 @@ struct RunningNode {
     lines: Arc<FunctionLines>,
     broker: Running,
     http: HttpServer,
+    reloader: Arc<Reloader>,
+    watcher: JoinHandle<()>,
+    fetcher: Option<Arc<KeyFetcher>>,
+    clock: Arc<TrustedClock>,
     stopping: Arc<AtomicBool>,
 }
 
@@ -94,10 +112,15 @@ fn start(config: &Config) -> anyhow::Result<RunningNode> {
     let started = Instant::now();
     // What the node makes is for its owner only.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
-    let Bound { mqtt, http: http_listener, addresses } = listen::bind(config)?;
     let data = data_directory::locate(&config.data);
+    let clock = Arc::new(TrustedClock::open(&data));
+    let places = FilePlaces::new(config, &data);
+    let certificates = open_certificates(config, &places, &clock)?;
+    let Bound { mqtt, lets_anonymous_in, http: http_listener, addresses } =
+        listen::bind(config, certificates.settings.as_ref())?;
     data_directory::prepare(&data)?;
     let data = data.canonicalize().with_context(|| format!("find the data directory {}", data.display()))?;
+    clock.keep();
     let store = open_store(config, &data)?;
     let socket = data.join(control_socket::FILE_NAME);
     let unix = control_socket::bind(&socket)?;
@@ -111,10 +134,19 @@ fn start(config: &Config) -> anyhow::Result<RunningNode> {
         .context("open the functions")?;
     let runtime = Arc::new(runtime);
 
+    if let Err(error) = places.remember() {
+        // On a full disk, say: no reason not to run.
+        tracing::warn!(%error, "which files are there is not remembered");
+    }
+    let files = SourceFiles::new(config, places, identity::node_secret(&store)?);
+    let first = files.read(None, None);
+    let boot_key = identity::random()?;
+    let gate = Arc::new(Gate::new(first.access, &config.access, lets_anonymous_in, Arc::clone(&clock), boot_key));
     let broker = Broker {
         config: settings::broker(config),
         core: settings::core(config),
-        authorizer: Box::new(OpenAccess),
+        authorizer: Box::new(Rules(gate.access())),
+        authenticator: Arc::new(Authenticator(Arc::clone(&gate))),
         seed: random_u64()?,
         listeners: mqtt,
     };
@@ -126,6 +158,22 @@ fn start(config: &Config) -> anyhow::Result<RunningNode> {
     for function in runtime.list() {
         lines.subscribe(&function.name, function.triggers);
     }
+    let first = First {
+        problems: first.problems,
+        digest: first.digest,
+        revocations: first.revocations.unwrap_or(None),
+        certificate: certificates.facts,
+    };
+    let reloader = Reloader::new(
+        files,
+        Arc::clone(&gate),
+        certificates.settings,
+        Arc::clone(&clock),
+        broker.handle.clone(),
+        first,
+    );
+    let fetcher = start_fetching(config, &gate, &reloader)?;
+    let watcher = reloader.start().context("start watching the files of access")?;
     broker.handle.open();
 
     let stopping = Arc::new(AtomicBool::new(false));
@@ -138,11 +186,65 @@ fn start(config: &Config) -> anyhow::Result<RunningNode> {
         deploying: Arc::default(),
         stopping: Arc::clone(&stopping),
         started,
-        about: greeting::facts(&addresses, &data, &socket),
+        about: greeting::facts(&addresses, &data, &socket, reloader.places()),
+        logins: HttpLogins::new(gate),
+        reloader: Arc::clone(&reloader),
+        clock: Arc::clone(&clock),
     };
     let listeners = Listeners { tcp: http_listener, unix };
     let http = http::start(listeners, &config.http, Arc::new(api)).context("start HTTP")?;
-    Ok(RunningNode { data, socket, addresses, store, twins, runtime, host, lines, broker, http, stopping })
+    Ok(RunningNode {
+        data,
+        socket,
+        addresses,
+        store,
+        twins,
+        runtime,
+        host,
+        lines,
+        broker,
+        http,
+        reloader,
+        watcher,
+        fetcher,
+        clock,
+        stopping,
+    })
+}
+
+/// Settings of the encrypted listeners, and what stands in the node's certificate.
+#[derive(Default)]
+struct Certificates {
+    settings: Option<TlsSettings>,
+    facts: Option<Facts>,
+}
+
+/// A damaged certificate keeps the node from starting; a damaged list of withdrawn ones only keeps clients with certificates out.
+fn open_certificates(config: &Config, places: &FilePlaces, clock: &Arc<TrustedClock>) -> anyhow::Result<Certificates> {
+    if !config.has_tls_listener() {
+        return Ok(Certificates::default());
+    }
+    let clients = config.tls.client_certificates;
+    let list = if clients == ClientCertificates::Off { None } else { tls::revocations(places).unwrap_or(None) };
+    let loaded = tls::load(places, clients, list.as_ref(), clock)
+        .context("prepare TLS (`selvedge cert show` looks at the files, `selvedge cert create` makes new ones)")?;
+    Ok(Certificates { settings: Some(TlsSettings::new(loaded.config)), facts: loaded.facts })
+}
+
+/// Keys of tokens from an address, if they come from one.
+fn start_fetching(
+    config: &Config,
+    gate: &Arc<Gate>,
+    reloader: &Arc<Reloader>,
+) -> anyhow::Result<Option<Arc<KeyFetcher>>> {
+    if config.access.tokens.jwks_url.is_empty() {
+        return Ok(None);
+    }
+    let asking = Arc::clone(reloader);
+    let fetcher =
+        KeyFetcher::start(&config.access.tokens, move || asking.wish()).context("start fetching keys of tokens")?;
+    gate.set_fetcher(Arc::clone(&fetcher));
+    Ok(Some(fetcher))
 }
 
 fn open_store(config: &Config, data: &Path) -> anyhow::Result<Store> {
@@ -161,10 +263,14 @@ fn random_u64() -> anyhow::Result<u64> {
 }
 
 impl RunningNode {
+    fn facts(&self) -> serde_json::Value {
+        greeting::facts(&self.addresses, &self.data, &self.socket, self.reloader.places())
+    }
+
     fn greet(&self, config: &Config, greeting: Greeting) -> std::io::Result<()> {
         let text = match greeting {
             Greeting::Text => greeting::text(&self.addresses, &config.websocket.path, &self.data, &self.socket),
-            Greeting::Json => format!("{}\n", greeting::facts(&self.addresses, &self.data, &self.socket)),
+            Greeting::Json => format!("{}\n", self.facts()),
         };
         let mut stdout = std::io::stdout().lock();
         stdout.write_all(text.as_bytes())?;
@@ -175,9 +281,12 @@ impl RunningNode {
     fn wait(&self, signals: &Signals) -> anyhow::Result<()> {
         let mut swept = Instant::now();
         loop {
-            if signals.wait(LOOK_EVERY).context("wait for signals")? {
-                return Ok(());
+            match signals.wait(LOOK_EVERY).context("wait for signals")? {
+                Some(Wish::End) => return Ok(()),
+                Some(Wish::Reload) => self.reloader.wish(),
+                None => {}
             }
+            self.clock.keep();
             if let Health::Poisoned { cause } = self.store.health() {
                 bail!("the store cannot write any more: {cause}");
             }
@@ -200,6 +309,14 @@ impl RunningNode {
             std::thread::sleep(DRAIN_LOOK_EVERY);
         }
         self.lines.stop();
+        self.reloader.stop();
+        if let Some(fetcher) = &self.fetcher {
+            // Not waited for: it may be in the middle of a fetch.
+            fetcher.stop();
+        }
+        if self.watcher.join().is_err() {
+            tracing::error!("the thread that watches the files of access panicked");
+        }
         self.broker.handle.shutdown(BROKER_STOP_MAX);
         if let Err(error) = self.broker.join() {
             tracing::error!(%error, "broker not stopped in order");

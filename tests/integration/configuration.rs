@@ -19,7 +19,7 @@ fn a_mistake_is_named_with_its_line_its_key_and_what_is_allowed() -> anyhow::Res
         ("[mqtt]\nlisten = \"nonsense\"\n", &["selvedge.toml:2", "mqtt.listen", "nonsense", "127.0.0.1:1883"]),
         ("[limits]\n\nhandshake_timeout = \"10 sec\"\n", &["selvedge.toml:3", "limits.handshake_timeout", "10s"]),
         ("[limits]\nreceive_maximun = 5\n", &["selvedge.toml:2", "receive_maximun", "receive_maximum"]),
-        ("[mqtts]\nlisten = \"off\"\n", &["selvedge.toml:1", "mqtts", "mqtt"]),
+        ("[mqttx]\nlisten = \"off\"\n", &["selvedge.toml:1", "mqttx", "mqtt"]),
         ("[mqtt\n", &["selvedge.toml:1"]),
     ];
     for command in ["check", "run"] {

@@ -10,12 +10,17 @@
 pub mod broker;
 pub mod child;
 pub mod client;
+pub mod client_packet;
 pub mod http;
 pub mod installed;
 pub mod mosquitto;
 pub mod node;
+pub mod peer;
 pub mod raw_mqtt;
 pub mod raw_websocket;
+pub mod scram;
+pub mod server_packet;
+pub mod siege;
 
 use std::time::Duration;
 

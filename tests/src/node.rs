@@ -32,6 +32,10 @@ struct Listeners {
     mqtt: SocketAddr,
     websocket: SocketAddr,
     http: SocketAddr,
+    #[serde(default)]
+    mqtts: Option<SocketAddr>,
+    #[serde(default)]
+    secure_websocket: Option<SocketAddr>,
 }
 
 impl Node {
@@ -59,6 +63,16 @@ impl Node {
     /// Where MQTT over WebSocket is served.
     pub fn websocket(&self) -> SocketAddr {
         self.listeners.websocket
+    }
+
+    /// Where MQTT over TLS is served, if it is.
+    pub fn mqtts(&self) -> Option<SocketAddr> {
+        self.listeners.mqtts
+    }
+
+    /// Where MQTT over WebSocket over TLS is served, if it is.
+    pub fn secure_websocket(&self) -> Option<SocketAddr> {
+        self.listeners.secure_websocket
     }
 
     /// Where probes and metrics are served.

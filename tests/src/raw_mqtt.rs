@@ -84,17 +84,23 @@ pub fn subscribe(filter: &str) -> Vec<u8> {
 /// A fixed header in front of `body`.
 pub fn packet(first: u8, body: &[u8]) -> Vec<u8> {
     let mut bytes = vec![first];
-    let mut left = body.len();
+    bytes.extend(variable(body.len()));
+    bytes.extend(body);
+    bytes
+}
+
+/// A variable byte integer.
+pub fn variable(value: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut left = value;
     loop {
         let low = u8::try_from(left % 128).unwrap_or(0);
         left /= 128;
         bytes.push(if left > 0 { low | 0x80 } else { low });
         if left == 0 {
-            break;
+            return bytes;
         }
     }
-    bytes.extend(body);
-    bytes
 }
 
 /// Waits for the end of a connection and gives what came before it; a reset is an end.

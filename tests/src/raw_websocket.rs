@@ -2,6 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 
@@ -71,6 +72,14 @@ impl RawWebSocket {
         ensure!(answer.contains(ACCEPT), "the key is not accepted: {answer}");
         ensure!(lower.contains("sec-websocket-protocol: mqtt\r\n"), "the subprotocol is not chosen: {answer}");
         Ok(Self { stream })
+    }
+
+    /// How long receiving waits.
+    ///
+    /// # Errors
+    /// The socket refuses it.
+    pub fn set_patience(&mut self, patience: Duration) -> anyhow::Result<()> {
+        self.stream.set_read_timeout(Some(patience)).context("set how long to wait")
     }
 
     /// Sends one frame.

@@ -44,6 +44,9 @@ pub struct Options {
     /// A program that takes the arguments of `selvedge bench`, instead of the built one
     #[arg(long)]
     generator: Option<PathBuf>,
+    /// Measure what was built before
+    #[arg(long)]
+    no_build: bool,
 }
 
 /// Builds, starts, measures, prints, stops.
@@ -51,6 +54,7 @@ pub fn run(options: Options) -> anyhow::Result<()> {
     let rows: Vec<&Row> = ROWS.iter().filter(|row| wanted(&options.scenarios, row.name)).collect();
     let generator = Generator::prepare(&options)?;
     let folder = brokers::Folder::create()?;
+    folder.certify()?;
     let mut running = Vec::new();
     for kind in &options.brokers {
         running.push(Broker::start(*kind, options.protocol, &folder, &generator.relay_command())?);
@@ -63,6 +67,9 @@ pub fn run(options: Options) -> anyhow::Result<()> {
             for at in 0..running.len() {
                 let at = (at + round as usize) % running.len();
                 let broker = &running[at];
+                if !broker.can_run(row) {
+                    continue;
+                }
                 eprintln!("round {} of {rounds}: {}, {}", round + 1, row.title, broker.kind().name());
                 let measured = generator.measure(row, broker, &options);
                 if let Err(error) = &measured {
@@ -102,11 +109,11 @@ struct Generator {
 impl Generator {
     /// Builds Selvedge, which carries the generator, and what the peers need.
     fn prepare(options: &Options) -> anyhow::Result<Self> {
-        let uses_selvedge = options.brokers.contains(&Kind::Selvedge);
-        if uses_selvedge || options.generator.is_none() {
+        if !options.no_build {
+            // It also makes the certificates of every broker.
             process::run("cargo", &["build", "--release", "--package", "selvedge"])?;
         }
-        if options.brokers.contains(&Kind::Rumqttd) {
+        if options.brokers.contains(&Kind::Rumqttd) && !options.no_build {
             let manifest = repository::root().join("tests/peers/Cargo.toml");
             let manifest = manifest.to_string_lossy();
             process::run("cargo", &["build", "--release", "--locked", "--manifest-path", &manifest])?;
@@ -128,13 +135,13 @@ impl Generator {
 
     /// One run of one row against one broker.
     fn measure(&self, row: &Row, broker: &Broker, options: &Options) -> anyhow::Result<Measured> {
-        let (port, pid, protocol) = (broker.port().to_string(), broker.pid().to_string(), options.protocol.to_string());
-        let messages = row.messages(options.quick).to_string();
-        let target = ["--port", &port, "--pid", &pid, "--protocol", &protocol, "--messages", &messages, "--json"];
+        let (pid, protocol) = (broker.pid().to_string(), options.protocol.to_string());
         let output = Command::new(&self.program)
             .args(self.leading)
             .args(row.arguments)
-            .args(target)
+            .args(row.amount(options.quick))
+            .args(broker.address_of(row.transport)?)
+            .args(["--pid", &pid, "--protocol", &protocol, "--json"])
             .stdin(Stdio::null())
             .stderr(Stdio::piped())
             .output()

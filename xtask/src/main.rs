@@ -4,11 +4,16 @@
 //! repeated, says what it runs, and works from any folder inside the repository.
 
 mod bench_peers;
+mod conformance;
 mod fuzz;
 mod guests;
+mod hostile;
+mod mutants;
+mod pound;
 mod process;
 mod repository;
 mod setup;
+mod soak;
 mod test;
 mod tidy;
 
@@ -42,6 +47,18 @@ enum Task {
     Fuzz(fuzz::FuzzArgs),
     /// Measure Selvedge beside mosquitto, rumqttd and a bare relay: CPU per delivered message, as ratios.
     BenchPeers(bench_peers::Options),
+    /// Plant errors in the broker, one at a time, and see which suites notice.
+    Mutants(mutants::Options),
+    /// Run the conformance tests against the product or another broker: passed and failed by section and statement.
+    Conformance(conformance::Options),
+    /// Measure what others notice of hostile clients, and what the attackers get
+    Hostile(hostile::Options),
+    /// Send millions of random and mutated packets to a node
+    Pound(pound::Options),
+    /// Mixed load for an hour: nothing lost, memory flat
+    Soak(soak::SoakOptions),
+    /// 24,000 clients: memory and processor time of each
+    Crowd(soak::CrowdOptions),
     /// Rebuild the function components that are committed beside their source, or compare with them.
     Guests(guests::Options),
 }
@@ -53,6 +70,12 @@ fn main() -> std::process::ExitCode {
         Task::Tidy => tidy::run(),
         Task::Fuzz(arguments) => fuzz::run(&arguments),
         Task::BenchPeers(arguments) => bench_peers::run(arguments),
+        Task::Mutants(arguments) => mutants::run(&arguments),
+        Task::Conformance(arguments) => conformance::run(&arguments),
+        Task::Hostile(arguments) => hostile::run(&arguments),
+        Task::Pound(arguments) => pound::run(&arguments),
+        Task::Soak(arguments) => soak::soak(&arguments),
+        Task::Crowd(arguments) => soak::crowd(&arguments),
         Task::Guests(arguments) => guests::run(&arguments),
     };
     match result {

@@ -9,6 +9,7 @@ mod manifests;
 mod named_paths;
 mod names;
 mod rust_source;
+mod statements;
 mod text;
 mod wiring;
 
@@ -82,6 +83,7 @@ fn check(tree: &Tree) -> Vec<Finding> {
     findings.extend(forgotten::check(tree, &workspace));
     findings.extend(names::check(tree));
     findings.extend(text::check(tree));
+    findings.extend(statements::check(tree));
     findings
 }
 

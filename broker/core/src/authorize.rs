@@ -1,6 +1,23 @@
-//! Who may publish and subscribe what. The rules live outside; the core asks before it acts.
+//! Who may be connected, publish and subscribe what. The rules live outside; the core asks before it acts.
 
 use std::{fmt::Debug, sync::Arc};
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// To publish a message now.
+    Publish {
+        /// With the RETAIN flag: it is to be kept for later subscribers.
+        retain: bool,
+    },
+    /// To have a will published later: asked at CONNECT, and again when it is due.
+    Will {
+        /// With the RETAIN flag.
+        retain: bool,
+    },
+    /// To subscribe, and to get what was queued for the subscription.
+    Subscribe,
+}
 
 /// Who asks.
 #[derive(Clone, Copy, Debug)]
@@ -9,48 +26,95 @@ pub struct Principal<'a> {
     pub client_id: &'a str,
     /// Authenticated user, if any.
     pub user: Option<&'a Arc<str>>,
+    /// What the credentials of the client say themselves, if they say anything.
+    pub permit: Option<&'a Arc<dyn Permit>>,
+}
+
+/// What the credentials of one client themselves allow (claims of a token, a certificate that may be revoked). Opaque to
+/// the core, which keeps it with the session; the [`Authorize`] implementation asks it.
+pub trait Permit: Debug + Send + Sync {
+    /// `None`: the credentials say nothing about it, the rules of the node decide. `Some`: they decide (a rule of the node
+    /// that denies still wins).
+    fn allows(&self, client_id: &str, action: Action, topic: &str) -> Option<bool>;
+
+    /// The credentials were withdrawn since (certificate in the revocation list, key gone). Asked by the core itself: at
+    /// CONNECT, and of every session when the rules changed.
+    fn is_revoked(&self) -> bool {
+        false
+    }
 }
 
 /// Access rules. Called on the path of every message: keep it cheap.
 pub trait Authorize: Debug + Send {
-    /// May `who` publish to `topic` (also asked for a will)?
-    fn may_publish(&self, who: Principal<'_>, topic: &str, retain: bool) -> bool;
-    /// May `who` subscribe to `filter` (without its `$share/{group}/` prefix)?
-    fn may_subscribe(&self, who: Principal<'_>, filter: &str) -> bool;
+    /// May `who` be connected under this client identifier? Asked at CONNECT, and again of every session when the rules
+    /// changed: a false ends session and connection.
+    fn may_connect(&self, who: Principal<'_>) -> bool;
+
+    /// May `who` do this? For [`Action::Subscribe`], `topic` is a filter, without its `$share/{group}/` prefix.
+    fn may(&self, who: Principal<'_>, action: Action, topic: &str) -> bool;
 }
 
-/// The rule of a node without users: everything but writing what only the node itself says: `$SYS/…`, and the replies
-/// under `$twin/{thing}/{operation}/…`. Publishing to any other topic that begins with `$` is refused as well, so
-/// that a typing error is not swallowed (MQTT 5, 4.7.2: such topics are the server's).
+/// The rule of a node without users: everybody may do everything but write the node's own topics (see
+/// [`client_may_write`]), as far as their credentials do not say otherwise.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct OpenAccess;
 
 impl Authorize for OpenAccess {
-    fn may_publish(&self, _who: Principal<'_>, topic: &str, _retain: bool) -> bool {
-        if !topic.starts_with('$') {
-            return true;
-        }
-        let mut levels = topic.split('/');
-        levels.next() == Some("$twin")
-            && levels.next().is_some_and(|thing| !thing.is_empty())
-            && matches!(levels.next(), Some("get" | "update" | "delete"))
-            && levels.next().is_none()
-    }
-
-    fn may_subscribe(&self, _who: Principal<'_>, _filter: &str) -> bool {
+    fn may_connect(&self, _who: Principal<'_>) -> bool {
         true
     }
+
+    fn may(&self, who: Principal<'_>, action: Action, topic: &str) -> bool {
+        (action == Action::Subscribe || client_may_write(topic))
+            && who.permit.and_then(|permit| permit.allows(who.client_id, action, topic)).unwrap_or(true)
+    }
+}
+
+/// Whether `topic` is one that clients may write at all: not what only the node itself says, `$SYS/…` and the replies under
+/// `$twin/{thing}/{operation}/…`. Publishing to any other topic that begins with `$` is refused as well, so that a typing
+/// error is not swallowed (MQTT 5, 4.7.2: such topics are the server's).
+pub fn client_may_write(topic: &str) -> bool {
+    if !topic.starts_with('$') {
+        return true;
+    }
+    let mut levels = topic.split('/');
+    levels.next() == Some("$twin")
+        && levels.next().is_some_and(|thing| !thing.is_empty())
+        && matches!(levels.next(), Some("get" | "update" | "delete"))
+        && levels.next().is_none()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    #[derive(Debug)]
+    struct OnlyReads;
+
+    impl Permit for OnlyReads {
+        fn allows(&self, _client_id: &str, action: Action, topic: &str) -> Option<bool> {
+            (topic != "unmentioned").then_some(action == Action::Subscribe)
+        }
+    }
+
     #[test]
     fn only_the_node_writes_system_topics_and_twin_replies() {
-        let who = Principal { client_id: "c", user: None };
-        let may = |topic| OpenAccess.may_publish(who, topic, false);
-        assert!(may("a/b") && may("$twin/t/update") && may("$twin/t/get") && may("$twin/t/delete"));
-        assert!(!may("$SYS/uptime") && !may("$twin/t/update/accepted") && !may("$twin//update") && !may("$other"));
+        let who = Principal { client_id: "c", user: None, permit: None };
+        for action in [Action::Publish { retain: false }, Action::Will { retain: true }] {
+            let may = |topic| OpenAccess.may(who, action, topic);
+            assert!(may("a/b") && may("$twin/t/update") && may("$twin/t/get") && may("$twin/t/delete"));
+            assert!(!may("$SYS/uptime") && !may("$twin/t/update/accepted") && !may("$twin//update") && !may("$other"));
+        }
+        assert!(OpenAccess.may(who, Action::Subscribe, "$SYS/#"));
+    }
+
+    #[test]
+    fn credentials_limit_where_the_rules_are_open() {
+        let permit: Arc<dyn Permit> = Arc::new(OnlyReads);
+        let who = Principal { client_id: "c", user: None, permit: Some(&permit) };
+        assert!(
+            OpenAccess.may(who, Action::Subscribe, "t") && !OpenAccess.may(who, Action::Will { retain: false }, "t")
+        );
+        assert!(OpenAccess.may(who, Action::Publish { retain: false }, "unmentioned"));
     }
 }

@@ -30,8 +30,11 @@ pub struct Config {
     pub overflow: OverflowRule,
     /// Longest session expiry granted, seconds; `u32::MAX` is never. Also what a 3.1.1 session that is not clean gets.
     pub session_expiry_max_s: u32,
-    /// Sessions, connected or not.
+    /// Sessions, connected or not. Where a user meets this limit, the session of an anonymous client that has been away for
+    /// longest gives way.
     pub sessions_max: usize,
+    /// Sessions of clients without a user, of those, so that they cannot keep the users out.
+    pub anonymous_sessions_max: usize,
     /// Longest keep-alive granted, seconds; 0 grants any, also none. MQTT 5 clients are told (Server Keep Alive).
     pub keep_alive_max_s: u16,
     /// Topic aliases accepted from a client; 0 is none.
@@ -40,10 +43,18 @@ pub struct Config {
     pub topic_alias_out_max: u16,
     /// Subscriptions of one session.
     pub subscriptions_max: usize,
+    /// Length of a topic name, or of a filter with its `$share` prefix, bytes.
+    pub topic_bytes_max: usize,
     /// Levels of a topic name or filter.
     pub topic_levels_max: usize,
     /// Length of a client identifier, bytes.
     pub client_id_bytes_max: usize,
+    /// Payload and properties of a will, bytes.
+    pub will_bytes_max: usize,
+    /// Time for a re-authentication, from the client's AUTH to the last answer, seconds.
+    pub reauthentication_timeout_s: u32,
+    /// Everything that the node holds for clients, bytes: see `docs/decisions/memory-budget.md`.
+    pub memory_bytes_max: usize,
     /// Retained messages.
     pub retained_messages_max: usize,
     /// Bytes of retained messages.
@@ -66,12 +77,17 @@ impl Default for Config {
             overflow: OverflowRule::DropOldest,
             session_expiry_max_s: 7 * 24 * 3600,
             sessions_max: 50_000,
+            anonymous_sessions_max: 37_500,
             keep_alive_max_s: 0,
             topic_alias_max: 32,
             topic_alias_out_max: 32,
             subscriptions_max: 1000,
+            topic_bytes_max: 1024,
             topic_levels_max: 128,
             client_id_bytes_max: 256,
+            will_bytes_max: 64 * 1024,
+            reauthentication_timeout_s: 30,
+            memory_bytes_max: 128 * 1024 * 1024,
             retained_messages_max: 100_000,
             retained_bytes_max: 64 * 1024 * 1024,
             share_payload_bytes: 16 * 1024,

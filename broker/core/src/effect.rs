@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use selvedge_codec::{PacketId, QoS};
+use selvedge_codec::{PacketId, QoS, ReasonCode};
 
 use crate::{id::ConnectionId, message::Message};
 
@@ -39,6 +39,9 @@ pub enum Effect {
     /// Close `connection` once what was sent before is flushed (or a short deadline passed). The core has already
     /// forgotten it: no `Input::Closed` is expected, and one that comes is ignored.
     Close { connection: ConnectionId, cause: CloseCause },
+    /// A client asks to be authenticated again (`reason` 0x19), or goes on with that (0x18), with the method of its CONNECT.
+    /// Answer with `Input::Authenticated`; the client is served meanwhile.
+    Authenticate { connection: ConnectionId, reason: ReasonCode, data: ByteRange },
     /// Hand a message to a consumer inside the node.
     Deliver { connection: ConnectionId, delivery: Delivery },
 }
@@ -69,6 +72,8 @@ pub enum CloseCause {
     KeepAliveTimeout,
     /// Another connection took the client identifier over.
     TakenOver,
+    /// The client may not be connected any more: rules changed, credentials ended or were withdrawn, re-authentication failed.
+    NotAuthorized,
     /// The client broke the protocol.
     ProtocolViolation,
     /// The client sent more than it may.

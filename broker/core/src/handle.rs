@@ -1,40 +1,43 @@
 //! The state of the broker, and the door through which everything comes.
 
 mod acknowledge;
+mod admission;
 mod attachment;
+pub(crate) mod audit;
+mod authenticate;
 mod connect;
 mod disconnect;
 mod publish;
+mod recheck;
+mod reply;
+mod route;
 mod subscribe;
 mod tick;
 
 use std::collections::VecDeque;
 
-use selvedge_codec::{Ack, AckKind, Packet, ProtocolVersion, ReasonCode};
+use selvedge_codec::{Packet, ReasonCode};
 
 use crate::{
+    account::Account,
     authorize::Authorize,
     config::Config,
-    connection::{Connections, Kind},
-    effect::{CloseCause, Effect, Effects},
+    connection::Connections,
+    effect::{CloseCause, Effects},
     id::{ConnectionId, SessionKey},
     input::Input,
     message::Message,
-    outbound::{Outcome, Publication, Sender, Terms},
-    router::{Router, Target},
-    session::Sessions,
+    router::Router,
+    session::table::Sessions,
     statistics::Statistics,
     sys_topics::SysTopics,
     time::Moment,
     timers::{Timer, Timers},
 };
+use recheck::Sweep;
 
 /// The most levels of a topic that can be configured: the tree of retained messages is walked recursively.
 const TOPIC_LEVELS_CEILING: usize = 1024;
-
-/// Nodes of the topic tree, and members of a shared group, that cost about as much as one effect.
-const NODES_PER_WORK: usize = 4;
-const MEMBERS_PER_WORK: usize = 8;
 
 /// The MQTT protocol for all clients of a node. See the crate.
 #[derive(Debug)]
@@ -55,6 +58,12 @@ pub struct Core {
     assigned_ids: u64,
     /// Inputs handled so far.
     inputs: u64,
+    /// What is held for clients, against the memory budget.
+    account: Account,
+    /// Counts the changes of the access rules.
+    rules: u32,
+    /// How far the sessions have been judged by new rules.
+    sweep: Option<Sweep>,
 }
 
 impl Core {
@@ -64,13 +73,16 @@ impl Core {
         if config.sys_interval_s > 0 {
             timers.arm(Moment::default(), Timer::Sys);
         }
+        let router = Router::default();
+        let mut account = Account::new(config.memory_bytes_max);
+        account.tree = router.tree.bytes();
         let topic_levels_max = config.topic_levels_max.min(TOPIC_LEVELS_CEILING);
         Self {
             config: Config { topic_levels_max, ..config },
             authorizer,
             connections: Connections::default(),
             sessions: Sessions::default(),
-            router: Router::default(),
+            router,
             timers,
             statistics: Statistics::default(),
             sys_topics: SysTopics::default(),
@@ -79,6 +91,9 @@ impl Core {
             seed,
             assigned_ids: 0,
             inputs: 0,
+            account,
+            rules: 0,
+            sweep: None,
         }
     }
 
@@ -94,7 +109,19 @@ impl Core {
                 let text = error.to_string();
                 self.fail(connection, error.reason_code(), &text, now, effects);
             }
+            Input::Authenticated { connection, outcome } => self.on_authenticated(connection, outcome, now, effects),
+            Input::RulesChanged { authorizer } => self.on_rules_changed(authorizer),
             Input::Closed { connection } => self.drop_connection(connection, disconnect::WillFate::Publish, now),
+            Input::Heard { connection } => {
+                if let Some(connection) = self.connections.get_mut(connection) {
+                    connection.last_heard = now;
+                }
+            }
+            Input::Overrun { connection, text } => {
+                if self.connections.get(connection).is_some() {
+                    self.exceed(connection, ReasonCode::QuotaExceeded, text, now, effects);
+                }
+            }
             Input::Congested { connection } => self.set_congested(connection),
             Input::Drained { connection } => self.on_drained(connection, now, effects),
             Input::Attach { connection, client_id, receive_maximum } => {
@@ -115,7 +142,16 @@ impl Core {
 
     /// When [`Input::Tick`] is due at the latest.
     pub fn next_deadline(&self) -> Option<Moment> {
+        if self.sweep.is_some() {
+            return Some(Moment::default());
+        }
         [self.timers.next(), self.router.retained.next_expiry()].into_iter().flatten().min()
+    }
+
+    /// Bytes that the shell holds for clients (outboxes, incomplete packets, half-open connections): they count against
+    /// [`Config::memory_bytes_max`].
+    pub fn set_outside_bytes(&mut self, bytes: usize) {
+        self.account.outside = bytes;
     }
 
     /// What was counted so far.
@@ -125,6 +161,7 @@ impl Core {
         statistics.sessions = self.sessions.len() as u64;
         statistics.retained_messages = self.router.retained.count() as u64;
         statistics.retained_bytes = self.router.retained.bytes() as u64;
+        statistics.memory_bytes = self.account.total() as u64;
         statistics.match_cache_hits = self.router.cache.hits;
         statistics.match_cache_misses = self.router.cache.misses;
         statistics
@@ -145,120 +182,11 @@ impl Core {
             Packet::Disconnect(disconnect) => self.on_disconnect(id, &disconnect, now, effects),
             // [MQTT-3.1.0-2]
             Packet::Connect(_) => self.protocol_error(id, "a second CONNECT", now, effects),
-            // [MQTT-4.12.0-1]: the CONNECT named no authentication method, so there is nothing to continue.
-            Packet::Auth(_) => self.protocol_error(id, "AUTH without an authentication method", now, effects),
+            Packet::Auth(auth) => self.on_auth(id, &auth, now, effects),
             Packet::ConnAck(_) | Packet::SubAck(_) | Packet::UnsubAck(_) | Packet::PingResp => {
                 self.protocol_error(id, "a packet that only a server sends", now, effects);
             }
         }
-    }
-
-    /// Hands `publication` to everyone whose subscription matches. False if there is nobody.
-    fn route(&mut self, publication: &mut Publication<'_>, now: Moment, effects: &mut Effects) -> bool {
-        let topic = publication.topic;
-        let visited_before = self.router.cache.visited;
-        let matched = self.router.cache.take(&self.router.tree, topic);
-        effects.work += (self.router.cache.visited - visited_before) / NODES_PER_WORK + matched.len() / 2;
-        let mut forms = crate::outbound::EncodedForms::default();
-        for target in matched.iter() {
-            let (session_key, terms) = match target {
-                Target::Session(target) => (target.session, Terms::new(&target.options, target.session, publication)),
-                Target::Shared { node, group } => {
-                    match self.choose_member(*node, *group, publication, &mut effects.work) {
-                        Some((session, options)) => (session, Terms::new(&[options], session, publication)),
-                        None => continue,
-                    }
-                }
-            };
-            let Some(terms) = terms else { continue };
-            let Some(session) = self.sessions.get_mut(session_key) else { continue };
-            let connection = session.connection.and_then(|id| self.connections.get_mut(id));
-            let mut sender = Sender {
-                config: &self.config,
-                statistics: &mut self.statistics,
-                effects,
-                now,
-                retained_bytes: self.router.retained.bytes(),
-                input: self.inputs,
-            };
-            if sender.deliver(session, connection, terms, publication, &mut forms) == Outcome::Overflow {
-                self.overflowed.push(session_key);
-            }
-        }
-        let any = !matched.is_empty();
-        self.router.cache.put_back(topic, matched);
-        any
-    }
-
-    /// Whose turn it is in a shared group: the next member that can take a message at once; else one that is connected;
-    /// else, for QoS 1 and 2, one that is away [MQTT-4.8.2-4].
-    fn choose_member(
-        &mut self,
-        node: u32,
-        group: u32,
-        publication: &Publication<'_>,
-        work: &mut usize,
-    ) -> Option<(SessionKey, crate::router::SubscriptionOptions)> {
-        let group = self.router.tree.group_mut(node, group)?;
-        let count = group.members.len();
-        let mut best: Option<(u8, usize)> = None;
-        for step in 0..count {
-            *work += usize::from(step % MEMBERS_PER_WORK == MEMBERS_PER_WORK - 1);
-            let index = (group.next + step) % count;
-            let member = &group.members[index];
-            let Some(session) = self.sessions.get(member.session) else { continue };
-            let rank = match session.connection.and_then(|id| self.connections.get(id)) {
-                Some(connection) => {
-                    let window_full = session.in_flight.len() >= usize::from(connection.window);
-                    let waits = connection.congested || !session.queue.is_empty() || window_full;
-                    if waits { 1 } else { 0 }
-                }
-                None if publication.qos.min(member.options.qos) == selvedge_codec::QoS::AtMostOnce => 3,
-                None => 2,
-            };
-            if best.is_none_or(|(other, _)| rank < other) {
-                best = Some((rank, index));
-            }
-            if rank == 0 {
-                break;
-            }
-        }
-        let (_, index) = best?;
-        group.next = (index + 1) % count;
-        let member = &group.members[index];
-        Some((member.session, member.options))
-    }
-
-    /// Encodes one packet for a client. Reason string and user properties are left out where they would make it larger
-    /// than the client accepts (MQTT 5, 3.4.2.2.2 and its like).
-    fn send(&mut self, id: ConnectionId, packet: &Packet<'_>, effects: &mut Effects) {
-        let Some(connection) = self.connections.get(id) else { return };
-        let Kind::Network(version) = connection.kind else { return };
-        send_to(id, version, connection.packet_bytes_max, packet, effects);
-    }
-
-    /// Answers a PUBLISH, PUBREC or PUBREL; `text` is a reason string for people [MQTT-3.1.2-29].
-    fn send_ack(
-        &mut self,
-        id: ConnectionId,
-        kind: AckKind,
-        packet_id: selvedge_codec::PacketId,
-        reason: ReasonCode,
-        text: Option<&str>,
-        effects: &mut Effects,
-    ) {
-        let Some(connection) = self.connections.get(id) else { return };
-        // 3.1.1 has acknowledgements of success only.
-        let version_5 = connection.kind == Kind::Network(ProtocolVersion::V5);
-        let mut ack = Ack::with_reason(packet_id, if version_5 { reason } else { ReasonCode::Success });
-        ack.reason_string = text.filter(|_| connection.problem_information);
-        let packet = match kind {
-            AckKind::PubAck => Packet::PubAck(ack),
-            AckKind::PubRec => Packet::PubRec(ack),
-            AckKind::PubRel => Packet::PubRel(ack),
-            AckKind::PubComp => Packet::PubComp(ack),
-        };
-        self.send(id, &packet, effects);
     }
 
     /// Ends what overflowed and publishes wills until neither is left; each step ends a session or a will.
@@ -289,67 +217,4 @@ impl Core {
         }
         self.end_session(key, now);
     }
-
-    fn set_congested(&mut self, id: ConnectionId) {
-        if let Some(connection) = self.connections.get_mut(id) {
-            connection.congested = true;
-        }
-    }
-
-    fn on_drained(&mut self, id: ConnectionId, now: Moment, effects: &mut Effects) {
-        if let Some(connection) = self.connections.get_mut(id) {
-            connection.congested = false;
-        }
-        self.pump(id, now, effects);
-    }
-
-    /// Sends what waits for the client of `id`, as far as it may.
-    fn pump(&mut self, id: ConnectionId, now: Moment, effects: &mut Effects) {
-        let Some(connection) = self.connections.get_mut(id) else { return };
-        let Some(session) = self.sessions.get_mut(connection.session) else { return };
-        let retained_bytes = self.router.retained.bytes();
-        let (config, statistics, input) = (&self.config, &mut self.statistics, self.inputs);
-        Sender { config, statistics, effects, now, retained_bytes, input }.pump(session, connection);
-    }
-}
-
-/// See [`Core::send`].
-fn send_to(
-    id: ConnectionId,
-    version: ProtocolVersion,
-    packet_bytes_max: u32,
-    packet: &Packet<'_>,
-    effects: &mut Effects,
-) {
-    let start = effects.mark();
-    if selvedge_codec::encode(version, packet, &mut effects.arena).is_err() {
-        effects.arena.truncate(start as usize);
-        return;
-    }
-    if effects.mark() - start > packet_bytes_max {
-        effects.arena.truncate(start as usize);
-        let Some(bare) = without_reason_string(packet) else { return };
-        if selvedge_codec::encode(version, &bare, &mut effects.arena).is_err()
-            || effects.mark() - start > packet_bytes_max
-        {
-            effects.arena.truncate(start as usize);
-            return;
-        }
-    }
-    let bytes = effects.since(start);
-    effects.push(Effect::Send { connection: id, bytes, patch: None });
-}
-
-/// The packet without what is only there for people; `None` if there is nothing to leave out.
-fn without_reason_string<'p>(packet: &Packet<'p>) -> Option<Packet<'p>> {
-    let mut bare = packet.clone();
-    let text = match &mut bare {
-        Packet::ConnAck(packet) => &mut packet.reason_string,
-        Packet::PubAck(packet) | Packet::PubRec(packet) | Packet::PubRel(packet) | Packet::PubComp(packet) => {
-            &mut packet.reason_string
-        }
-        Packet::Disconnect(packet) => &mut packet.reason_string,
-        _ => return None,
-    };
-    text.take().map(|_| bare)
 }

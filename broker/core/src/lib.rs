@@ -4,9 +4,10 @@
 //! No socket, no clock, no disk, no randomness, no other thread: the shell around it (`selvedge-broker`) has those.
 //! Whatever bytes a client sends, the core neither panics nor grows beyond [`Config`].
 //!
-//! The path of a PUBLISH: `handle/publish` → `authorize` → `router/retained` → `router/topic_tree` → `outbound` →
-//! [`Effect::Send`].
+//! The path of a PUBLISH: `handle/publish` → `authorize` → `router/retained` → `handle/route` → `router/topic_tree` →
+//! `outbound` → [`Effect::Send`]. What all of it may hold is in `account`.
 
+mod account;
 mod authorize;
 mod config;
 mod connection;
@@ -23,12 +24,12 @@ mod sys_topics;
 mod time;
 mod timers;
 
-pub use authorize::{Authorize, OpenAccess, Principal};
+pub use authorize::{Action, Authorize, OpenAccess, Permit, Principal, client_may_write};
 pub use config::{Config, OverflowRule};
 pub use effect::{ByteRange, CloseCause, Delivery, Effect, Effects, PacketIdPatch};
 pub use handle::Core;
 pub use id::ConnectionId;
-pub use input::{Input, Peer};
+pub use input::{Authentication, Input, Peer, Reauthentication};
 pub use message::Message;
 pub use statistics::Statistics;
 pub use time::Moment;

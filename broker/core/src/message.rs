@@ -6,7 +6,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use selvedge_codec::{PublishProperties, QoS};
 
-use crate::time::Moment;
+use crate::{
+    account::{ChargeSlot, Ledger},
+    time::Moment,
+};
 
 /// One message, immutable and shared.
 #[derive(Debug, PartialEq, Eq)]
@@ -19,6 +22,7 @@ pub struct Message {
     retain: bool,
     expires_at: Option<Moment>,
     publisher: Option<Arc<str>>,
+    charge: ChargeSlot,
 }
 
 impl Message {
@@ -32,6 +36,7 @@ impl Message {
             retain,
             expires_at: None,
             publisher: None,
+            charge: ChargeSlot::default(),
         }
     }
 
@@ -103,9 +108,19 @@ impl Message {
         PublishProperties::from_forwarded(&self.properties, self.expiry_left_s(now))
     }
 
+    /// Counts it, once, for as long as anybody holds it.
+    pub(crate) fn charge(&self, ledger: &Ledger) {
+        self.charge.charge(ledger, self.cost_bytes());
+    }
+
     /// What it counts against a byte budget: all it holds, and a flat sum for the structures around it.
     pub fn cost_bytes(&self) -> usize {
-        const OVERHEAD_BYTES: usize = 128;
-        self.topic.len() + self.payload.len() + self.properties.len() + OVERHEAD_BYTES
+        Self::cost_of(self.topic.len(), self.payload.len(), self.properties.len())
+    }
+
+    /// What a message of such parts counts, bytes.
+    pub(crate) fn cost_of(topic: usize, payload: usize, properties: usize) -> usize {
+        const OVERHEAD_BYTES: usize = 256;
+        topic + payload + properties + OVERHEAD_BYTES
     }
 }

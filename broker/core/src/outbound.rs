@@ -2,21 +2,24 @@
 //!
 //! Invariant: a fan-out encodes each distinct form of a packet once.
 
+mod encoding;
 mod publication;
-
-use std::sync::Arc;
+mod pump;
+mod queueing;
 
 pub(crate) use publication::{Publication, Terms};
 
-use selvedge_codec::{Delivery as Packet, PacketId, ProtocolVersion, QoS};
+use encoding::{Sending, fits, packet};
+use selvedge_codec::{ProtocolVersion, QoS};
 use smallvec::SmallVec;
 
 use crate::{
-    config::{Config, OverflowRule},
+    account::Account,
+    authorize::Authorize,
+    config::Config,
     connection::{Connection, Kind},
-    effect::{ByteRange, Delivery, Effect, Effects, PacketIdPatch},
-    message::Message,
-    session::{Session, queue::Queued},
+    effect::{ByteRange, Effect, Effects, PacketIdPatch},
+    session::{Session, in_flight::InFlight},
     statistics::Statistics,
     time::Moment,
 };
@@ -42,6 +45,8 @@ const FORMS_MAX: usize = 8;
 pub(crate) struct Sender<'c> {
     pub(crate) config: &'c Config,
     pub(crate) statistics: &'c mut Statistics,
+    pub(crate) account: &'c mut Account,
+    pub(crate) authorizer: &'c dyn Authorize,
     pub(crate) effects: &'c mut Effects,
     pub(crate) now: Moment,
     /// Bytes of retained messages in the node.
@@ -80,7 +85,9 @@ impl Sender<'_> {
             && if terms.qos == QoS::AtMostOnce {
                 !session.queue.holds_back_qos_0()
             } else {
-                session.queue.is_empty() && self.window_is_open(session, connection)
+                session.queue.is_empty()
+                    && self.window_is_open(session, connection)
+                    && (!is_kept(session, connection) || self.account.has_room(0))
             };
         if sendable {
             self.send(session, connection, terms, publication, forms);
@@ -105,145 +112,17 @@ impl Sender<'_> {
         false
     }
 
-    /// Queues within the limits of the session; `replay` marks retained messages for a new subscription.
-    pub(crate) fn enqueue(
-        &mut self,
-        session: &mut Session,
-        terms: Terms,
-        publication: &mut Publication<'_>,
-        replay: bool,
-    ) -> Outcome {
-        let message = publication.keep();
-        let cost = message.cost_bytes();
-        self.effects.work += 1;
-        if replay {
-            // The node holds retained messages anyway, but not those that were replaced while they waited here.
-            let bytes_max = self.config.queue_bytes_max + self.retained_bytes;
-            if session.queue.replays() >= self.config.retained_messages_max
-                || session.queue.replay_bytes() + cost > bytes_max
-            {
-                self.statistics.dropped_queue_full += 1;
-                return Outcome::Done;
-            }
-        } else if cost > self.config.queue_bytes_max {
-            self.statistics.dropped_queue_full += 1;
-            return Outcome::Done;
-        } else {
-            while session.queue.len() >= self.config.queue_messages_max
-                || session.queue.bytes() + cost > self.config.queue_bytes_max
-            {
-                self.statistics.dropped_queue_full += 1;
-                if terms.qos == QoS::AtMostOnce {
-                    return Outcome::Done;
-                }
-                if self.config.overflow == OverflowRule::Disconnect {
-                    return Outcome::Overflow;
-                }
-                let Some(dropped) = session.queue.drop_oldest() else { return Outcome::Done };
-                self.uncount(&dropped);
-            }
-        }
-        self.statistics.queued_messages += 1;
-        self.statistics.queued_bytes += message.cost_bytes() as u64;
-        let identifiers = terms.boxed_identifiers();
-        session.queue.push(Queued { message, qos: terms.qos, retain: terms.retain, identifiers, replay });
-        Outcome::Done
-    }
-
-    /// Takes a message that left a queue out of the gauges.
-    pub(crate) fn uncount(&mut self, queued: &Queued) {
-        self.statistics.queued_messages -= 1;
-        self.statistics.queued_bytes -= queued.message.cost_bytes() as u64;
-    }
-
-    /// Sends what waits: first what an earlier connection left unacknowledged, then the queue, as far as window and
-    /// outbox allow, and at most a bounded number of bytes; the rest follows when the outbox has drained.
-    pub(crate) fn pump(&mut self, session: &mut Session, connection: &mut Connection) {
-        const BYTES_AT_ONCE: usize = 64 * 1024;
-        self.resend(session, connection);
-        let mut budget = BYTES_AT_ONCE;
-        while !connection.congested {
-            let Some(next) = session.queue.front() else { return };
-            if !next.message.is_expired(self.now)
-                && next.qos != QoS::AtMostOnce
-                && !self.window_is_open(session, connection)
-            {
-                return;
-            }
-            if budget == 0 {
-                connection.congested = true;
-                self.effects.push(Effect::AwaitDrain { connection: connection.id });
-                return;
-            }
-            let Some(queued) = session.queue.pop() else { return };
-            self.uncount(&queued);
-            if queued.message.is_expired(self.now) {
-                self.statistics.dropped_expired += 1;
-                continue;
-            }
-            budget = budget.saturating_sub(queued.message.cost_bytes());
-            let terms = Terms {
-                qos: queued.qos,
-                retain: queued.retain,
-                identifiers: queued.identifiers.as_deref().unwrap_or_default().into(),
-            };
-            let mut publication = Publication::of_message(&queued.message, None, self.now);
-            self.send(session, connection, terms, &mut publication, &mut EncodedForms::default());
-        }
-    }
-
     /// Whether one more QoS 1 or 2 message may be under way [MQTT-4.9.0-1]. What is kept to be sent again is bounded in bytes
-    /// as well; one message may go over.
+    /// as well, by the share of the session where memory is short; one message may go over.
     fn window_is_open(&self, session: &Session, connection: &Connection) -> bool {
         let bytes_max = match connection.kind {
             Kind::Internal => self.config.consumer_in_flight_bytes_max,
+            Kind::Network(_) if self.account.is_strained() => {
+                self.config.queue_bytes_max.min(self.account.share_bytes())
+            }
             Kind::Network(_) => self.config.queue_bytes_max,
         };
         session.in_flight.len() < usize::from(connection.window) && session.in_flight.bytes() <= bytes_max
-    }
-
-    /// Repeats PUBLISH (with DUP) and PUBREL on a new connection [MQTT-4.4.0-1], within its window.
-    fn resend(&mut self, session: &mut Session, connection: &mut Connection) {
-        let window = usize::from(connection.window);
-        while let Some(entry) = session.in_flight.next_resend(window) {
-            let Some(message) = &entry.message else {
-                // Nothing but PUBREL is left of a QoS 2 exchange [MQTT-4.3.3-6].
-                if let Kind::Network(version) = connection.kind {
-                    let release = selvedge_codec::Ack::success(entry.packet_id);
-                    let start = self.effects.mark();
-                    if selvedge_codec::encode(
-                        version,
-                        &selvedge_codec::Packet::PubRel(release),
-                        &mut self.effects.arena,
-                    )
-                    .is_ok()
-                    {
-                        let bytes = self.effects.since(start);
-                        self.effects.push(Effect::Send { connection: connection.id, bytes, patch: None });
-                    }
-                }
-                continue;
-            };
-            let qos = if entry.awaiting == crate::session::in_flight::Awaiting::Acknowledgement {
-                QoS::AtLeastOnce
-            } else {
-                QoS::ExactlyOnce
-            };
-            let terms = Terms {
-                qos,
-                retain: entry.retain,
-                identifiers: entry.identifiers.as_deref().unwrap_or_default().into(),
-            };
-            let publication = Publication::of_message(message, None, self.now);
-            let packet_id = entry.packet_id;
-            if fits(connection, &terms, &publication) {
-                transmit(self, connection, &terms, &publication, message, Some(packet_id));
-            } else {
-                // The client accepts less than before [MQTT-3.1.2-25].
-                self.statistics.dropped_too_large += 1;
-                session.in_flight.finish(packet_id);
-            }
-        }
     }
 
     fn send(
@@ -261,191 +140,84 @@ impl Sender<'_> {
         let packet_id = if terms.qos == QoS::AtMostOnce {
             None
         } else {
-            let resendable = session.is_persistent() || connection.kind == Kind::Internal;
-            let message = resendable.then(|| publication.keep());
-            let Some(packet_id) = session.in_flight.add(terms.qos, terms.retain, message, terms.boxed_identifiers())
-            else {
-                return;
-            };
+            let message = is_kept(session, connection).then(|| publication.keep(&self.account.messages));
+            let identifiers = terms.boxed_identifiers();
+            let add = |in_flight: &mut InFlight| in_flight.add(terms.qos, terms.retain, message, identifiers);
+            let Some(packet_id) = session.change_in_flight(self.account, add) else { return };
             Some(packet_id)
         };
+        self.transmit(connection, terms, publication, Sending { packet_id, duplicate: false }, forms);
+    }
+
+    /// Appends what was decided to be sent, in the form that serves best.
+    fn transmit(
+        &mut self,
+        connection: &mut Connection,
+        terms: Terms,
+        publication: &mut Publication<'_>,
+        sending: Sending,
+        forms: &mut EncodedForms,
+    ) {
         connection.input_bytes += publication.payload.len() + publication.forwarded.len() + publication.topic.len();
         self.statistics.publishes_sent[terms.qos as usize] += 1;
         self.statistics.publish_bytes_sent += publication.payload.len() as u64;
         let Kind::Network(version) = connection.kind else {
-            let delivery = Delivery {
-                message: publication.keep(),
-                qos: terms.qos,
-                packet_id,
-                retain: terms.retain,
-                duplicate: false,
-            };
-            self.effects.push(Effect::Deliver { connection: connection.id, delivery });
+            self.hand_over(connection, &terms, publication, sending);
             return;
         };
+        let id = connection.id;
         // Where properties outweigh the payload, one encoding for all is what saves memory.
         if publication.payload.len() >= self.config.share_payload_bytes
             && publication.payload.len() >= publication.forwarded.len()
         {
-            let message = publication.keep();
-            self.send_shared(connection, version, &terms, publication, message, packet_id, false);
+            let message = publication.keep(&self.account.messages);
+            let start = self.effects.mark();
+            let packet = packet(connection, version, &terms, publication, sending, self.account);
+            // The topic, properties and payload were decoded within the limits of the encoding, here and below.
+            let _encoded = packet.encode_without_payload(&mut self.effects.arena);
+            let bytes = self.effects.since(start);
+            self.effects.push(Effect::SendShared { connection: id, bytes, patch: None, message });
             return;
         }
-        if connection.aliases_out.is_some() && publication.forwarded.len() < self.config.share_payload_bytes {
-            let start = self.effects.mark();
-            encode(connection, version, &terms, publication, packet_id, false, &mut self.effects.arena);
-            let bytes = self.effects.since(start);
-            self.effects.push(Effect::Send { connection: connection.id, bytes, patch: None });
+        if sending.duplicate
+            || (connection.aliases_out.is_some() && publication.forwarded.len() < self.config.share_payload_bytes)
+        {
+            let (bytes, _) = self.encode(connection, version, &terms, publication, sending);
+            self.effects.push(Effect::Send { connection: id, bytes, patch: None });
             return;
         }
         let known = forms.forms.iter().find(|form| form.version == version && form.terms == terms);
         let (bytes, offset) = match known {
             Some(form) => (form.bytes, form.packet_id_offset),
             None => {
-                let start = self.effects.mark();
-                let offset =
-                    encode(connection, version, &terms, publication, packet_id, false, &mut self.effects.arena);
-                let bytes = self.effects.since(start);
+                let (bytes, offset) = self.encode(connection, version, &terms, publication, sending);
                 if forms.forms.len() < FORMS_MAX {
                     forms.forms.push(EncodedForm { version, terms, bytes, packet_id_offset: offset });
                 }
                 (bytes, offset)
             }
         };
-        let patch = packet_id.map(|packet_id| PacketIdPatch { offset, packet_id });
-        self.effects.push(Effect::Send { connection: connection.id, bytes, patch });
+        let patch = sending.packet_id.map(|packet_id| PacketIdPatch { offset, packet_id });
+        self.effects.push(Effect::Send { connection: id, bytes, patch });
     }
 
-    #[expect(clippy::too_many_arguments, reason = "each says a different thing about one packet")]
-    fn send_shared(
+    /// Encodes one delivery; gives its bytes, and the offset of the packet identifier in them.
+    fn encode(
         &mut self,
         connection: &mut Connection,
         version: ProtocolVersion,
         terms: &Terms,
         publication: &Publication<'_>,
-        message: Arc<Message>,
-        packet_id: Option<PacketId>,
-        duplicate: bool,
-    ) {
+        sending: Sending,
+    ) -> (ByteRange, u32) {
         let start = self.effects.mark();
-        let arena = &mut self.effects.arena;
-        packet(connection, version, terms, publication, packet_id, duplicate, |packet| {
-            packet.encode_without_payload(arena).is_ok()
-        });
-        let bytes = self.effects.since(start);
-        self.effects.push(Effect::SendShared { connection: connection.id, bytes, patch: None, message });
+        let packet = packet(connection, version, terms, publication, sending, self.account);
+        let offset = packet.encode(&mut self.effects.arena).ok().flatten();
+        (self.effects.since(start), offset.map_or(0, |offset| offset as u32 - start))
     }
 }
 
-/// Sends a message again, with DUP [MQTT-3.3.1-1].
-fn transmit(
-    sender: &mut Sender<'_>,
-    connection: &mut Connection,
-    terms: &Terms,
-    publication: &Publication<'_>,
-    message: &Arc<Message>,
-    packet_id: Option<PacketId>,
-) {
-    sender.statistics.publishes_sent[terms.qos as usize] += 1;
-    sender.statistics.publish_bytes_sent += publication.payload.len() as u64;
-    match connection.kind {
-        Kind::Internal => {
-            let delivery =
-                Delivery { message: message.clone(), qos: terms.qos, packet_id, retain: terms.retain, duplicate: true };
-            sender.effects.push(Effect::Deliver { connection: connection.id, delivery });
-        }
-        Kind::Network(version) => {
-            sender.send_shared(connection, version, terms, publication, message.clone(), packet_id, true);
-        }
-    }
-}
-
-/// Whether the packet is within what the client accepts [MQTT-3.1.2-24], [MQTT-3.1.2-25].
-fn fits(connection: &Connection, terms: &Terms, publication: &Publication<'_>) -> bool {
-    // Fixed header, lengths, packet identifier, alias, expiry: never more than this.
-    const FRAME_BYTES_MAX: usize = 32;
-    let limit = connection.packet_bytes_max as usize;
-    let upper_bound = publication.topic.len()
-        + publication.payload.len()
-        + publication.forwarded.len()
-        + terms.identifiers.len() * 5
-        + FRAME_BYTES_MAX;
-    if upper_bound <= limit {
-        return true;
-    }
-    let Kind::Network(version) = connection.kind else { return true };
-    let packet_id = if terms.qos == QoS::AtMostOnce { None } else { PacketId::new(u16::MAX) };
-    let delivery = bare_packet(version, terms, publication, packet_id, false);
-    delivery.encoded_len() <= limit
-}
-
-fn bare_packet<'p>(
-    version: ProtocolVersion,
-    terms: &'p Terms,
-    publication: &Publication<'p>,
-    packet_id: Option<PacketId>,
-    duplicate: bool,
-) -> Packet<'p> {
-    Packet {
-        version,
-        dup: duplicate,
-        qos: terms.qos,
-        retain: terms.retain,
-        topic: publication.topic,
-        packet_id,
-        topic_alias: None,
-        message_expiry_s: publication.expiry_s,
-        subscription_identifiers: &terms.identifiers,
-        forwarded: publication.forwarded,
-        payload: publication.payload,
-    }
-}
-
-/// Encodes one delivery; returns the offset of the packet identifier in it.
-fn encode(
-    connection: &mut Connection,
-    version: ProtocolVersion,
-    terms: &Terms,
-    publication: &Publication<'_>,
-    packet_id: Option<PacketId>,
-    duplicate: bool,
-    arena: &mut Vec<u8>,
-) -> u32 {
-    let start = arena.len();
-    packet(connection, version, terms, publication, packet_id, duplicate, |packet| {
-        // The topic, properties and payload were decoded within the limits of the encoding.
-        let offset = packet.encode(arena).ok().flatten();
-        offset.map_or(0, |offset| (offset - start) as u32)
-    })
-}
-
-/// Builds the packet, with a topic alias where the client takes them and one is free or established.
-fn packet<R>(
-    connection: &mut Connection,
-    version: ProtocolVersion,
-    terms: &Terms,
-    publication: &Publication<'_>,
-    packet_id: Option<PacketId>,
-    duplicate: bool,
-    with: impl FnOnce(&Packet<'_>) -> R,
-) -> R {
-    let mut delivery = bare_packet(version, terms, publication, packet_id, duplicate);
-    // In place of a shorter topic, an alias would make the packet larger than what was checked [MQTT-3.1.2-24].
-    const TOPIC_BYTES_MIN: usize = 4;
-    if let Some(aliases) = &mut connection.aliases_out
-        && publication.topic.len() >= TOPIC_BYTES_MIN
-    {
-        if let Some(&alias) = aliases.by_topic.get(publication.topic) {
-            delivery.topic = "";
-            delivery.topic_alias = Some(alias);
-        } else if aliases.by_topic.len() < usize::from(aliases.maximum)
-            // The alias itself must not push the packet over what the client accepts.
-            && delivery.encoded_len() + 4 <= connection.packet_bytes_max as usize
-        {
-            let alias = aliases.by_topic.len() as u16 + 1;
-            aliases.by_topic.insert(publication.topic.into(), alias);
-            delivery.topic_alias = Some(alias);
-        }
-    }
-    with(&delivery)
+/// Whether the message stays with the session until it is acknowledged, to be sent again on another connection.
+fn is_kept(session: &Session, connection: &Connection) -> bool {
+    session.is_persistent() || connection.kind == Kind::Internal
 }

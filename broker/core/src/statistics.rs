@@ -17,6 +17,8 @@ pub struct Statistics {
     pub queued_messages: u64,
     /// Gauge: bytes queued for sessions.
     pub queued_bytes: u64,
+    /// Gauge: bytes that the node holds for clients, by the account of the core, with what the shell says it holds.
+    pub memory_bytes: u64,
     /// CONNECT packets accepted.
     pub connects_accepted: u64,
     /// CONNECT packets refused.
@@ -55,6 +57,34 @@ pub struct Statistics {
     pub closed_quota: u64,
     /// Connections ended: taken over.
     pub closed_taken_over: u64,
+    /// Connections ended: rules changed, credentials expired or withdrawn, re-authentication failed.
+    pub closed_unauthorized: u64,
+    /// Of those: credentials that expired.
+    pub credentials_expired: u64,
+    /// Re-authentications that succeeded.
+    pub reauthentications: u64,
+    /// Re-authentications that failed or took too long.
+    pub reauthentications_failed: u64,
+    /// Sessions ended because rules changed or credentials were withdrawn.
+    pub revoked_sessions: u64,
+    /// Subscriptions removed for the same reasons.
+    pub revoked_subscriptions: u64,
+    /// Wills not published, or deleted, because the client may not publish there (any more).
+    pub revoked_wills: u64,
+    /// Queued messages dropped because the client may not have their topic any more.
+    pub dropped_unauthorized: u64,
+    /// Queued messages, and messages to be queued, dropped because the memory budget was short.
+    pub dropped_memory: u64,
+    /// Connects, subscriptions, retained messages and publications refused because they would exceed the memory budget.
+    pub refused_memory: u64,
+    /// CONNECT packets refused because of the limits on sessions.
+    pub refused_sessions: u64,
+    /// Sessions of anonymous clients that gave way to a user.
+    pub displaced_sessions: u64,
+    /// Topic names and filters refused because of their length.
+    pub refused_topic_bytes: u64,
+    /// CONNECT packets refused because of the size of their will.
+    pub refused_wills: u64,
     /// Wills published.
     pub wills_published: u64,
     /// Topic lookups answered by the match cache.

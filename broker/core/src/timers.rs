@@ -15,6 +15,10 @@ use crate::{
 pub(crate) enum Timer {
     /// The client may have been silent too long.
     KeepAlive(ConnectionId),
+    /// The credentials of the client end.
+    Credentials(ConnectionId),
+    /// The client has had its time to authenticate again.
+    Reauthentication(ConnectionId),
     /// The session has been away too long.
     SessionExpiry(SessionKey),
     /// The delay of the will is over.
@@ -35,6 +39,11 @@ impl Timers {
 
     pub(crate) fn disarm(&mut self, at: Moment, timer: Timer) {
         self.due.remove(&(at, timer));
+    }
+
+    /// Every armed timer.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (Moment, Timer)> {
+        self.due.iter().copied()
     }
 
     pub(crate) fn next(&self) -> Option<Moment> {

@@ -6,18 +6,21 @@ use std::{
     pin::Pin,
     rc::Rc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use selvedge_core::ConnectionId;
 use tokio::time::Sleep;
 
-use crate::reactor::Reactor;
+use crate::reactor::{Reactor, gate::Pass};
 
 /// What is to become of a connection after it was driven.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
     /// Something will wake it.
     Wait,
+    /// As `Wait`, but only for so long.
+    Pause(Duration),
     /// As `Wait`, but only for `close_timeout`.
     WaitToClose,
     /// It is over.
@@ -29,13 +32,16 @@ pub(crate) enum Step {
 pub(crate) struct ConnectionTask {
     reactor: Rc<RefCell<Reactor>>,
     id: ConnectionId,
+    pass: Pass,
+    pause: Option<Pin<Box<Sleep>>>,
     deadline: Option<Pin<Box<Sleep>>>,
 }
 
 impl ConnectionTask {
     /// Start driving the connection `id` of `reactor`.
     pub(crate) fn spawn(reactor: Rc<RefCell<Reactor>>, id: ConnectionId) {
-        tokio::task::spawn_local(Self { reactor, id, deadline: None });
+        let ending = reactor.borrow().ending();
+        ending.spawn(Self { reactor, id, pass: Pass::default(), pause: None, deadline: None });
     }
 }
 
@@ -45,8 +51,18 @@ impl Future for ConnectionTask {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
         let reactor = &mut *this.reactor.borrow_mut();
-        match reactor.drive(this.id, context) {
-            Step::Wait => Poll::Pending,
+        match reactor.drive(this.id, context, &mut this.pass) {
+            Step::Wait => {
+                this.pause = None;
+                Poll::Pending
+            }
+            Step::Pause(time) => {
+                let pause = this.pause.insert(Box::pin(tokio::time::sleep(time)));
+                if pause.as_mut().poll(context).is_ready() {
+                    context.waker().wake_by_ref();
+                }
+                Poll::Pending
+            }
             Step::WaitToClose => {
                 let timeout = reactor.config().close_timeout;
                 let deadline = this.deadline.get_or_insert_with(|| Box::pin(tokio::time::sleep(timeout)));

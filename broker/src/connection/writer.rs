@@ -3,8 +3,11 @@
 
 use std::{
     io,
+    pin::Pin,
     task::{Context, Poll, Waker},
 };
+
+use tokio::io::AsyncWrite;
 
 use super::{Connection, Phase, Resources};
 
@@ -41,10 +44,18 @@ impl Connection {
                 Poll::Pending => {
                     resources.statistics.writes_blocked += 1;
                     self.blocked = true;
-                    break;
+                    return Ok(());
                 }
             }
         }
-        Ok(())
+        // An encrypted stream may have taken what its socket has not.
+        match Pin::new(&mut self.stream).poll_flush(&mut context) {
+            Poll::Ready(flushed) => flushed,
+            Poll::Pending => {
+                resources.statistics.writes_blocked += 1;
+                self.blocked = true;
+                Ok(())
+            }
+        }
     }
 }

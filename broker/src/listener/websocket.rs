@@ -2,7 +2,7 @@
 
 use std::io;
 
-use tokio::{io::AsyncWriteExt, net::TcpStream};
+use tokio::io::AsyncWriteExt;
 use tokio_tungstenite::{
     accept_hdr_async_with_config,
     tungstenite::{
@@ -15,6 +15,8 @@ use tokio_tungstenite::{
         protocol::WebSocketConfig,
     },
 };
+
+use crate::connection::stream::Stream;
 
 /// Why a request was not upgraded. It has been answered.
 #[derive(Debug, thiserror::Error)]
@@ -31,7 +33,7 @@ const SUBPROTOCOL: &str = "mqtt";
 const BAD_REQUEST: &[u8] = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
 
 /// Answer the request that begins `stream`. Nothing beyond the request is read.
-pub(crate) async fn upgrade(stream: &mut TcpStream, path: &str) -> Result<(), UpgradeError> {
+pub(crate) async fn upgrade(stream: &mut Stream, path: &str) -> Result<(), UpgradeError> {
     let on_loopback = stream.local_addr().is_ok_and(|address| address.ip().is_loopback());
     #[expect(clippy::result_large_err, reason = "the signature is the library's")]
     let judge = |request: &Request, mut response: Response| {

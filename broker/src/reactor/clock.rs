@@ -18,7 +18,12 @@ impl Clock {
 
     /// What the core calls now.
     pub fn now(&self) -> Moment {
-        Moment::from_millis(self.origin.elapsed().as_millis() as u64)
+        self.at(Instant::now())
+    }
+
+    /// What the core calls `instant`.
+    pub(crate) fn at(&self, instant: Instant) -> Moment {
+        Moment::from_millis(instant.saturating_duration_since(self.origin).as_millis() as u64)
     }
 
     /// When `moment` is, on the system's monotonic clock; `None` if that is too far away to be represented.

@@ -1,7 +1,12 @@
 //! Carrying out what other threads ask for, in their order, so much at a time.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
+use selvedge_codec::PacketId;
 use selvedge_core::{ConnectionId, Input, Message};
 
 use super::{Reactor, consumer::Consumer};
@@ -10,103 +15,157 @@ use crate::{
     statistics::Snapshot,
 };
 
+/// What commands may still take of a turn.
+struct Share {
+    cost: usize,
+    until: Instant,
+}
+
+impl Share {
+    /// Something cost `cost`; gives `true` if that was the last of it. The time is looked at now and then only.
+    fn spend(&mut self, cost: usize) -> bool {
+        const LOOK_AT_CLOCK: usize = 32;
+        let before = self.cost;
+        self.cost = self.cost.saturating_sub(1 + cost);
+        if before / LOOK_AT_CLOCK != self.cost / LOOK_AT_CLOCK && Instant::now() >= self.until {
+            self.cost = 0;
+        }
+        self.is_spent()
+    }
+
+    fn is_spent(&self) -> bool {
+        self.cost == 0
+    }
+}
+
 impl Reactor {
     /// Carry out commands until there are none or they had their share of this turn. Gives `true` if some are left.
     pub(super) fn run_commands(&mut self) -> bool {
         let taken = self.commands.take_into(&mut self.backlog);
         self.connections.resources.statistics.commands += taken as u64;
-        let mut cost = 0;
+        if self.backlog.is_empty() {
+            return false;
+        }
+        let until = Instant::now() + self.turn_share();
+        let mut share = Share { cost: self.config.effects_per_turn_max.max(1), until };
         while let Some(command) = self.backlog.pop_front() {
-            if cost >= self.config.effects_per_turn_max {
-                self.backlog.push_front(command);
-                return true;
+            if let Some(rest) = self.run(command, &mut share) {
+                self.backlog.push_front(rest);
             }
-            cost += 1 + self.run(command, cost);
-        }
-        false
-    }
-
-    /// Publish until the share of this turn is used up; the rest is put back.
-    fn run_publish(&mut self, mut messages: VecDeque<Message>, bytes: usize, before: usize) -> usize {
-        let mut cost = 0;
-        while let Some(message) = messages.pop_front() {
-            cost += 1 + self.handle(Input::Publish { message: Arc::new(message) });
-            if before + cost >= self.config.effects_per_turn_max && !messages.is_empty() {
-                self.backlog.push_front(Command::Publish { messages, bytes });
-                return cost;
+            if share.is_spent() {
+                break;
             }
         }
-        self.commands.done(bytes);
-        cost
+        !self.backlog.is_empty()
     }
 
-    /// Carry out one command; gives what it cost, after `before` in this turn.
-    fn run(&mut self, command: Command, before: usize) -> usize {
+    /// Carry out one command as far as its share goes; gives what is left of it.
+    fn run(&mut self, command: Command, share: &mut Share) -> Option<Command> {
         match command {
-            Command::Publish { messages, bytes } => self.run_publish(messages, bytes, before),
+            Command::Publish { mut messages, bytes } => {
+                if !self.publish(&mut messages, share) {
+                    return Some(Command::Publish { messages, bytes });
+                }
+                self.commands.done(bytes);
+            }
             Command::Attach { key, client_id, receive_maximum, subscriptions, sink } => {
-                let consumer = Consumer { key, sink, deliveries: Vec::new(), ended: false };
+                let consumer = Consumer::new(key, sink);
                 let connection = self.connections.insert_consumer(consumer);
                 self.attachments.insert(key, connection);
-                self.handle(Input::Attach { connection, client_id, receive_maximum })
-                    + self.subscribe(connection, &subscriptions)
+                share.spend(self.handle(Input::Attach { connection, client_id, receive_maximum }));
+                return self.subscribe(key, subscriptions, share);
             }
-            Command::Subscribe { key, subscriptions } => {
-                self.attached(key).map_or(0, |connection| self.subscribe(connection, &subscriptions))
-            }
-            Command::Unsubscribe { key, filters } => self.attached(key).map_or(0, |connection| {
-                filters.iter().map(|filter| self.handle(Input::UnsubscribeInternal { connection, filter })).sum()
-            }),
-            Command::Acknowledge { key, packet_ids, outputs, bytes } => {
+            Command::Subscribe { key, subscriptions } => return self.subscribe(key, subscriptions, share),
+            Command::Unsubscribe { key, filters } => return self.unsubscribe(key, filters, share),
+            Command::Acknowledge { key, packet_ids, mut outputs, bytes } => {
+                // What was put out comes before what it came of is acknowledged, and nothing of others in between.
+                if !self.publish(&mut outputs, share) {
+                    return Some(Command::Acknowledge { key, packet_ids, outputs, bytes });
+                }
                 self.commands.done(bytes);
-                // All of it in this turn: outputs and acknowledgement belong together.
-                let published = outputs
-                    .into_iter()
-                    .map(|message| self.handle(Input::Publish { message: Arc::new(message) }))
-                    .sum::<usize>();
-                let Some(connection) = self.attached(key) else { return published };
-                packet_ids
-                    .into_iter()
-                    .map(|packet_id| self.handle(Input::Acknowledge { connection, packet_id }))
-                    .sum::<usize>()
-                    + published
+                return self.acknowledge(key, packet_ids, share);
             }
-            Command::Detach { key } => self.leave(key, |connection| Input::Detach { connection }),
-            Command::Release { key } => self.leave(key, |connection| Input::Closed { connection }),
+            Command::Detach { key } => self.leave(key, share, |connection| Input::Detach { connection }),
+            Command::Release { key } => self.leave(key, share, |connection| Input::Closed { connection }),
             Command::Open => {
                 self.opened.send_replace(true);
-                0
+            }
+            Command::Authenticated { connection, verdict } => {
+                share.spend(self.reauthenticated(connection, verdict));
+            }
+            Command::SetRules { authorizer } => {
+                share.spend(self.handle(Input::RulesChanged { authorizer }));
             }
             Command::Statistics { answer } => {
                 // Whoever asked may have given up.
                 let _ = answer.send(self.snapshot());
-                0
+                share.spend(0);
             }
-            Command::Shutdown { deadline } => self.shut_down(deadline),
+            Command::Shutdown { deadline } => {
+                share.spend(self.shut_down(deadline));
+            }
         }
+        None
+    }
+
+    /// Gives `false` if messages are left.
+    fn publish(&mut self, messages: &mut VecDeque<Message>, share: &mut Share) -> bool {
+        while let Some(message) = messages.pop_front() {
+            if share.spend(self.handle(Input::Publish { message: Arc::new(message) })) {
+                break;
+            }
+        }
+        messages.is_empty()
+    }
+
+    fn acknowledge(&mut self, key: u64, mut packet_ids: VecDeque<PacketId>, share: &mut Share) -> Option<Command> {
+        let connection = self.attached(key)?;
+        while !share.is_spent()
+            && let Some(packet_id) = packet_ids.pop_front()
+        {
+            share.spend(self.handle(Input::Acknowledge { connection, packet_id }));
+        }
+        let outputs = VecDeque::new();
+        (!packet_ids.is_empty()).then_some(Command::Acknowledge { key, packet_ids, outputs, bytes: 0 })
+    }
+
+    fn subscribe(&mut self, key: u64, mut subscriptions: VecDeque<Subscription>, share: &mut Share) -> Option<Command> {
+        let connection = self.attached(key)?;
+        while !share.is_spent()
+            && let Some((filter, qos)) = subscriptions.pop_front()
+        {
+            share.spend(self.handle(Input::SubscribeInternal { connection, filter: &filter, qos }));
+        }
+        (!subscriptions.is_empty()).then_some(Command::Subscribe { key, subscriptions })
+    }
+
+    fn unsubscribe(&mut self, key: u64, mut filters: VecDeque<String>, share: &mut Share) -> Option<Command> {
+        let connection = self.attached(key)?;
+        while !share.is_spent()
+            && let Some(filter) = filters.pop_front()
+        {
+            share.spend(self.handle(Input::UnsubscribeInternal { connection, filter: &filter }));
+        }
+        (!filters.is_empty()).then_some(Command::Unsubscribe { key, filters })
     }
 
     fn attached(&self, key: u64) -> Option<ConnectionId> {
         self.attachments.get(&key).copied()
     }
 
-    fn subscribe(&mut self, connection: ConnectionId, subscriptions: &[Subscription]) -> usize {
-        subscriptions
-            .iter()
-            .map(|(filter, qos)| self.handle(Input::SubscribeInternal { connection, filter, qos: *qos }))
-            .sum()
-    }
-
-    fn leave(&mut self, key: u64, input: fn(ConnectionId) -> Input<'static>) -> usize {
-        let Some(connection) = self.attachments.remove(&key) else { return 0 };
-        let cost = self.handle(input(connection));
+    fn leave(&mut self, key: u64, share: &mut Share, input: fn(ConnectionId) -> Input<'static>) {
+        let Some(connection) = self.attachments.remove(&key) else { return };
+        share.spend(self.handle(input(connection)));
         self.connections.remove(connection);
-        cost
     }
 
     fn snapshot(&mut self) -> Snapshot {
         let mut shell = self.connections.resources.statistics.clone();
         self.half_open.count_into(&mut shell);
+        self.encryption.buffers.count_into(&mut shell);
+        self.authentication.count_into(&mut shell);
+        shell.addresses_forgotten = self.admission.forgotten();
+        shell.longest_turn_us = u64::try_from(self.turn_times.longest(self.now).as_micros()).unwrap_or(u64::MAX);
         Snapshot { core: self.core.statistics().clone(), shell }
     }
 
@@ -117,6 +176,8 @@ impl Reactor {
         }
         self.half_open.end_all();
         self.stopping = true;
+        // Nobody is served any more who could be kept waiting.
+        self.leavers.widen(usize::MAX);
         self.stop_at_the_latest_in(deadline);
         let cost = self.handle(Input::Shutdown);
         self.stop_if_last();

@@ -1,5 +1,8 @@
 //! The table of connections and consumers, and carrying out on it what the core decided.
 
+use std::collections::VecDeque;
+
+use selvedge_codec::ReasonCode;
 use selvedge_core::{CloseCause, ConnectionId, Delivery, Effect, Effects, PacketIdPatch};
 
 use super::consumer::Consumer;
@@ -9,6 +12,7 @@ use crate::{
 };
 
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly all are connections, and each effect looks one up")]
 enum Occupant {
     Nobody,
     Connection(Connection),
@@ -25,9 +29,13 @@ struct Slot {
 #[derive(Debug, Default)]
 pub(crate) struct Outstanding {
     /// Connections with something to flush, or to look at again.
-    pub(crate) dirty: Vec<ConnectionId>,
+    pub(crate) dirty: VecDeque<ConnectionId>,
+    /// The same, from before: there was no time for them.
+    pub(crate) unflushed: VecDeque<ConnectionId>,
     /// Connections of which the core must hear that they are congested.
     pub(crate) congested: Vec<ConnectionId>,
+    /// What clients sent who authenticate again.
+    pub(crate) authentications: Vec<(ConnectionId, ReasonCode, Vec<u8>)>,
     /// Consumers with deliveries to hand over.
     pub(crate) consumers: Vec<ConnectionId>,
 }
@@ -149,6 +157,10 @@ impl Connections {
                         self.mark_dirty(*connection);
                     }
                 }
+                Effect::Authenticate { connection, reason, data } => {
+                    let data = effects.bytes(*data).to_vec();
+                    self.outstanding.authentications.push((*connection, *reason, data));
+                }
                 Effect::Close { connection, cause } => self.close(*connection, *cause),
                 Effect::Deliver { connection, delivery } => self.deliver(*connection, delivery.clone()),
             }
@@ -171,7 +183,7 @@ impl Connections {
         let watched = connection.congested || pending > mark;
         if !connection.dirty {
             connection.dirty = true;
-            self.outstanding.dirty.push(id);
+            self.outstanding.dirty.push_back(id);
         }
         if watched {
             self.appended(id, bytes.len());
@@ -214,7 +226,7 @@ impl Connections {
             && !connection.dirty
         {
             connection.dirty = true;
-            self.outstanding.dirty.push(id);
+            self.outstanding.dirty.push_back(id);
         }
     }
 

@@ -1,14 +1,18 @@
 //! Driving one connection: what waits to be handled, what the socket has, and the steps of its end.
+//!
+//! A client that sends little is read when its task is polled. One that sends much, or comes when the turn has been long
+//! already, is put in line and read at the end of the turn, a share at a time.
 
 use std::{
     mem,
     task::{Context, Poll},
+    time::Duration,
 };
 
-use selvedge_codec::{decode, frame_length};
+use selvedge_codec::{DecodeError, Packet, decode, frame_length};
 use selvedge_core::{ConnectionId, Input};
 
-use super::Reactor;
+use super::{Reactor, gate::Pass, serve::weight};
 use crate::connection::{
     Phase,
     reader::{Filled, ReadEnd},
@@ -31,22 +35,67 @@ const DISCARDS_PER_POLL: usize = 4;
 
 impl Reactor {
     /// One poll of a connection's task.
-    pub(crate) fn drive(&mut self, id: ConnectionId, context: &mut Context<'_>) -> Step {
+    pub(crate) fn drive(&mut self, id: ConnectionId, context: &mut Context<'_>, pass: &mut Pass) -> Step {
         self.open_turn();
         let Some(connection) = self.connections.connection(id) else { return Step::Finished };
         if !connection.waker.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
             connection.waker = Some(context.waker().clone());
         }
+        if connection.is_leaving() {
+            return self.lead_out(id, context, pass);
+        }
+        let (queued, busy) = (connection.queued, connection.busy);
         if connection.blocked && self.connections.flush(id, true) {
             self.handle(Input::Drained { connection: id });
         }
-        if self.phase(id) == Phase::Open {
-            self.read(id, context);
+        if let Some(pause) = self.pause(id) {
+            return Step::Pause(pause);
+        }
+        if !queued {
+            if busy {
+                self.put_in_line(id, true);
+            } else if self.turn_is_spent() {
+                self.put_in_line(id, false);
+            } else {
+                self.visit(id, context);
+            }
+        }
+        self.after_visit(id, context, pass)
+    }
+
+    /// What the task of a connection that was read does next.
+    fn after_visit(&mut self, id: ConnectionId, context: &mut Context<'_>, pass: &mut Pass) -> Step {
+        match self.connections.connection(id) {
+            Some(connection) if connection.is_leaving() => self.lead_out(id, context, pass),
+            Some(_) => self.pause(id).map_or(Step::Wait, Step::Pause),
+            None => Step::Finished,
+        }
+    }
+
+    /// For how long `id` is not to be read because of its publish rate. Its silence is not its own meanwhile.
+    fn pause(&mut self, id: ConnectionId) -> Option<Duration> {
+        let now = self.now;
+        let budget = self.connections.connection(id)?.budget.as_mut()?;
+        budget.until?;
+        let pause = budget.pause(now);
+        if pause.is_none() {
+            self.connections.resources.statistics.throttled -= 1;
+        }
+        self.handle(Input::Heard { connection: id });
+        pause
+    }
+
+    /// One poll of a connection that is over, when there is time for such.
+    fn lead_out(&mut self, id: ConnectionId, context: &mut Context<'_>, pass: &mut Pass) -> Step {
+        if !self.leavers.enter(pass, context.waker()) {
+            return Step::Wait;
+        }
+        if let Some(end) = self.connections.connection(id).and_then(|connection| connection.ended.take()) {
+            self.end_of_input(id, &end);
         }
         match self.phase(id) {
-            Phase::Open => Step::Wait,
+            Phase::Open | Phase::Failed => Step::Finished,
             Phase::Closing | Phase::Lingering => self.close(id, context),
-            Phase::Failed => Step::Finished,
         }
     }
 
@@ -55,14 +104,14 @@ impl Reactor {
     }
 
     /// Handle what a former turn left, then what the socket has.
-    fn read(&mut self, id: ConnectionId, context: &mut Context<'_>) {
+    pub(super) fn read(&mut self, id: ConnectionId, context: &mut Context<'_>) {
         let Some(connection) = self.connections.connection(id) else { return };
         if connection.input_waits {
             if connection.paused {
                 return;
             }
             if self.handle_waiting(id) == Some(true) {
-                context.waker().wake_by_ref();
+                self.put_in_line(id, true);
                 return;
             }
         }
@@ -76,7 +125,7 @@ impl Reactor {
         }
         self.put_read_buffer(shared);
         if after != After::Rest {
-            context.waker().wake_by_ref();
+            self.put_in_line(id, true);
         }
     }
 
@@ -93,7 +142,7 @@ impl Reactor {
     /// One read and its packets.
     fn read_once(&mut self, id: ConnectionId, context: &mut Context<'_>, shared: &mut [u8]) -> After {
         let Some((connection, resources)) = self.connections.connection_and_resources(id) else { return After::Rest };
-        if connection.phase != Phase::Open || connection.paused {
+        if connection.is_leaving() || connection.paused || connection.is_throttled() {
             return After::Rest;
         }
         // Of this read only: after an error nothing of it is answered.
@@ -102,7 +151,7 @@ impl Reactor {
             Poll::Pending => return After::Rest,
             Poll::Ready(Ok(fill)) => fill,
             Poll::Ready(Err(end)) => {
-                self.end_of_input(id, &end);
+                connection.ended = Some(end);
                 return After::Rest;
             }
         };
@@ -139,7 +188,7 @@ impl Reactor {
             kept.shrink_to_fit();
         }
         connection.partial = kept;
-        connection.input_waits && !connection.paused
+        connection.input_waits && !connection.paused && !connection.is_throttled()
     }
 
     /// Handle the packets at the front of `bytes`. Gives how many bytes they took. Stops early, and sets
@@ -149,7 +198,9 @@ impl Reactor {
         let mut cost = 0;
         let Some(connection) = self.connections.connection(id) else { return bytes.len() };
         let version = connection.version;
+        let limited = connection.budget.is_some();
         while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
+            let start = at;
             let input = match frame_length(rest, self.packet_bytes_max) {
                 Ok(None) => break,
                 Ok(Some(length)) => {
@@ -159,20 +210,38 @@ impl Reactor {
                 }
                 Err(error) => Err(error),
             };
-            cost += match input {
+            let weight = weight(&input, at - start);
+            let spent = if limited { self.spend_budget(id, &input, at - start) } else { false };
+            let caused = match input {
                 Ok(packet) => self.handle(Input::Packet { connection: id, packet }),
                 Err(error) => self.handle(Input::Undecodable { connection: id, error: &error }),
             };
+            cost += caused;
+            let visit_is_over = self.visit.spend(caused + weight);
             let Some(connection) = self.connections.connection(id) else { return bytes.len() };
             if connection.phase != Phase::Open {
                 return bytes.len();
             }
-            if connection.paused || cost >= self.config.effects_per_turn_max {
+            if connection.paused || spent || visit_is_over || cost >= self.config.effects_per_turn_max {
                 connection.input_waits = at < bytes.len();
                 break;
             }
         }
         at
+    }
+
+    /// Gives `true` if the client is not to be read for a while after this packet.
+    fn spend_budget(&mut self, id: ConnectionId, input: &Result<Packet<'_>, DecodeError>, bytes: usize) -> bool {
+        let (now, rates) = (self.now, self.publish_rates);
+        let Some((connection, resources)) = self.connections.connection_and_resources(id) else { return false };
+        match (input, &mut connection.budget) {
+            (Ok(Packet::Publish(_)), Some(budget)) => {
+                let spent = budget.spend(bytes, &rates, now, &mut resources.statistics);
+                resources.statistics.throttled += u64::from(spent);
+                spent
+            }
+            _ => false,
+        }
     }
 
     /// Nothing more will come from `id`.

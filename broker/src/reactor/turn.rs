@@ -1,12 +1,15 @@
-//! The end of a turn: commands of other threads, what is due, one flush for every connection that got something, one
-//! batch for every consumer that got something, and the timer for what is due next.
+//! The end of a turn: commands of other threads, what is due, those who send much, one flush for every connection that got
+//! something, one batch for every consumer that got something, and the timer for what is due next.
+//!
+//! Each kind of work has its share of the time; what is left over goes on in the next turn, after a look at who has come
+//! meanwhile. So a client that sends little waits for one turn, however many others there are.
 
 use std::{
     cell::RefCell,
     future::Future,
-    mem,
-    pin::Pin,
+    pin::{Pin, pin},
     rc::Rc,
+    sync::atomic::Ordering,
     task::{Context, Poll},
     time::Duration,
 };
@@ -15,9 +18,6 @@ use selvedge_core::{Input, Moment};
 use tokio::time::Sleep;
 
 use super::Reactor;
-
-/// Sockets written to before others get their turn: writing takes microseconds each, and a message may go to thousands.
-const FLUSHES_PER_TURN: usize = 256;
 
 /// Runs for ever; the first task of a turn wakes it.
 #[derive(Debug)]
@@ -44,7 +44,7 @@ impl TurnEnd {
         self.armed = Some(deadline);
         self.timer.as_mut().reset(instant.into());
         if self.timer.as_mut().poll(context).is_ready() {
-            context.waker().wake_by_ref();
+            look_first(context);
         }
     }
 }
@@ -64,7 +64,6 @@ impl Future for TurnEnd {
             // Woken by a command or the timer. Not `open_turn`: that would wake this very task again and again.
             reactor.begin_turn();
         }
-        reactor.connections.resources.statistics.turns += 1;
         let mut again = reactor.run_commands();
         // The timer may go off when the turn is open already, and its time is from before.
         let elapsed = this.timer.is_elapsed();
@@ -73,14 +72,17 @@ impl Future for TurnEnd {
             reactor.now = reactor.clock.now();
             reactor.tick();
         }
-        again |= reactor.flush();
+        reactor.flush_fresh();
+        reactor.serve_waiting();
+        again |= reactor.flush_waiting();
         reactor.hand_over();
-        if let Some(deadline) = reactor.core.next_deadline() {
+        again |= !reactor.waiting.is_empty() || !reactor.connections.outstanding.dirty.is_empty();
+        if let Some(deadline) = reactor.next_deadline() {
             this.arm(deadline, reactor, context);
         }
-        reactor.turn_is_open = false;
+        reactor.end_turn();
         if again {
-            context.waker().wake_by_ref();
+            look_first(context);
         }
         Poll::Pending
     }
@@ -92,42 +94,52 @@ impl Reactor {
         if self.core.next_deadline().is_some_and(|deadline| deadline <= self.now) {
             self.handle(Input::Tick);
         }
+        self.end_overdue();
     }
 
-    /// Flush what is dirty. Gives `true` if that is not the end of it.
-    fn flush(&mut self) -> bool {
-        let mut round = mem::take(&mut self.dirty_spare);
-        let mut left = FLUSHES_PER_TURN;
-        while left > 0 && !self.connections.outstanding.dirty.is_empty() {
-            mem::swap(&mut round, &mut self.connections.outstanding.dirty);
-            let now = round.len().min(left);
-            self.connections.outstanding.dirty.extend(round.drain(now..));
-            left -= now;
-            for connection in round.drain(..) {
-                // A drained connection gets more to send, which is flushed in the next round.
-                if self.connections.flush(connection, false) {
-                    self.handle(Input::Drained { connection });
-                }
-            }
-        }
-        self.dirty_spare = round;
-        !self.connections.outstanding.dirty.is_empty()
+    fn next_deadline(&self) -> Option<Moment> {
+        [self.core.next_deadline(), self.incomplete.next_deadline()].into_iter().flatten().min()
+    }
+
+    fn end_turn(&mut self) {
+        self.strangers.end_turn();
+        self.leavers.end_turn();
+        let tls_bytes = self.encryption.buffers.bytes();
+        let statistics = &mut self.connections.resources.statistics;
+        statistics.turns += 1;
+        // What came of a record that is incomplete is in two of them: rather too much than too little.
+        let outside = statistics.outbox_bytes + statistics.incomplete_bytes + tls_bytes;
+        let outside = usize::try_from(outside).unwrap_or(usize::MAX);
+        self.core.set_outside_bytes(outside.saturating_add(self.half_open.bytes().load(Ordering::Relaxed)));
+        self.turn_times.record(self.turn_began.elapsed(), self.now, statistics);
+        self.turn_is_open = false;
     }
 
     /// Hand every consumer what it got in this turn, in one batch.
     fn hand_over(&mut self) {
         while let Some(id) = self.connections.outstanding.consumers.pop() {
             let Some(consumer) = self.connections.consumer(id) else { continue };
-            let batch = mem::take(&mut consumer.deliveries);
-            if !batch.is_empty() {
-                (consumer.sink)(batch);
+            let key = consumer.key;
+            let handed_over = consumer.hand_over();
+            let ended = consumer.ended;
+            if let Err(error) = handed_over {
+                tracing::error!(attachment = key, %error, "consumer dropped");
+                self.connections.resources.statistics.sinks_panicked += 1;
+                // Its session stays for a successor.
+                self.handle(Input::Closed { connection: id });
             }
-            if consumer.ended {
-                self.attachments.remove(&consumer.key);
+            if ended || handed_over.is_err() {
+                self.attachments.remove(&key);
                 self.connections.remove(id);
             }
         }
     }
+}
+
+/// Have the task polled again, but after those for whom something has come.
+fn look_first(context: &mut Context<'_>) {
+    // It is woken when the runtime has looked at its sockets, whether or not this future is there any more.
+    let _ = pin!(tokio::task::yield_now()).poll(context);
 }
 
 #[cfg(test)]
@@ -137,7 +149,11 @@ mod tests {
     use selvedge_core::{Core, OpenAccess};
 
     use super::*;
-    use crate::{config::Config, handle::CommandQueue, reactor::clock::Clock};
+    use crate::{
+        config::Config,
+        handle::CommandQueue,
+        reactor::{Beside, clock::Clock},
+    };
 
     #[tokio::test(flavor = "current_thread")]
     async fn a_timer_that_goes_off_in_a_turn_begun_before_its_deadline_is_not_lost() {
@@ -145,7 +161,9 @@ mod tests {
         let packet_bytes_max = core.packet_bytes_max;
         let core = Core::new(core, Box::new(OpenAccess), 1);
         let commands = Arc::new(CommandQueue::new(1024));
-        let reactor = Reactor::new(core, Rc::new(Config::default()), packet_bytes_max, Clock::start(), commands);
+        let beside = Beside::for_test();
+        let reactor =
+            Reactor::new(core, Rc::new(Config::default()), packet_bytes_max, Clock::start(), commands, beside);
         let reactor = Rc::new(RefCell::new(reactor));
         let mut turn_end = Box::pin(TurnEnd::new(reactor.clone()));
         let mut context = Context::from_waker(Waker::noop());

@@ -1,14 +1,16 @@
-//! A broker to test, and blocking clients for it: over TCP, and over WebSocket with frames made by hand.
+//! A broker to test, and blocking clients for it: over TCP and TLS, and over WebSocket with frames made by hand.
 
 use std::{
     collections::VecDeque,
     io::{ErrorKind, Read, Write},
     net::{Shutdown, SocketAddr, TcpStream},
     ops::Deref,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
-use selvedge_broker::{Broker, Config, Listener, Running, Snapshot, Transport};
+use rustls::{ClientConfig, ClientConnection};
+use selvedge_broker::{AnonymousAccess, Broker, Config, Listener, Running, Snapshot, Transport};
 use selvedge_codec::{
     Ack, Connect, Packet, PacketId, ProtocolVersion, Publish, PublishProperties, QoS, Subscribe, SubscribeFilter,
     UserProperties, decode, encode, frame_length,
@@ -32,12 +34,25 @@ impl TestBroker {
     }
 
     pub fn with(config: Config, core: selvedge_core::Config) -> Self {
+        Self::changed(config, core, |_| ())
+    }
+
+    /// With what `change` makes of the broker before it starts.
+    pub fn changed(config: Config, core: selvedge_core::Config, change: impl FnOnce(&mut Broker)) -> Self {
         let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
         let listeners = [Transport::Tcp, Transport::WebSocket]
             .map(|transport| Listener::bind(any_port, transport).expect("bind"))
             .into();
         let core = selvedge_core::Config { sys_interval_s: 0, ..core };
-        let broker = Broker { config, core, authorizer: Box::new(OpenAccess), seed: 1, listeners };
+        let mut broker = Broker {
+            config,
+            core,
+            authorizer: Box::new(OpenAccess),
+            authenticator: Arc::new(AnonymousAccess),
+            seed: 1,
+            listeners,
+        };
+        change(&mut broker);
         let running = broker.start().expect("start");
         running.handle.open();
         Self { running: Some(running) }
@@ -45,6 +60,11 @@ impl TestBroker {
 
     pub fn tcp(&self) -> SocketAddr {
         self.addresses[0]
+    }
+
+    /// Where the listener at `index` is.
+    pub fn address(&self, index: usize) -> SocketAddr {
+        self.addresses[index]
     }
 
     pub fn websocket(&self) -> SocketAddr {
@@ -66,6 +86,11 @@ impl TestBroker {
             assert!(start.elapsed() < PATIENCE, "waiting for {what}: {snapshot:#?}");
             std::thread::yield_now();
         }
+    }
+
+    /// To be stopped by whoever takes it.
+    pub fn into_running(mut self) -> Running {
+        self.running.take().expect("running")
     }
 
     /// Stop, and wait for the end.
@@ -119,6 +144,7 @@ impl Received {
 /// A client that says exactly what a test wants, over TCP or over WebSocket.
 pub struct Client {
     pub stream: TcpStream,
+    pub tls: Option<Box<ClientConnection>>,
     version: ProtocolVersion,
     websocket: bool,
     raw: Vec<u8>,
@@ -129,21 +155,65 @@ pub struct Client {
 impl Client {
     /// Connected on the network level only.
     pub fn open(address: SocketAddr, version: ProtocolVersion) -> Self {
-        let stream = TcpStream::connect(address).expect("connect");
+        Self::over(TcpStream::connect(address).expect("connect"), version)
+    }
+
+    /// The same over a connection that is there already.
+    pub fn over(stream: TcpStream, version: ProtocolVersion) -> Self {
         stream.set_nodelay(true).expect("nodelay");
         stream.set_read_timeout(Some(PATIENCE)).expect("timeout");
         stream.set_write_timeout(Some(PATIENCE)).expect("timeout");
-        Self { stream, version, websocket: false, raw: Vec::new(), input: Vec::new(), pongs: VecDeque::new() }
+        Self {
+            stream,
+            tls: None,
+            version,
+            websocket: false,
+            raw: Vec::new(),
+            input: Vec::new(),
+            pongs: VecDeque::new(),
+        }
+    }
+
+    /// The same with encryption. The handshake is done with the first bytes that are sent or expected.
+    pub fn open_tls(address: SocketAddr, version: ProtocolVersion, config: &Arc<ClientConfig>) -> Self {
+        let name = "localhost".try_into().expect("a name");
+        let connection = ClientConnection::new(config.clone(), name).expect("a configuration");
+        Self { tls: Some(Box::new(connection)), ..Self::open(address, version) }
     }
 
     /// The same past the WebSocket upgrade.
     pub fn open_websocket(address: SocketAddr, version: ProtocolVersion) -> Self {
         let mut client = Self::open(address, version);
-        let response = client.upgrade("/mqtt", Some("mqtt"));
+        client.become_websocket();
+        client
+    }
+
+    /// Upgrade, and speak in frames from now on.
+    pub fn become_websocket(&mut self) {
+        let response = self.upgrade("/mqtt", Some("mqtt"));
         assert!(response.starts_with("HTTP/1.1 101 "), "{response}");
         assert!(response.to_ascii_lowercase().contains("sec-websocket-protocol: mqtt\r\n"), "{response}");
-        client.websocket = true;
-        client
+        self.websocket = true;
+    }
+
+    /// Write, on whatever there is below.
+    pub fn try_write_all(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        match &mut self.tls {
+            Some(tls) => rustls::Stream::new(tls.as_mut(), &mut self.stream).write_all(bytes),
+            None => self.stream.write_all(bytes),
+        }
+    }
+
+    fn write_all(&mut self, bytes: &[u8]) {
+        self.try_write_all(bytes).expect("write");
+    }
+
+    /// Read, from whatever there is below. An end of TLS that was not announced is an error.
+    pub fn try_read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        match &mut self.tls {
+            Some(tls) => rustls::Stream::new(tls.as_mut(), &mut self.stream).read(into),
+            None => self.stream.read(into),
+        }
     }
 
     /// Ask for a WebSocket; gives the head of the response.
@@ -153,10 +223,10 @@ impl Client {
             "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{subprotocol}\r\n"
         );
-        self.stream.write_all(request.as_bytes()).expect("write");
+        self.write_all(request.as_bytes());
         let mut head = Vec::new();
         let mut byte = [0];
-        while !head.ends_with(b"\r\n\r\n") && self.stream.read(&mut byte).expect("read") == 1 {
+        while !head.ends_with(b"\r\n\r\n") && self.try_read(&mut byte).expect("read") == 1 {
             head.push(byte[0]);
         }
         String::from_utf8(head).expect("text")
@@ -200,28 +270,32 @@ impl Client {
         if self.websocket {
             self.send_frame(0x82, bytes);
         } else {
-            self.stream.write_all(bytes).expect("write");
+            self.write_all(bytes);
         }
     }
 
     /// Bytes as they are, whatever the transport.
     pub fn send_all(&mut self, bytes: &[u8]) {
-        self.stream.write_all(bytes).expect("write");
+        self.write_all(bytes);
     }
 
     /// All bytes until the broker closes the connection.
     pub fn read_all(&mut self) -> Vec<u8> {
         let mut bytes = Vec::new();
-        match self.stream.read_to_end(&mut bytes) {
-            Ok(_) => bytes,
-            Err(error) if error.kind() == ErrorKind::ConnectionReset => bytes,
-            Err(error) => panic!("reading: {error}"),
+        let mut buffer = [0; 4096];
+        loop {
+            match self.try_read(&mut buffer) {
+                Ok(0) => return bytes,
+                Ok(count) => bytes.extend_from_slice(&buffer[..count]),
+                Err(error) if error.kind() == ErrorKind::ConnectionReset => return bytes,
+                Err(error) => panic!("reading: {error}"),
+            }
         }
     }
 
     /// A masked WebSocket frame.
     pub fn send_frame(&mut self, first: u8, payload: &[u8]) {
-        self.stream.write_all(&masked_frame(first, payload)).expect("write");
+        self.write_all(&masked_frame(first, payload));
     }
 
     pub fn publish(&mut self, topic: &str, payload: &[u8], qos: QoS, packet_id: u16) {
@@ -312,7 +386,7 @@ impl Client {
             return true;
         }
         let mut buffer = [0; 65536];
-        let count = match self.stream.read(&mut buffer) {
+        let count = match self.try_read(&mut buffer) {
             Ok(count) => count,
             Err(error) if error.kind() == ErrorKind::ConnectionReset => 0,
             Err(error) => panic!("reading: {error}"),
@@ -356,7 +430,7 @@ impl Client {
                 return Some(frame);
             }
             let mut buffer = [0; 4096];
-            match self.stream.read(&mut buffer).expect("read") {
+            match self.try_read(&mut buffer).expect("read") {
                 0 => return None,
                 count => self.raw.extend_from_slice(&buffer[..count]),
             }

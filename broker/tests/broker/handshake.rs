@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use selvedge_broker::Config;
 use selvedge_codec::{Connect, Packet, ReasonCode};
 
-use crate::client::{Client, PATIENCE, TestBroker, V5, V311};
+use crate::client::{Client, PATIENCE, TestBroker, V5, V311, masked_frame};
 
 #[test]
 fn a_connection_without_connect_is_closed_at_the_deadline() {
@@ -153,6 +153,42 @@ fn unfinished_connects_may_not_take_more_memory_than_allowed() {
     let mut third = begin(3);
     assert_eq!(third.read_all(), b"");
     assert_eq!(broker.statistics().shell.half_open_bytes, 100);
+}
+
+/// Strangers on WebSockets that make the node answer: what they do not take counts as half-open, and goes with them.
+#[test]
+fn half_open_websockets_leave_nothing_behind_however_they_end() {
+    let config = Config { half_open_max: 2, handshake_timeout: Duration::from_secs(2), ..Config::default() };
+    let broker = TestBroker::with(config, Default::default());
+    let pinging = |broker: &TestBroker, pings: usize| {
+        let mut client = Client::open_websocket(broker.websocket(), V5);
+        socket2::SockRef::from(&client.stream).set_recv_buffer_size(4096).expect("a receive buffer size");
+        client.stream.set_nonblocking(true).expect("not blocking");
+        let frame = masked_frame(0x89, &[7; 125]);
+        for _ in 0..pings {
+            // Full, or closed because so much is unread.
+            if std::io::Write::write(&mut client.stream, &frame).is_err() {
+                break;
+            }
+        }
+        client
+    };
+    // Ended by their number, with pongs on their way or unsent.
+    let crowd: Vec<Client> = (0..20).map(|_| pinging(&broker, 100)).collect();
+    let snapshot = broker.wait_for("the oldest to be ended", |snapshot| snapshot.shell.refused_half_open >= 18);
+    assert!(snapshot.shell.half_open <= 2 && snapshot.shell.half_open_bytes <= 2 * 8 * 1024, "{snapshot:?}");
+    // The last two by the deadline.
+    broker.wait_for("the deadline", |snapshot| snapshot.shell.handshake_timeouts == 2);
+    drop(crowd);
+    // One that never reads.
+    let broker = TestBroker::with(Config { handshake_timeout: PATIENCE, ..Config::default() }, Default::default());
+    let mut flood = pinging(&broker, 0);
+    flood.stream.set_nonblocking(false).expect("blocking");
+    let pings = masked_frame(0x89, &[7; 125]).repeat(100);
+    while flood.try_write_all(&pings).is_ok() {}
+    let snapshot = broker.wait_for("nothing", |snapshot| snapshot.shell.half_open == 0);
+    assert_eq!((snapshot.shell.half_open_bytes, snapshot.shell.outbox_bytes), (0, 0));
+    assert_eq!(snapshot.shell.handshake_failures, 1);
 }
 
 fn will(topic: &str) -> selvedge_codec::Will<'_> {

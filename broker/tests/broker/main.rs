@@ -1,11 +1,16 @@
 //! The broker over real sockets, each test with a broker of its own on ports of its own.
 
 mod attachment;
+mod authentication;
+mod certificates;
 mod client;
 mod congestion;
 mod delivery;
+mod enhanced;
 mod framing;
 mod handshake;
 mod idle;
+mod limits;
 mod shutdown;
+mod tls;
 mod websocket;

@@ -7,6 +7,7 @@ use std::{
 };
 
 use selvedge_codec::{Packet, QoS, ReasonCode};
+use selvedge_core::{Action, Authorize, Principal};
 
 use crate::client::{Client, PATIENCE, TestBroker, V5, V311};
 
@@ -74,4 +75,35 @@ fn a_stopped_broker_gives_messages_back_and_answers_nothing() {
     let error = handle.publish(vec![message]).expect_err("stopped");
     assert!(matches!(error, selvedge_broker::PublishError::Stopped(messages) if messages.len() == 1));
     assert!(handle.statistics_blocking().is_err());
+}
+
+/// Panics when it is asked about the topic `panic`.
+#[derive(Debug)]
+struct Fragile;
+
+impl Authorize for Fragile {
+    fn may_connect(&self, _who: Principal<'_>) -> bool {
+        true
+    }
+
+    fn may(&self, _who: Principal<'_>, _action: Action, topic: &str) -> bool {
+        assert_ne!(topic, "panic", "on purpose");
+        true
+    }
+}
+
+#[test]
+fn a_panic_while_a_packet_is_handled_ends_the_broker_and_every_connection() {
+    let broker = TestBroker::changed(Default::default(), Default::default(), |broker| {
+        broker.authorizer = Box::new(Fragile);
+    });
+    let mut other = Client::connect(broker.tcp(), V5, "other");
+    let mut fatal = Client::connect(broker.tcp(), V5, "fatal");
+    fatal.publish("panic", b"", QoS::AtMostOnce, 0);
+    // Nobody is served on what the panic left half done.
+    assert_eq!(other.read_all(), b"");
+    assert_eq!(fatal.read_all(), b"");
+    let running = broker.into_running();
+    assert!(running.handle.statistics_blocking().is_err());
+    running.join().expect_err("it panicked");
 }

@@ -1,5 +1,7 @@
 //! What a WebSocket may and may not carry, against our own frames and against tungstenite's client.
 
+use std::time::Duration;
+
 use futures_util::{SinkExt, StreamExt};
 use selvedge_broker::Config;
 use selvedge_codec::{Connect, Packet, QoS};
@@ -143,7 +145,7 @@ fn tungstenite_agrees_with_us_on_frames() {
 
 #[test]
 fn what_came_before_a_close_frame_counts_however_much_it_was() {
-    let config = Config { effects_per_turn_max: 3, ..Config::default() };
+    let config = Config { effects_per_turn_max: 3, turn_share: Duration::ZERO, ..Config::default() };
     let broker = TestBroker::with(config, Default::default());
     let mut subscriber = Client::connect(broker.tcp(), V5, "s");
     subscriber.subscribe("t", QoS::AtMostOnce);

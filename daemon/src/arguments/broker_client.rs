@@ -13,6 +13,7 @@ Examples:
   selvedge pub -t demo/hello -m hi -q 1 -r
   selvedge pub -t firmware -f image.bin -q 2
   tail -f log | selvedge pub -t demo/log -l
+  selvedge pub -t demo/hello -m hi -u joe -P secret --cafile ca.pem
   selvedge pub -t a -m b -D publish user-property unit celsius -D publish content-type text/plain";
 
 pub(super) const SUBSCRIBE_EXAMPLES: &str = "\
@@ -22,7 +23,8 @@ Examples:
   selvedge sub -t 'demo/#' -F '%I %t %q %p'
   selvedge sub -t 'demo/#' -F %j
   selvedge sub -t '$share/group/demo/#' -q 1 -i worker-1 -c -x 3600
-  selvedge sub -t 'demo/#' --retained-only -v";
+  selvedge sub -t 'demo/#' --retained-only -v
+  selvedge sub -t 'demo/#' -v -u joe -P secret --cafile ca.pem";
 
 /// Protocol of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -41,10 +43,10 @@ pub struct ConnectionArguments {
     /// Broker
     #[arg(short = 'h', long, default_value = "127.0.0.1")]
     pub host: String,
-    /// Port of the broker
-    #[arg(short, long, default_value_t = 1883)]
-    pub port: u16,
-    /// mqtt://[user[:password]@]host[:port]/topic, instead of -h, -p, -u, -P and -t
+    /// Port of the broker [default: 1883, with TLS 8883]
+    #[arg(short, long, value_parser = clap::value_parser!(u16).range(1..))]
+    pub port: Option<u16>,
+    /// mqtt:// or mqtts://[user[:password]@]host[:port]/topic, instead of -h, -p, -u, -P and -t
     #[arg(short = 'L', long, value_name = "URL", conflicts_with_all = ["host", "port", "username", "password"])]
     pub url: Option<String>,
     /// Local address to connect from
@@ -62,6 +64,21 @@ pub struct ConnectionArguments {
     /// Password
     #[arg(short = 'P', long = "pw", value_name = "PASSWORD")]
     pub password: Option<String>,
+    /// TLS: believe servers whose certificate one of the authorities in this file (PEM) signed
+    #[arg(long, value_name = "FILE")]
+    pub cafile: Option<PathBuf>,
+    /// TLS: certificate of this client (PEM)
+    #[arg(long, value_name = "FILE")]
+    pub cert: Option<PathBuf>,
+    /// TLS: its private key (PEM)
+    #[arg(long, value_name = "FILE")]
+    pub key: Option<PathBuf>,
+    /// TLS: believe any server
+    #[arg(long, conflicts_with = "cafile")]
+    pub insecure: bool,
+    /// TLS with the authorities of this system
+    #[arg(long, alias = "tls-use-os-certs")]
+    pub tls: bool,
     /// Protocol version
     #[arg(short = 'V', long = "protocol-version", value_enum, default_value = "5")]
     pub version: ProtocolVersion,

@@ -17,7 +17,9 @@ SELVEDGE_LOG sets what is logged, for example SELVEDGE_LOG=info,selvedge_broker=
 
 pub(super) const CHECK_EXAMPLES: &str = "\
 Examples:
-  selvedge check --config /etc/selvedge.toml";
+  selvedge check --config /etc/selvedge.toml
+
+Files of users, rules, keys and certificates are read as well.";
 
 pub(super) const STATUS_EXAMPLES: &str = "\
 Examples:
@@ -39,10 +41,16 @@ pub struct RunArguments {
     /// MQTT over WebSocket, at /mqtt [default: 127.0.0.1:8083]
     #[arg(long, value_name = "ADDR:PORT", env = "SELVEDGE_WS")]
     pub ws: Option<Listen>,
+    /// MQTT over TLS; `selvedge cert create` makes the certificate [default: off]
+    #[arg(long, value_name = "ADDR:PORT", env = "SELVEDGE_MQTTS")]
+    pub mqtts: Option<Listen>,
+    /// MQTT over WebSocket over TLS, at /mqtt [default: off]
+    #[arg(long, value_name = "ADDR:PORT", env = "SELVEDGE_WSS")]
+    pub wss: Option<Listen>,
     /// Probes and metrics [default: 127.0.0.1:7883]
     #[arg(long, value_name = "ADDR:PORT", env = "SELVEDGE_HTTP")]
     pub http: Option<Listen>,
-    /// Listen on addresses that other machines reach although nobody authenticates them
+    /// Let everybody in without a login, also on addresses that other machines reach
     #[arg(long)]
     pub allow_anonymous: bool,
     /// How log lines look
@@ -59,6 +67,9 @@ pub struct CheckArguments {
     /// Configuration file (TOML)
     #[arg(long, value_name = "FILE", env = "SELVEDGE_CONFIG")]
     pub config: PathBuf,
+    /// Data directory of the node, whose users and certificates are looked at, too
+    #[arg(long, value_name = "DIR", env = "SELVEDGE_DATA")]
+    pub data: Option<PathBuf>,
     /// Print the complete configuration, defaults included, as JSON
     #[arg(long)]
     pub json: bool,
@@ -92,7 +103,9 @@ impl RunArguments {
         Overrides {
             data: self.data.clone(),
             mqtt: self.mqtt,
+            mqtts: self.mqtts,
             websocket: self.ws,
+            secure_websocket: self.wss,
             http: self.http,
             log_format: self.log,
             allow_anonymous: self.allow_anonymous,

@@ -69,7 +69,7 @@ fn every_command_that_is_shown_has_examples() {
 fn mosquitto_pubs_flags_are_taken() {
     let arguments = publish("pub -h gw -p 1884 -t a/b -m -5 -q 2 -r -i me -u joe -P secret -V mqttv311 -k 10 -c");
     let connection = &arguments.connection;
-    assert_eq!((connection.host.as_str(), connection.port), ("gw", 1884));
+    assert_eq!((connection.host.as_str(), connection.port), ("gw", Some(1884)));
     assert_eq!(connection.version, ProtocolVersion::V311);
     assert_eq!(connection.keep_alive_s, 10);
     assert!(connection.disable_clean_session && arguments.retain);

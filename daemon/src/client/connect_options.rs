@@ -5,9 +5,15 @@ use std::net::IpAddr;
 use selvedge_codec::{Connect, ProtocolVersion, QoS, UserProperties, Will, topic};
 use thiserror::Error;
 
+use super::encryption::EncryptionOptions;
 use super::properties::{self, PropertyError, PropertySet};
 use crate::arguments::ConnectionArguments;
 use crate::arguments::broker_client::ProtocolVersion as VersionName;
+
+/// Of MQTT.
+const PLAIN_PORT: u16 = 1883;
+/// Of MQTT over TLS.
+const SECURE_PORT: u16 = 8883;
 
 /// Everything about the connection.
 #[derive(Clone, Debug)]
@@ -16,6 +22,8 @@ pub struct ConnectOptions {
     pub host: String,
     /// Port.
     pub port: u16,
+    /// TLS; none is without.
+    pub encryption: Option<EncryptionOptions>,
     /// Address to connect from.
     pub bind: Option<IpAddr>,
     /// Protocol of the connection.
@@ -62,7 +70,7 @@ pub enum OptionsError {
     #[error(transparent)]
     Property(#[from] PropertyError),
     /// Not an MQTT URL.
-    #[error("-L {0}: expected mqtt://[user[:password]@]host[:port]/topic")]
+    #[error("-L {0}: expected mqtt://[user[:password]@]host[:port]/topic, or mqtts://…")]
     Url(String),
     /// Kept sessions have names.
     #[error("-c keeps the session, which needs a client identifier: add -i ID")]
@@ -78,6 +86,9 @@ pub enum OptionsError {
         "the topic {0:?} has a wildcard: + and # are for subscriptions (selvedge sub), a message goes to one topic"
     )]
     WildcardInTopic(String),
+    /// Half a login.
+    #[error("--cert and --key belong together")]
+    CertificateWithoutKey,
     /// 3.1.1 cannot say it.
     #[error("-P needs a user in MQTT 3.1.1: add -u USER")]
     UserMissing,
@@ -116,7 +127,8 @@ pub fn from_arguments(
     });
     let mut options = ConnectOptions {
         host: arguments.host.clone(),
-        port: arguments.port,
+        port: 0,
+        encryption: encryption(arguments)?,
         bind: arguments.bind,
         version,
         client_id,
@@ -134,10 +146,28 @@ pub fn from_arguments(
         Some(url) => Some(options.take_url(url).ok_or_else(|| OptionsError::Url(url.clone()))?),
         None => None,
     };
+    if options.port == 0 {
+        let usual = if options.encryption.is_some() { SECURE_PORT } else { PLAIN_PORT };
+        options.port = arguments.port.unwrap_or(usual);
+    }
     if old && options.password.is_some() && options.username.is_none() {
         return Err(OptionsError::UserMissing);
     }
     Ok((options, topic))
+}
+
+/// TLS, if one of its flags is there.
+fn encryption(arguments: &ConnectionArguments) -> Result<Option<EncryptionOptions>, OptionsError> {
+    let options = EncryptionOptions {
+        authorities: arguments.cafile.clone(),
+        certificate: arguments.cert.clone(),
+        key: arguments.key.clone(),
+        insecure: arguments.insecure,
+    };
+    if options.certificate.is_some() != options.key.is_some() {
+        return Err(OptionsError::CertificateWithoutKey);
+    }
+    Ok((arguments.tls || options != EncryptionOptions::default()).then_some(options))
 }
 
 /// Refuses wildcards in the topic of a message.
@@ -165,7 +195,14 @@ fn session_expiry(arguments: &ConnectionArguments, property: Option<u32>) -> Res
 impl ConnectOptions {
     /// Takes host, port and credentials out of `url`; gives its topic.
     fn take_url(&mut self, url: &str) -> Option<String> {
-        let rest = url.strip_prefix("mqtt://")?;
+        let rest = match (url.strip_prefix("mqtt://"), url.strip_prefix("mqtts://")) {
+            (Some(rest), _) => rest,
+            (None, Some(rest)) => {
+                self.encryption.get_or_insert_default();
+                rest
+            }
+            (None, None) => return None,
+        };
         let (authority, topic) = rest.split_once('/')?;
         let address = match authority.rsplit_once('@') {
             Some((credentials, address)) => {
@@ -190,7 +227,8 @@ impl ConnectOptions {
             return None;
         }
         self.host = host.to_owned();
-        self.port = port.map_or(Some(1883), |port| port.parse().ok())?;
+        let usual = if self.encryption.is_some() { SECURE_PORT } else { PLAIN_PORT };
+        self.port = port.map_or(Some(usual), |port| port.parse().ok())?;
         Some(topic.to_owned())
     }
 
@@ -247,6 +285,21 @@ mod tests {
         for url in ["http://gw/t", "mqtt://gw", "mqtt://gw/", "mqtt:///t", "mqtt://gw:x/t"] {
             assert!(matches!(read(&format!("-L {url}")), Err(OptionsError::Url(_))), "{url}");
         }
+    }
+
+    #[test]
+    fn each_flag_of_tls_turns_it_on_and_changes_the_usual_port() {
+        let plain = read("-t a").unwrap().0;
+        assert_eq!((plain.encryption, plain.port), (None, 1883));
+        for flags in ["--tls", "--insecure", "--cafile f", "--cert c --key k"] {
+            let (options, _) = read(&format!("-t a {flags}")).unwrap();
+            assert!(options.encryption.is_some() && options.port == 8883, "{flags}");
+        }
+        assert_eq!(read("-t a --tls -p 5").unwrap().0.port, 5);
+        let (options, _) = read("-L mqtts://gw/t").unwrap();
+        assert!(options.encryption.is_some() && options.port == 8883);
+        assert_eq!(read("-L mqtts://gw:7/t").unwrap().0.port, 7);
+        assert_eq!(read("-t a --cert c").unwrap_err(), OptionsError::CertificateWithoutKey);
     }
 
     #[test]

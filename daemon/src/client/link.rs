@@ -1,7 +1,7 @@
 //! The socket of `pub` and `sub`: connecting, CONNECT and CONNACK, whole packets out and in, keep-alive, waiting.
 //! Decides nothing about messages.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
@@ -14,6 +14,7 @@ use socket2::{Domain, Socket, Type};
 use thiserror::Error;
 
 use super::connect_options::{ConnectOptions, borrowed};
+use super::encryption::{self, EncryptionError, Stream};
 
 /// For the connection, and again for CONNACK.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -44,6 +45,14 @@ pub enum ConnectError {
         port: u16,
         /// Cause.
         source: io::Error,
+    },
+    /// Encryption cannot be prepared.
+    #[error("encrypt the connection to {host}")]
+    Encryption {
+        /// Host.
+        host: String,
+        /// Cause.
+        source: EncryptionError,
     },
     /// The options cannot be said in a CONNECT.
     #[error("encode CONNECT")]
@@ -112,7 +121,7 @@ pub struct Ready {
 /// A connection past CONNACK.
 #[derive(Debug)]
 pub struct Link {
-    stream: TcpStream,
+    stream: Stream,
     version: ProtocolVersion,
     input: Vec<u8>,
     taken: usize,
@@ -130,7 +139,19 @@ impl Link {
     /// # Errors
     /// No address, no connection, or no welcome.
     pub fn open(options: &ConnectOptions) -> Result<(Self, Greeting), ConnectError> {
-        let stream = dial(options)?;
+        // Before dialling: a wrong file is told at once.
+        let encryption = match &options.encryption {
+            Some(encryption) => Some(
+                encryption::connection(encryption, &options.host)
+                    .map_err(|source| ConnectError::Encryption { host: options.host.clone(), source })?,
+            ),
+            None => None,
+        };
+        let socket = dial(options)?;
+        let stream = match encryption {
+            Some(connection) => Stream::Tls(Box::new(rustls::StreamOwned::new(connection, socket))),
+            None => Stream::Plain(socket),
+        };
         let mut link = Self {
             stream,
             version: options.version,
@@ -198,6 +219,7 @@ impl Link {
             rest = after;
         }
         self.stream.write_all(packets)?;
+        self.stream.flush()?;
         self.last_sent = Instant::now();
         Ok(())
     }
@@ -228,10 +250,7 @@ impl Link {
     pub fn fill(&mut self) -> Result<(), LinkError> {
         self.input.drain(..self.taken);
         self.taken = 0;
-        let length = self.input.len();
-        self.input.resize(length + READ_BYTES, 0);
-        let read = self.stream.read(self.input.get_mut(length..).unwrap_or_default());
-        self.input.truncate(length + read.as_ref().map_or(0, |read| *read));
+        let read = self.stream.read_into(&mut self.input, READ_BYTES);
         match read {
             Ok(0) => Err(LinkError::Closed),
             Ok(_) => {
@@ -297,7 +316,7 @@ impl Link {
         disconnect.user_properties = selvedge_codec::UserProperties::from_pairs(&user);
         let mut bytes = Vec::new();
         if encode(self.version, &Packet::Disconnect(disconnect), &mut bytes).is_ok() && self.send(&bytes).is_ok() {
-            let _ = self.stream.shutdown(std::net::Shutdown::Write);
+            self.stream.finish();
             let _ = self.stream.set_read_timeout(Some(Duration::from_secs(2)));
             let deadline = Instant::now() + Duration::from_secs(2);
             // The server's close: everything before it has been read there.

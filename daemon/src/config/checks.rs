@@ -1,10 +1,12 @@
 //! Bounds that the kind of a value does not express, and rules between keys. The lower bounds keep the protocol working, the
 //! upper ones keep a typing error from taking the memory of the box.
 
+mod access;
+
 use std::time::Duration;
 
 use super::quantity::{ByteSize, Period};
-use super::{Config, Listen};
+use super::{Config, Surroundings};
 
 /// A value that its key does not take.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,10 +19,13 @@ pub struct Violation {
     pub allowed: String,
 }
 
-/// Everything in `config` that is out of bounds.
-pub fn violations(config: &Config) -> Vec<Violation> {
+/// Everything in `config` that is out of bounds, or cannot work in these surroundings.
+pub fn violations(config: &Config, around: &Surroundings) -> Vec<Violation> {
     let mut found = Found(Vec::new());
-    listeners(config, &mut found);
+    access::listeners(config, around, &mut found);
+    access::tls(config, around, &mut found);
+    access::access(config, &mut found);
+    websocket(config, &mut found);
     http(config, &mut found);
     limits(config, &mut found);
     parts(config, &mut found);
@@ -65,34 +70,7 @@ fn quoted(value: impl ToString) -> String {
     format!("\"{}\"", value.to_string())
 }
 
-fn listeners(config: &Config, found: &mut Found) {
-    let listeners = [
-        ("mqtt.listen", "mqtt", config.mqtt.listen, config.mqtt.allow_anonymous),
-        ("websocket.listen", "websocket", config.websocket.listen, config.websocket.allow_anonymous),
-        ("http.listen", "http", config.http.listen, config.http.allow_anonymous),
-    ];
-    for (key, section, listen, allow_anonymous) in listeners {
-        if listen.is_exposed() && !allow_anonymous {
-            found.refuse(
-                key,
-                quoted(listen),
-                format!(
-                    "other machines could connect and nobody authenticates them; keep to a loopback address such as \
-                     127.0.0.1, or accept it by setting allow_anonymous = true in [{section}] (flag: --allow-anonymous)"
-                ),
-            );
-        }
-    }
-    for (index, (key, _, listen, _)) in listeners.iter().enumerate() {
-        let earlier = listeners.iter().take(index).find(|(_, _, other, _)| collides(*listen, *other));
-        if let Some((other, ..)) = earlier {
-            found.refuse(
-                key,
-                quoted(listen),
-                format!("is also the address of {other}; give each listener a port of its own"),
-            );
-        }
-    }
+fn websocket(config: &Config, found: &mut Found) {
     let path = &config.websocket.path;
     let path_fits = path.starts_with('/')
         && path.len() <= 256
@@ -103,13 +81,6 @@ fn listeners(config: &Config, found: &mut Found) {
             quoted(path),
             "expected a path such as \"/mqtt\": a slash, then visible ASCII without ? and #",
         );
-    }
-}
-
-fn collides(a: Listen, b: Listen) -> bool {
-    match (a.address(), b.address()) {
-        (Some(a), Some(b)) => a == b && a.port() != 0,
-        _ => false,
     }
 }
 
@@ -125,25 +96,51 @@ fn limits(config: &Config, found: &mut Found) {
     let limits = &config.limits;
     let day = Duration::from_secs(24 * 3600);
     found.number("limits.connections_max", limits.connections_max, 1, 1_000_000);
+    found.number("limits.connections_per_address_max", limits.connections_per_address_max, 0, 1_000_000);
+    found.number("limits.connect_rate_per_address_per_s", limits.connect_rate_per_address_per_s, 0, 1_000_000);
+    found.number("limits.connect_burst_per_address", limits.connect_burst_per_address, 1, 1_000_000);
+    found.number("limits.addresses_remembered_max", limits.addresses_remembered_max, 16, 1_000_000);
     found.number("limits.half_open_max", limits.half_open_max, 1, 100_000);
     found.period("limits.handshake_timeout", limits.handshake_timeout, Period::milliseconds(100), Period::seconds(300));
+    found.number("limits.authentications_waiting_max", limits.authentications_waiting_max, 1, 100_000);
+    found.period(
+        "limits.reauthentication_timeout",
+        limits.reauthentication_timeout,
+        Period::seconds(1),
+        Period::seconds(3600),
+    );
+    found.whole_seconds("limits.reauthentication_timeout", limits.reauthentication_timeout);
     // The largest packet of MQTT is 5 bytes of fixed header and 268,435,455 of the rest.
     found.size("limits.connect_bytes_max", limits.connect_bytes_max, ByteSize::kib(1), ByteSize::mib(1));
+    found.size("limits.incomplete_bytes_max", limits.incomplete_bytes_max, ByteSize::kib(64), ByteSize(64 << 30));
+    found.period("limits.packet_timeout", limits.packet_timeout, Period::milliseconds(100), Period::seconds(3600));
     found.size("limits.unsent_bytes_max", limits.unsent_bytes_max, ByteSize::mib(1), ByteSize(64 << 30));
+    found.size("limits.memory_bytes_max", limits.memory_bytes_max, ByteSize::mib(8), ByteSize(1 << 40));
     found.size("limits.packet_bytes_max", limits.packet_bytes_max, ByteSize::kib(1), ByteSize(268_435_460));
+    found.number("limits.publish_rate_per_client_per_s", limits.publish_rate_per_client_per_s, 0, 100_000_000);
+    found.number("limits.publish_burst_per_client", limits.publish_burst_per_client, 1, 100_000_000);
+    found.size(
+        "limits.publish_bytes_per_client_per_s",
+        limits.publish_bytes_per_client_per_s,
+        ByteSize(0),
+        ByteSize(u32::MAX as u64),
+    );
     found.number("limits.receive_maximum", limits.receive_maximum, 1, 65_535);
     found.number("limits.in_flight_max", limits.in_flight_max, 1, 65_535);
     found.number("limits.queue_messages_max", limits.queue_messages_max, 1, 100_000_000);
     found.size("limits.queue_bytes_max", limits.queue_bytes_max, ByteSize::kib(1), ByteSize(64 << 30));
     found.number("limits.sessions_max", limits.sessions_max, 1, 10_000_000);
+    found.number("limits.anonymous_sessions_max", limits.anonymous_sessions_max, 0, 10_000_000);
     found.period("limits.session_expiry_max", limits.session_expiry_max, Period::seconds(0), Period(day * 36_500));
     found.whole_seconds("limits.session_expiry_max", limits.session_expiry_max);
     found.period("limits.keep_alive_max", limits.keep_alive_max, Period::seconds(0), Period::seconds(65_535));
     found.whole_seconds("limits.keep_alive_max", limits.keep_alive_max);
     found.number("limits.subscriptions_per_client_max", limits.subscriptions_per_client_max, 1, 10_000_000);
     found.number("limits.topic_levels_max", limits.topic_levels_max, 1, 32_768);
+    found.size("limits.topic_bytes_max", limits.topic_bytes_max, ByteSize(16), ByteSize(65_535));
     // A server must take 23 bytes [MQTT-3.1.3-5]; no string of MQTT is longer than 65,535.
     found.size("limits.client_id_bytes_max", limits.client_id_bytes_max, ByteSize(23), ByteSize(65_535));
+    found.size("limits.will_bytes_max", limits.will_bytes_max, ByteSize(0), ByteSize::mib(1));
     found.number("limits.retained_messages_max", limits.retained_messages_max, 0, 100_000_000);
     found.size("limits.retained_bytes_max", limits.retained_bytes_max, ByteSize(0), ByteSize(64 << 30));
     found.period("limits.sys_interval", limits.sys_interval, Period::seconds(0), Period(day));

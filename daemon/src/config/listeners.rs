@@ -33,7 +33,7 @@ pub struct ListenError;
 pub struct MqttConfig {
     /// Address and port, or `off`.
     pub listen: Listen,
-    /// Lets clients in from other machines although nobody authenticates them.
+    /// Lets clients in without a login, from other machines, too.
     pub allow_anonymous: bool,
 }
 
@@ -45,7 +45,27 @@ pub struct WebSocketConfig {
     pub listen: Listen,
     /// Request path of the upgrade.
     pub path: String,
-    /// Lets clients in from other machines although nobody authenticates them.
+    /// Lets clients in without a login, from other machines, too.
+    pub allow_anonymous: bool,
+}
+
+/// MQTT 3.1.1 and 5 over TLS.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MqttsConfig {
+    /// Address and port, or `off`.
+    pub listen: Listen,
+    /// Lets clients in without a login, from other machines, too.
+    pub allow_anonymous: bool,
+}
+
+/// MQTT 3.1.1 and 5 over WebSocket over TLS; the path is that of `[websocket]`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SecureWebSocketConfig {
+    /// Address and port, or `off`.
+    pub listen: Listen,
+    /// Lets clients in without a login, from other machines, too.
     pub allow_anonymous: bool,
 }
 
@@ -55,7 +75,7 @@ pub struct WebSocketConfig {
 pub struct HttpConfig {
     /// Address and port, or `off`; the Unix socket is there in any case.
     pub listen: Listen,
-    /// Lets anyone read twins, functions and metrics from other machines.
+    /// Lets anyone read twins, functions and metrics without a login, from other machines, too.
     pub allow_anonymous: bool,
     /// Connections at once, TCP and Unix socket each. A quarter of them may be watched twins and followed logs.
     pub connections_max: u32,
@@ -77,6 +97,18 @@ impl Default for MqttConfig {
 impl Default for WebSocketConfig {
     fn default() -> Self {
         Self { listen: Listen::loopback(8083), path: "/mqtt".to_owned(), allow_anonymous: false }
+    }
+}
+
+impl Default for MqttsConfig {
+    fn default() -> Self {
+        Self { listen: Listen::Off, allow_anonymous: false }
+    }
+}
+
+impl Default for SecureWebSocketConfig {
+    fn default() -> Self {
+        Self { listen: Listen::Off, allow_anonymous: false }
     }
 }
 

@@ -11,7 +11,7 @@ use toml::{Table, Value};
 use super::checks::{Violation, violations};
 use super::listeners::Listen;
 use super::problem::{LoadError, Problem, did_you_mean};
-use super::{Config, LogFormat};
+use super::{Config, LogFormat, Surroundings};
 
 /// A configuration file is a few KiB; anything beyond this is not one.
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -23,6 +23,10 @@ pub struct Overrides {
     pub data: Option<PathBuf>,
     /// `--mqtt`.
     pub mqtt: Option<Listen>,
+    /// `--mqtts`.
+    pub mqtts: Option<Listen>,
+    /// `--wss`.
+    pub secure_websocket: Option<Listen>,
     /// `--ws`.
     pub websocket: Option<Listen>,
     /// `--http`.
@@ -38,16 +42,32 @@ pub struct Overrides {
 /// # Errors
 /// The file cannot be read, or holds something unknown, of a wrong kind or out of bounds: all of it is listed.
 pub fn load(file: Option<&Path>, overrides: &Overrides) -> Result<Config, LoadError> {
+    finish(file, read(file)?, overrides)
+}
+
+/// As `load`, without asking whether a node could start with it: for commands that only need to know where files are.
+///
+/// # Errors
+/// The file cannot be read, or holds something unknown or of a wrong kind.
+pub fn load_unchecked(file: Option<&Path>, overrides: &Overrides) -> Result<Config, LoadError> {
+    let Parsed { mut config, problems, .. } = read(file)?;
+    if !problems.is_empty() {
+        return Err(LoadError::Invalid { path: file.map(Path::to_owned), problems });
+    }
+    apply(&mut config, overrides);
+    Ok(config)
+}
+
+fn read(file: Option<&Path>) -> Result<Parsed, LoadError> {
     let Some(path) = file else {
-        return finish(None, Parsed::default(), overrides);
+        return Ok(Parsed::default());
     };
     let read = |source| LoadError::Read { path: path.to_owned(), source };
     if std::fs::metadata(path).map_err(read)?.len() > FILE_BYTES_MAX {
         return Err(read(std::io::Error::new(std::io::ErrorKind::FileTooLarge, "larger than 1 MiB")));
     }
     let text = std::fs::read_to_string(path).map_err(read)?;
-    let parsed = parse(&text);
-    finish(Some(path), parsed, overrides)
+    Ok(parse(&text))
 }
 
 /// What a text says, as far as it is right, and what is wrong with it.
@@ -63,7 +83,9 @@ fn finish(path: Option<&Path>, parsed: Parsed, overrides: &Overrides) -> Result<
     let Parsed { mut config, mut problems, places } = parsed;
     if problems.is_empty() {
         apply(&mut config, overrides);
-        problems.extend(violations(&config).into_iter().map(|violation| located(violation, overrides, &places)));
+        let around = Surroundings::of(&config);
+        problems
+            .extend(violations(&config, &around).into_iter().map(|violation| located(violation, overrides, &places)));
     }
     if problems.is_empty() {
         return Ok(config);
@@ -78,7 +100,9 @@ fn apply(config: &mut Config, overrides: &Overrides) {
     }
     let listeners = [
         (&mut config.mqtt.listen, overrides.mqtt),
+        (&mut config.mqtts.listen, overrides.mqtts),
         (&mut config.websocket.listen, overrides.websocket),
+        (&mut config.secure_websocket.listen, overrides.secure_websocket),
         (&mut config.http.listen, overrides.http),
     ];
     for (listen, replacement) in listeners {
@@ -89,6 +113,8 @@ fn apply(config: &mut Config, overrides: &Overrides) {
     }
     if overrides.allow_anonymous {
         config.mqtt.allow_anonymous = true;
+        config.mqtts.allow_anonymous = true;
+        config.secure_websocket.allow_anonymous = true;
         config.websocket.allow_anonymous = true;
         config.http.allow_anonymous = true;
     }
@@ -98,7 +124,9 @@ fn apply(config: &mut Config, overrides: &Overrides) {
 fn located(violation: Violation, overrides: &Overrides, places: &BTreeMap<String, (usize, String)>) -> Problem {
     let overridden = match violation.key {
         "mqtt.listen" => overrides.mqtt.is_some(),
+        "mqtts.listen" => overrides.mqtts.is_some(),
         "websocket.listen" => overrides.websocket.is_some(),
+        "secure_websocket.listen" => overrides.secure_websocket.is_some(),
         "http.listen" => overrides.http.is_some(),
         _ => false,
     };

@@ -40,7 +40,20 @@ fn text(status: &Value) -> String {
         word(&node["uptime_s"]),
         if status["ready"] == true { "ready" } else { "NOT READY" }
     );
-    for name in ["mqtt", "websocket", "http", "control", "data"] {
+    let listeners = [
+        ("mqtt", "mqtt"),
+        ("mqtts", "mqtts"),
+        ("websocket", "websocket"),
+        ("wss", "secure_websocket"),
+        ("http", "http"),
+    ];
+    for (name, key) in listeners {
+        let is_optional = matches!(name, "mqtts" | "wss");
+        if !(is_optional && node[key].is_null()) {
+            text.push_str(&format!("  {name:<10} {}\n", word(&node[key])));
+        }
+    }
+    for name in ["control", "data"] {
         text.push_str(&format!("  {name:<10} {}\n", word(&node[name])));
     }
     for (name, part) in status["parts"].as_object().into_iter().flatten() {
@@ -59,13 +72,14 @@ mod tests {
     fn the_text_has_a_line_for_each_listener_and_part() {
         let status = json!({
             "ready": false,
-            "node": { "version": "1", "pid": 7, "uptime_s": 3, "mqtt": "127.0.0.1:1883", "websocket": null, "data": "/d" },
+            "node": { "version": "1", "pid": 7, "uptime_s": 3, "mqtt": "127.0.0.1:1883", "websocket": null, "secure_websocket": "127.0.0.1:8084", "data": "/d" },
             "parts": { "store": { "ready": false, "detail": "the disk is full" }, "broker": { "ready": true, "detail": "2 clients" } },
         });
         let text = text(&status);
         for line in [
             "selvedge 1 (process 7), up 3 s, NOT READY",
             "  websocket  off",
+            "  wss        127.0.0.1:8084",
             "  store      NOT READY: the disk is full",
             "  broker     2 clients",
         ] {

@@ -1,6 +1,6 @@
 //! Answers: JSON for what worked, `{"error": {"code", "message"}}` for what did not.
 
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use thiserror::Error;
@@ -13,12 +13,14 @@ pub struct ApiError {
     pub status: u16,
     /// One sentence.
     pub message: String,
+    /// When it is worth while to ask again, seconds from now.
+    pub retry_after_s: Option<u64>,
 }
 
 impl ApiError {
     /// An error with its status.
     pub fn new(status: u16, message: impl Into<String>) -> Self {
-        Self { status, message: message.into() }
+        Self { status, message: message.into(), retry_after_s: None }
     }
 
     /// 400: the request is wrong.
@@ -40,7 +42,12 @@ impl ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        json_response(status, &json!({ "error": { "code": status.as_u16(), "message": self.message } }))
+        let mut response =
+            json_response(status, &json!({ "error": { "code": status.as_u16(), "message": self.message } }));
+        if let Some(seconds) = self.retry_after_s {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
     }
 }
 

@@ -1,11 +1,13 @@
 //! What HTTP needs of the node. Reads are answered at once, from any thread; what has to reach the disk first is a future.
 
+use std::net::IpAddr;
 use std::pin::Pin;
 
 use serde_json::Value;
 
 use super::answer::ApiError;
 use super::exposition::Exposition;
+use super::login::Reader;
 
 /// An answer that comes later.
 pub type Pending<T> = Pin<Box<dyn Future<Output = Result<T, ApiError>> + Send>>;
@@ -41,6 +43,11 @@ pub trait Node: Send + Sync + 'static {
     fn metrics(&self) -> Pending<Exposition>;
     /// What `selvedge status` shows besides the parts: version, listeners, data directory.
     fn about(&self) -> Value;
+
+    /// Who asks from `address` with this Authorization header, if they may read at all.
+    fn login(&self, address: IpAddr, authorization: Option<String>) -> Pending<Reader>;
+    /// Reads users, rules, keys and certificates again. Gives what is wrong with them.
+    fn reload(&self) -> Pending<Value>;
 
     /// Names of twins after `after`, in order, at most `limit`.
     fn twins(&self, after: Option<&str>, limit: usize) -> Result<Vec<String>, ApiError>;

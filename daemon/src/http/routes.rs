@@ -4,7 +4,6 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, FromRef, FromRequest, Path, Query, Request, State};
 use axum::http::{StatusCode, header};
@@ -12,6 +11,7 @@ use axum::middleware;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use axum::{Extension, Router};
 use futures_util::{Stream, StreamExt, stream};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -20,6 +20,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::answer::{ApiError, json_response};
 use super::exposition::CONTENT_TYPE;
 use super::gate;
+use super::login::{self, Reader};
 use super::node::{DeployRequest, Events, Node};
 use crate::config::HttpConfig;
 
@@ -68,13 +69,18 @@ impl Serving {
     }
 }
 
-/// What TCP serves. `local_only`: the listener is on loopback, so the Host header must be, too.
-pub fn reading(node: Arc<dyn Node>, config: &HttpConfig, local_only: bool) -> Router {
-    let router = bounded(
-        reading_routes().method_not_allowed_fallback(only_over_the_socket).with_state(Serving::new(node, config)),
-        config,
-    );
-    if local_only { router.layer(middleware::from_fn(gate::local_host_only)) } else { router }
+/// What TCP serves. On loopback the Host header must be local; where other machines connect, they log in, unless the
+/// configuration lets anyone in. The requests then carry a [`login::PeerAddress`].
+pub fn reading(node: Arc<dyn Node>, config: &HttpConfig) -> Router {
+    let routes = reading_routes().method_not_allowed_fallback(only_over_the_socket);
+    let router = |routes: Router<Serving>| bounded(routes.with_state(Serving::new(Arc::clone(&node), config)), config);
+    if !config.listen.is_exposed() {
+        return router(routes).layer(middleware::from_fn(gate::local_host_only));
+    }
+    if config.allow_anonymous {
+        return router(routes);
+    }
+    router(routes).layer(middleware::from_fn_with_state(Arc::clone(&node), login::required))
 }
 
 /// What the Unix socket serves.
@@ -86,6 +92,7 @@ pub fn controlling(node: Arc<dyn Node>, config: &HttpConfig) -> Router {
     let rest = Router::new()
         .route("/v1/twins", get(twins))
         .route("/v1/twins/{thing}/events", get(watch_twin))
+        .route("/v1/reload", post(reload))
         .route("/v1/functions/{name}/logs", get(logs));
     let deploying = Router::new()
         .route("/v1/functions", post(deploy))
@@ -157,6 +164,10 @@ async fn status(State(node): NodeState) -> Answer {
     Ok(json_response(StatusCode::OK, &json!({ "ready": ready, "parts": parts, "node": node.about() })))
 }
 
+async fn reload(State(node): NodeState) -> Answer {
+    Ok(json_response(StatusCode::OK, &node.reload().await?))
+}
+
 async fn metrics(State(node): NodeState) -> Answer {
     let exposition = node.metrics().await?;
     Ok(([(header::CONTENT_TYPE, CONTENT_TYPE)], exposition.into_text()).into_response())
@@ -168,14 +179,22 @@ struct Page {
     limit: Option<usize>,
 }
 
-async fn twins(State(node): NodeState, Query(page): Query<Page>) -> Answer {
+type MaybeReader = Option<Extension<Reader>>;
+
+async fn twins(State(node): NodeState, reader: MaybeReader, Query(page): Query<Page>) -> Answer {
     let limit = page.limit.unwrap_or(TWINS_PER_PAGE_MAX).clamp(1, TWINS_PER_PAGE_MAX);
     let names = node.twins(page.after.as_deref(), limit)?;
     let next = if names.len() == limit { names.last().cloned() } else { None };
+    // A page may be shorter than asked for: `next` goes on behind what this reader may not see.
+    let names: Vec<String> = match &reader {
+        Some(Extension(Reader(reads))) => names.into_iter().filter(|name| reads.may_read_twin(name)).collect(),
+        None => names,
+    };
     Ok(json_response(StatusCode::OK, &json!({ "things": names, "next": next })))
 }
 
-async fn twin(State(node): NodeState, Path(thing): Path<String>) -> Answer {
+async fn twin(State(node): NodeState, reader: MaybeReader, Path(thing): Path<String>) -> Answer {
+    login::check_twin(reader.as_deref(), &thing)?;
     Ok(json_response(StatusCode::OK, &node.twin(&thing)?))
 }
 
@@ -189,7 +208,8 @@ async fn delete_twin(State(node): NodeState, Path(thing): Path<String>) -> Answe
     Ok(json_response(StatusCode::OK, &value))
 }
 
-async fn watch_twin(State(serving): State<Serving>, Path(thing): Path<String>) -> Answer {
+async fn watch_twin(State(serving): State<Serving>, reader: MaybeReader, Path(thing): Path<String>) -> Answer {
+    login::check_twin(reader.as_deref(), &thing)?;
     let slot = serving.stream_slot()?;
     Ok(event_stream(Vec::new(), Some((serving.node.watch_twin(&thing)?, slot))).into_response())
 }

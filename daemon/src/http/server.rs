@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use axum::Router;
+use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -15,6 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Semaphore, watch};
 
 use super::control_socket::may_control;
+use super::login::PeerAddress;
 use super::node::Node;
 use super::routes;
 use crate::config::HttpConfig;
@@ -75,8 +76,7 @@ pub fn start(listeners: Listeners, config: &HttpConfig, node: Arc<dyn Node>) -> 
         header_bytes_max: config.header_bytes_max.as_usize(),
         head_timeout: head_timeout(config),
     };
-    let tcp_is_local = !config.listen.is_exposed();
-    let reading = routes::reading(Arc::clone(&node), config, tcp_is_local);
+    let reading = routes::reading(Arc::clone(&node), config);
     let controlling = routes::controlling(node, config);
     let Listeners { tcp, unix } = listeners;
     unix.set_nonblocking(true)?;
@@ -120,9 +120,10 @@ async fn serve_tcp(listener: tokio::net::TcpListener, router: Router, limits: Li
         let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
         tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => {
+                Ok((stream, peer)) => {
                     let _ = stream.set_nodelay(true);
-                    let connection = serve_connection(stream, router.clone(), limits, stopped.clone());
+                    let router = router.clone().layer(Extension(PeerAddress(peer.ip().to_canonical())));
+                    let connection = serve_connection(stream, router, limits, stopped.clone());
                     tokio::spawn(async move { connection.await; drop(slot) });
                 }
                 Err(error) => pause_after(&error).await,

@@ -1,7 +1,7 @@
 //! HTTP from the outside: raw bytes over TCP and the socket, against a node that is a table in memory.
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{IpAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,6 +14,14 @@ use super::*;
 use crate::config::quantity::ByteSize;
 use crate::config::{HttpConfig, Period};
 use crate::http::exposition::strict_parser;
+
+struct ReadsOnlyA;
+
+impl Reads for ReadsOnlyA {
+    fn may_read_twin(&self, thing: &str) -> bool {
+        thing == "a"
+    }
+}
 
 #[derive(Default)]
 struct FakeNode {
@@ -34,6 +42,19 @@ impl Node for FakeNode {
     }
     fn about(&self) -> Value {
         json!({ "version": "0" })
+    }
+    fn login(&self, _address: IpAddr, authorization: Option<String>) -> Pending<Reader> {
+        let answer = match authorization.as_deref() {
+            Some("Bearer good") => Ok(Reader(Arc::new(ReadsOnlyA))),
+            Some("Bearer eager") => {
+                Err(ApiError { retry_after_s: Some(7), ..ApiError::new(429, "too many failed logins") })
+            }
+            _ => Err(ApiError::new(401, "a login is needed")),
+        };
+        Box::pin(std::future::ready(answer))
+    }
+    fn reload(&self) -> Pending<Value> {
+        Box::pin(async { Ok(json!({ "changed": false, "problems": [] })) })
     }
     fn twins(&self, after: Option<&str>, limit: usize) -> Result<Vec<String>, ApiError> {
         let all = ["a", "b", "c"];
@@ -344,4 +365,60 @@ fn stopping_does_not_wait_for_idle_connections() {
     let begin = Instant::now();
     running.server.stop();
     assert!(begin.elapsed() < Duration::from_secs(25), "below the 30 s that an idle connection may last");
+}
+
+fn asking(path: &str, authorization: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nHost: gw.example\r\nConnection: close\r\n{authorization}\r\n")
+}
+
+/// Whether other machines could reach it is what counts, not that this test does so over loopback.
+fn exposed(allow_anonymous: bool) -> Running {
+    serve(|config| {
+        config.listen = "0.0.0.0:7883".parse().unwrap();
+        config.allow_anonymous = allow_anonymous;
+    })
+}
+
+#[test]
+fn other_machines_read_with_a_login_only() {
+    let running = exposed(false);
+    for path in ["/livez", "/readyz", "/metrics", "/v1/status", "/v1/twins", "/v1/functions", "/nothing"] {
+        let (status, _) = running.over_tcp(&asking(path, ""));
+        assert_eq!(status, 401, "{path}");
+    }
+    let mut stream = TcpStream::connect(running.tcp).unwrap();
+    stream.write_all(asking("/livez", "").as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let answer = answer.to_ascii_lowercase();
+    assert!(
+        answer.contains("www-authenticate: basic realm") && answer.contains("www-authenticate: bearer"),
+        "{answer}"
+    );
+    assert_eq!(running.over_tcp(&asking("/livez", "Authorization: Bearer good\r\n")), (200, "ok\n".to_owned()));
+    assert_eq!(running.over_tcp(&asking("/livez", "Authorization: Bearer eager\r\n")).0, 429);
+    let long = format!("Authorization: Bearer {}\r\n", "x".repeat(13 * 1024));
+    assert_eq!(running.over_tcp(&asking("/livez", &long)).0, 401);
+    running.server.stop();
+}
+
+#[test]
+fn a_reader_sees_the_twins_that_the_rules_let_it_see() {
+    let running = exposed(false);
+    let good = "Authorization: Bearer good\r\n";
+    assert_eq!(running.over_tcp(&asking("/v1/twins/a", good)).0, 200);
+    assert_eq!(running.over_tcp(&asking("/v1/twins/b", good)).0, 403);
+    assert_eq!(running.over_tcp(&asking("/v1/twins/b/events", good)).0, 403);
+    let (status, body) = running.over_tcp(&asking("/v1/twins", good));
+    let names: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!((status, &names["things"]), (200, &json!(["a"])));
+    running.server.stop();
+}
+
+#[test]
+fn where_everybody_is_let_in_nobody_is_asked() {
+    let running = exposed(true);
+    assert_eq!(running.over_tcp(&asking("/v1/twins/b", "")).0, 404);
+    assert_eq!(running.over_tcp(&asking("/livez", "")).0, 200);
+    running.server.stop();
 }

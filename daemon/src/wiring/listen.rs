@@ -3,11 +3,11 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 
-use selvedge_broker::{Listener, Transport};
+use selvedge_broker::{Listener, TlsSettings, Transport};
 use thiserror::Error;
 
 use super::port_holder;
-use crate::config::Config;
+use crate::config::{Config, Listen};
 
 /// A port that cannot be had.
 #[derive(Debug, Error)]
@@ -43,8 +43,10 @@ pub enum ListenError {
 /// Sockets that listen and are not served yet: connections wait in the kernel.
 #[derive(Debug)]
 pub struct Bound {
-    /// MQTT over TCP and WebSocket, in this order, as far as they are on.
+    /// MQTT over TCP, TLS, WebSocket and WebSocket over TLS, in this order, as far as they are on.
     pub mqtt: Vec<Listener>,
+    /// For each of them, whether clients may come in without a login.
+    pub lets_anonymous_in: Vec<bool>,
     /// HTTP.
     pub http: Option<TcpListener>,
     /// Where they are.
@@ -56,29 +58,45 @@ pub struct Bound {
 pub struct Addresses {
     /// MQTT over TCP.
     pub mqtt: Option<SocketAddr>,
+    /// MQTT over TLS.
+    pub mqtts: Option<SocketAddr>,
     /// MQTT over WebSocket.
     pub websocket: Option<SocketAddr>,
+    /// MQTT over WebSocket over TLS.
+    pub secure_websocket: Option<SocketAddr>,
     /// HTTP.
     pub http: Option<SocketAddr>,
 }
 
-/// Binds everything that is configured, or nothing.
+/// One listener of MQTT, as it is configured.
+struct Wanted {
+    what: &'static str,
+    flag: &'static str,
+    listen: Listen,
+    allow_anonymous: bool,
+    transport: Transport,
+    tls: Option<TlsSettings>,
+}
+
+/// Binds everything that is configured, or nothing. `tls` is what the encrypted listeners use; without it they are not bound.
 ///
 /// # Errors
 /// The first port that cannot be had.
-pub fn bind(config: &Config) -> Result<Bound, ListenError> {
-    let mut bound = Bound { mqtt: Vec::new(), http: None, addresses: Addresses::default() };
-    if let Some(address) = config.mqtt.listen.address() {
-        let listener =
-            Listener::bind(address, Transport::Tcp).map_err(|error| refused("MQTT", address, "--mqtt", error))?;
-        bound.addresses.mqtt = listener.socket.local_addr().ok();
+pub fn bind(config: &Config, tls: Option<&TlsSettings>) -> Result<Bound, ListenError> {
+    let mut bound =
+        Bound { mqtt: Vec::new(), lets_anonymous_in: Vec::new(), http: None, addresses: Addresses::default() };
+    let addresses = &mut bound.addresses;
+    let wanted = wanted(config, tls);
+    let places = [&mut addresses.mqtt, &mut addresses.mqtts, &mut addresses.websocket, &mut addresses.secure_websocket];
+    for (wanted, place) in wanted.into_iter().zip(places) {
+        let Some(address) = wanted.listen.address() else { continue };
+        let mut listener = Listener::bind(address, wanted.transport)
+            .map_err(|error| refused(wanted.what, address, wanted.flag, error))?;
+        listener.tls = wanted.tls;
+        *place = listener.socket.local_addr().ok();
         bound.mqtt.push(listener);
-    }
-    if let Some(address) = config.websocket.listen.address() {
-        let listener = Listener::bind(address, Transport::WebSocket)
-            .map_err(|error| refused("WebSocket", address, "--ws", error))?;
-        bound.addresses.websocket = listener.socket.local_addr().ok();
-        bound.mqtt.push(listener);
+        // Anonymous clients come in over loopback, or where that was asked for in so many words.
+        bound.lets_anonymous_in.push(wanted.allow_anonymous || !wanted.listen.is_exposed());
     }
     if let Some(address) = config.http.listen.address() {
         let listener = TcpListener::bind(address).map_err(|error| refused("HTTP", address, "--http", error))?;
@@ -86,6 +104,30 @@ pub fn bind(config: &Config) -> Result<Bound, ListenError> {
         bound.http = Some(listener);
     }
     Ok(bound)
+}
+
+fn wanted(config: &Config, tls: Option<&TlsSettings>) -> [Wanted; 4] {
+    let plain = |what, flag, listen, allow_anonymous, transport| Wanted {
+        what,
+        flag,
+        listen,
+        allow_anonymous,
+        transport,
+        tls: None,
+    };
+    let encrypted = |wanted: Wanted| Wanted {
+        listen: if tls.is_some() { wanted.listen } else { Listen::Off },
+        tls: tls.cloned(),
+        ..wanted
+    };
+    let (mqtt, mqtts) = (&config.mqtt, &config.mqtts);
+    let (websocket, secure) = (&config.websocket, &config.secure_websocket);
+    [
+        plain("MQTT", "--mqtt", mqtt.listen, mqtt.allow_anonymous, Transport::Tcp),
+        encrypted(plain("MQTT over TLS", "--mqtts", mqtts.listen, mqtts.allow_anonymous, Transport::Tcp)),
+        plain("WebSocket", "--ws", websocket.listen, websocket.allow_anonymous, Transport::WebSocket),
+        encrypted(plain("secure WebSocket", "--wss", secure.listen, secure.allow_anonymous, Transport::WebSocket)),
+    ]
 }
 
 fn refused(what: &'static str, address: SocketAddr, flag: &'static str, source: io::Error) -> ListenError {
@@ -99,7 +141,6 @@ fn refused(what: &'static str, address: SocketAddr, flag: &'static str, source: 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Listen;
 
     #[test]
     fn a_port_in_use_is_told_with_its_holder_and_the_flag() {
@@ -109,7 +150,7 @@ mod tests {
         config.mqtt.listen = Listen::loopback(0);
         config.websocket.listen = Listen::At(address);
         config.http.listen = Listen::Off;
-        let error = bind(&config).unwrap_err().to_string();
+        let error = bind(&config, None).unwrap_err().to_string();
         assert!(error.contains(&address.to_string()) && error.contains("--ws"), "{error}");
         assert!(error.contains(&format!("process {}", std::process::id())), "{error}");
     }
@@ -120,7 +161,7 @@ mod tests {
         config.mqtt.listen = Listen::loopback(0);
         config.websocket.listen = Listen::Off;
         config.http.listen = Listen::loopback(0);
-        let bound = bind(&config).unwrap();
+        let bound = bind(&config, None).unwrap();
         assert_eq!(bound.mqtt.len(), 1);
         assert!(bound.addresses.mqtt.is_some_and(|address| address.port() != 0));
         assert_eq!(bound.addresses.websocket, None);

@@ -1,5 +1,8 @@
 //! The counts of all parts under the names by which Prometheus knows them.
 
+mod access;
+mod broker;
+
 use std::time::Duration;
 
 use selvedge_broker::Snapshot;
@@ -8,6 +11,7 @@ use selvedge_store::Space;
 
 use super::function_lines::LineCounts;
 use crate::http::Exposition;
+pub use access::AccessReadings;
 
 /// Everything that is counted, at one moment.
 pub struct Readings {
@@ -27,6 +31,8 @@ pub struct Readings {
     pub functions: Vec<FunctionStatus>,
     /// What the wiring counts of each, in the same order.
     pub lines: Vec<LineCounts>,
+    /// Logins, their files, the clock.
+    pub access: AccessReadings,
 }
 
 /// All of it as text.
@@ -37,13 +43,14 @@ pub fn exposition(readings: &Readings) -> Exposition {
     out.gauge("selvedge_uptime_seconds", "Seconds since the node started").value(readings.uptime.as_secs_f64());
     process(&mut out);
     out.gauge("selvedge_broker_up", "Whether the broker answers").value(readings.broker.is_some());
-    if let Some(broker) = &readings.broker {
-        protocol(&mut out, &broker.core);
-        sockets(&mut out, &broker.shell);
+    if let Some(snapshot) = &readings.broker {
+        broker::protocol(&mut out, &snapshot.core);
+        broker::sockets(&mut out, &snapshot.shell);
     }
     store(&mut out, readings);
     twins(&mut out, readings);
     functions(&mut out, readings);
+    access::logins(&mut out, &readings.access);
     out
 }
 
@@ -54,129 +61,6 @@ fn labelled(family: &mut crate::http::exposition::Family<'_>, label: &'static st
     for (name, value) in samples {
         family.sample(&[(label, name)], *value);
     }
-}
-
-const QOS: [&str; 3] = ["0", "1", "2"];
-
-fn protocol(out: &mut Exposition, core: &selvedge_core::Statistics) {
-    out.gauge("selvedge_mqtt_connections", "Clients past CONNECT").value(core.connections);
-    out.gauge("selvedge_mqtt_sessions", "Sessions, connected or not, those of the node itself included")
-        .value(core.sessions);
-    out.gauge("selvedge_mqtt_subscriptions", "Subscriptions").value(core.subscriptions);
-    out.gauge("selvedge_mqtt_retained_messages", "Retained messages").value(core.retained_messages);
-    out.gauge("selvedge_mqtt_retained_bytes", "Bytes of retained messages").value(core.retained_bytes);
-    out.gauge("selvedge_mqtt_queued_messages", "Messages queued for sessions").value(core.queued_messages);
-    out.gauge("selvedge_mqtt_queued_bytes", "Bytes queued for sessions").value(core.queued_bytes);
-    labelled(
-        &mut out.counter("selvedge_mqtt_connects_total", "CONNECT packets by outcome"),
-        "outcome",
-        &[("accepted", core.connects_accepted), ("refused", core.connects_refused)],
-    );
-    let mut received = out.counter("selvedge_mqtt_publishes_received_total", "PUBLISH packets from clients by QoS");
-    for (qos, count) in QOS.iter().zip(core.publishes_received) {
-        received.sample(&[("qos", qos)], count);
-    }
-    let mut sent = out.counter(
-        "selvedge_mqtt_publishes_sent_total",
-        "PUBLISH packets to clients and deliveries inside the node by effective QoS",
-    );
-    for (qos, count) in QOS.iter().zip(core.publishes_sent) {
-        sent.sample(&[("qos", qos)], count);
-    }
-    out.counter("selvedge_mqtt_publishes_internal_total", "Messages published by the node itself")
-        .value(core.publishes_internal);
-    labelled(
-        &mut out.counter("selvedge_mqtt_payload_bytes_total", "Payload bytes by direction"),
-        "direction",
-        &[("in", core.publish_bytes_received), ("out", core.publish_bytes_sent)],
-    );
-    labelled(
-        &mut out.counter("selvedge_mqtt_dropped_total", "Messages dropped by reason"),
-        "reason",
-        &[
-            ("queue_full", core.dropped_queue_full),
-            ("offline", core.dropped_offline),
-            ("expired", core.dropped_expired),
-            ("too_large", core.dropped_too_large),
-        ],
-    );
-    labelled(
-        &mut out.counter("selvedge_mqtt_refused_total", "Requests refused by kind"),
-        "kind",
-        &[
-            ("publish", core.refused_publish),
-            ("subscribe", core.refused_subscribe),
-            ("retained", core.refused_retained),
-            ("retained_replay", core.cut_replays),
-        ],
-    );
-    labelled(
-        &mut out.counter("selvedge_mqtt_closed_total", "Connections ended by the node by cause"),
-        "cause",
-        &[
-            ("keep_alive", core.closed_keep_alive),
-            ("protocol", core.closed_protocol),
-            ("quota", core.closed_quota),
-            ("taken_over", core.closed_taken_over),
-        ],
-    );
-    out.counter("selvedge_mqtt_wills_published_total", "Wills published").value(core.wills_published);
-    labelled(
-        &mut out.counter("selvedge_mqtt_topic_lookups_total", "Topic lookups by how they were answered"),
-        "answered_by",
-        &[("cache", core.match_cache_hits), ("tree", core.match_cache_misses)],
-    );
-}
-
-fn sockets(out: &mut Exposition, shell: &selvedge_broker::Statistics) {
-    out.gauge("selvedge_listener_half_open", "Connections that have not sent their CONNECT").value(shell.half_open);
-    out.gauge("selvedge_listener_half_open_bytes", "Bytes of unfinished CONNECT packets").value(shell.half_open_bytes);
-    out.counter("selvedge_listener_accepted_total", "Connections accepted").value(shell.accepted);
-    labelled(
-        &mut out.counter("selvedge_listener_refused_total", "Connections ended before their CONNECT by reason"),
-        "reason",
-        &[
-            ("connections_max", shell.refused_connections_max),
-            ("half_open_max", shell.refused_half_open),
-            ("timeout", shell.handshake_timeouts),
-            ("failure", shell.handshake_failures),
-            ("upgrade", shell.upgrades_refused),
-        ],
-    );
-    out.counter("selvedge_listener_accept_errors_total", "Accept calls that failed").value(shell.accept_errors);
-    labelled(
-        &mut out.counter("selvedge_socket_bytes_total", "Bytes on MQTT sockets by direction"),
-        "direction",
-        &[("in", shell.bytes_in), ("out", shell.bytes_out)],
-    );
-    labelled(
-        &mut out.counter("selvedge_socket_calls_total", "Reads and writes on MQTT sockets that moved bytes"),
-        "call",
-        &[("read", shell.reads), ("write", shell.writes)],
-    );
-    out.gauge("selvedge_socket_unsent_bytes", "Bytes that wait for clients to take them").value(shell.outbox_bytes);
-    out.counter("selvedge_socket_writes_blocked_total", "Writes that a socket did not take whole")
-        .value(shell.writes_blocked);
-    out.counter("selvedge_socket_congested_total", "Times that a client fell behind its high-water mark")
-        .value(shell.congested);
-    out.counter(
-        "selvedge_socket_reads_paused_total",
-        "Times that a client was not read because it did not take its answers",
-    )
-    .value(shell.reads_paused);
-    out.counter(
-        "selvedge_socket_close_timeouts_total",
-        "Connections cut off because they did not take their last bytes",
-    )
-    .value(shell.close_timeouts);
-    out.counter(
-        "selvedge_websocket_violations_total",
-        "WebSocket frames that break the protocol, are too large or text",
-    )
-    .value(shell.websocket_violations);
-    out.gauge("selvedge_reactor_attachments", "Consumers inside the node").value(shell.attachments);
-    out.counter("selvedge_reactor_turns_total", "Turns of the reactor in which something happened").value(shell.turns);
-    out.counter("selvedge_reactor_commands_total", "Commands from other threads to the reactor").value(shell.commands);
 }
 
 fn store(out: &mut Exposition, readings: &Readings) {
@@ -315,6 +199,8 @@ fn process(out: &mut Exposition) {
 
 #[cfg(test)]
 mod tests {
+    use selvedge_access::LoginStatistics;
+
     use super::*;
     use crate::http::exposition::strict_parser::parse;
 
@@ -348,6 +234,13 @@ mod tests {
                 function("b", FunctionState::Broken { reason: "no".to_owned() }),
             ],
             lines: vec![LineCounts { waiting: 4, dropped: 5 }, LineCounts::default()],
+            access: AccessReadings {
+                logins: vec![("password", "accepted", 3)],
+                statistics: LoginStatistics::default(),
+                problems: 1,
+                certificate_ends_s: Some(7),
+                clock_is_trusted: true,
+            },
         }
     }
 

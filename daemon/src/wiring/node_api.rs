@@ -1,5 +1,6 @@
 //! The node as HTTP sees it: each request to the part that knows.
 
+use std::net::IpAddr;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,10 +13,13 @@ use selvedge_store::{Health, Store};
 use selvedge_twin::{Operation, TwinError};
 use serde_json::{Value, json};
 
+use super::access::http_login::HttpLogins;
+use super::access::reload::Reloader;
 use super::function_lines::FunctionLines;
-use super::metrics::{self, Readings};
+use super::metrics::{self, AccessReadings, Readings};
 use super::twin_service::TwinService;
-use crate::http::{ApiError, DeployRequest, Events, Exposition, Node, PartState, Pending};
+use crate::http::{ApiError, DeployRequest, Events, Exposition, Node, PartState, Pending, Reader};
+use crate::trusted_clock::TrustedClock;
 
 /// A broker that does not answer within this is not ready.
 const BROKER_ANSWER_MAX: Duration = Duration::from_secs(2);
@@ -40,6 +44,12 @@ pub struct NodeApi {
     pub stopping: Arc<AtomicBool>,
     /// When it started.
     pub started: Instant,
+    /// Logins of requests.
+    pub logins: HttpLogins,
+    /// Files of access and certificates.
+    pub reloader: Arc<Reloader>,
+    /// The time by which certificates and tokens are judged.
+    pub clock: Arc<TrustedClock>,
     /// What `about` says besides the time.
     pub about: Value,
 }
@@ -54,6 +64,7 @@ impl Node for NodeApi {
         let store = store_state(&self.store.health());
         let functions = functions_state(&self.runtime);
         let stopping = self.stopping.load(Ordering::Acquire);
+        let access = self.reloader.states();
         Box::pin(async move {
             let (ready, detail) = match snapshot(broker).await {
                 Some(_) if stopping => (false, "shutting down".to_owned()),
@@ -62,7 +73,8 @@ impl Node for NodeApi {
                 }
                 None => (false, "does not answer".to_owned()),
             };
-            Ok(vec![PartState { name: "broker", ready, detail }, store, functions])
+            let broker = PartState { name: "broker", ready, detail };
+            Ok([broker, store, functions].into_iter().chain(access).collect())
         })
     }
 
@@ -79,6 +91,7 @@ impl Node for NodeApi {
             twin_requests_dropped: self.twins.dropped(),
             functions,
             lines,
+            access: self.access_readings(),
         };
         Box::pin(async move {
             readings.broker = snapshot(broker).await;
@@ -92,6 +105,15 @@ impl Node for NodeApi {
             members.insert("uptime_s".to_owned(), self.started.elapsed().as_secs().into());
         }
         about
+    }
+
+    fn login(&self, address: IpAddr, authorization: Option<String>) -> Pending<Reader> {
+        self.logins.login(address, authorization.as_deref())
+    }
+
+    fn reload(&self) -> Pending<Value> {
+        let reloader = Arc::clone(&self.reloader);
+        blocking(move || Ok(reloader.report()))
     }
 
     fn twins(&self, after: Option<&str>, limit: usize) -> Result<Vec<String>, ApiError> {
@@ -175,6 +197,17 @@ impl Node for NodeApi {
 }
 
 impl NodeApi {
+    fn access_readings(&self) -> AccessReadings {
+        let (logins, statistics) = self.reloader.gate().counts();
+        AccessReadings {
+            logins,
+            statistics,
+            problems: self.reloader.problem_count(),
+            certificate_ends_s: self.reloader.certificate_ends_s(),
+            clock_is_trusted: self.clock.judgement().is_trusted,
+        }
+    }
+
     fn twin_request(&self, thing: &str, operation: Operation, payload: Vec<u8>) -> Pending<Value> {
         let (twins, thing) = (Arc::clone(&self.twins), thing.to_owned());
         let (answer, answered) = tokio::sync::oneshot::channel();

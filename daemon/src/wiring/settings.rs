@@ -30,6 +30,11 @@ pub fn core(config: &Config) -> selvedge_core::Config {
         retained_messages_max: limits.retained_messages_max as usize,
         retained_bytes_max: limits.retained_bytes_max.as_usize(),
         sys_interval_s: seconds(limits.sys_interval),
+        memory_bytes_max: limits.memory_bytes_max.as_usize(),
+        anonymous_sessions_max: limits.anonymous_sessions_max as usize,
+        topic_bytes_max: limits.topic_bytes_max.as_usize(),
+        will_bytes_max: limits.will_bytes_max.as_usize(),
+        reauthentication_timeout_s: seconds(limits.reauthentication_timeout),
         ..selvedge_core::Config::default()
     }
 }
@@ -44,6 +49,16 @@ pub fn broker(config: &Config) -> selvedge_broker::Config {
         connect_bytes_max: saturated(limits.connect_bytes_max.0),
         outbox_total_bytes: limits.unsent_bytes_max.as_usize(),
         websocket_path: config.websocket.path.clone(),
+        connections_per_address_max: limits.connections_per_address_max as usize,
+        connect_rate_per_address_per_s: limits.connect_rate_per_address_per_s,
+        connect_burst_per_address: limits.connect_burst_per_address,
+        addresses_remembered_max: limits.addresses_remembered_max as usize,
+        incomplete_bytes_max: limits.incomplete_bytes_max.as_usize(),
+        packet_timeout: limits.packet_timeout.0,
+        publish_rate_per_client_per_s: limits.publish_rate_per_client_per_s,
+        publish_burst_per_client: limits.publish_burst_per_client,
+        publish_bytes_per_client_per_s: saturated(limits.publish_bytes_per_client_per_s.0),
+        authentications_waiting_max: limits.authentications_waiting_max as usize,
         ..selvedge_broker::Config::default()
     }
 }
@@ -129,6 +144,7 @@ fn saturated(bytes: u64) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Surroundings;
     use crate::config::checks::violations;
     use crate::config::quantity::ByteSize;
 
@@ -152,10 +168,10 @@ mod tests {
         config.twins.path_bytes_max = ByteSize(256);
         config.twins.tombstones_max = 4096;
         config.twins.deleted_twins_max = 100_000;
-        assert_eq!(violations(&config), []);
+        assert_eq!(violations(&config, &Surroundings::default()), []);
         assert_eq!(twins(&config).check(), Ok(()));
         config.twins.depth_max = 31;
-        assert_eq!(violations(&config).len(), 1);
+        assert_eq!(violations(&config, &Surroundings::default()).len(), 1);
         assert!(twins(&config).check().is_err());
     }
 }

@@ -249,6 +249,9 @@ fn a_removal_waits_for_the_deployment_before_it() {
         deploying: Arc::clone(&deploying),
         stopping: Arc::default(),
         started: Instant::now(),
+        logins: HttpLogins::new(Arc::clone(node.reloader.gate())),
+        reloader: Arc::clone(&node.reloader),
+        clock: Arc::clone(&node.clock),
         about: Value::Null,
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

@@ -4,6 +4,7 @@
 //! when this process dies without getting to it.
 
 use std::fs::File;
+use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -11,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 
+use super::rows::{Row, Transport};
 use crate::{process, repository};
 
 /// How long a broker may take until it accepts connections.
@@ -18,6 +20,13 @@ const START_MAX: Duration = Duration::from_secs(20);
 
 /// Pause between two tries to connect.
 const RETRY: Duration = Duration::from_millis(20);
+
+/// Who the generator's clients are; the bare relay and rumqttd let everybody in.
+const USER: &str = "bench";
+const PASSWORD: &str = "bench-password";
+
+/// What they may do at Selvedge; mosquitto's rules say the same.
+const RULES: &str = "[[rule]]\nusers = [\"bench\"]\npublish = [\"bench/#\"]\nsubscribe = [\"bench/#\"]\n";
 
 /// A program that is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -70,6 +79,23 @@ impl Folder {
     }
 }
 
+impl Folder {
+    /// Selvedge's data directory, whose certificates all brokers use.
+    fn data(&self) -> PathBuf {
+        self.path.join("selvedge-data")
+    }
+
+    fn authority(&self) -> PathBuf {
+        self.data().join("tls/ca.pem")
+    }
+
+    /// Makes the certificates.
+    pub fn certify(&self) -> anyhow::Result<()> {
+        let data = self.data();
+        selvedge_command(&["cert", "create", "--data", &data.to_string_lossy(), "--name", "127.0.0.1"], "")
+    }
+}
+
 impl Drop for Folder {
     fn drop(&mut self) {
         // What stays behind lies in the build folder and harms nobody.
@@ -77,22 +103,32 @@ impl Drop for Folder {
     }
 }
 
+/// Where a broker listens, on 127.0.0.1. A broker that has no users or listens on TCP only ignores the others.
+#[derive(Clone, Copy, Debug)]
+struct Ports {
+    tcp: u16,
+    tls: u16,
+    websocket: u16,
+}
+
 /// A broker that accepts connections.
 pub struct Broker {
     kind: Kind,
-    port: u16,
+    ports: Ports,
+    /// The certificate authority that its TLS listener's certificate comes from.
+    authority: PathBuf,
     child: Child,
 }
 
 impl Broker {
     /// Starts one and waits until it accepts connections; `relay` is the command of the bare relay without its address.
     pub fn start(kind: Kind, protocol: u8, folder: &Folder, relay: &[String]) -> anyhow::Result<Self> {
-        let port = free_port()?;
+        let ports = Ports { tcp: free_port()?, tls: free_port()?, websocket: free_port()? };
         let command = match kind {
-            Kind::Selvedge => selvedge(port, &folder.path)?,
-            Kind::Mosquitto => mosquitto(port, &folder.path)?,
-            Kind::Rumqttd => rumqttd(port, protocol)?,
-            Kind::Relay => relay.iter().cloned().chain([format!("127.0.0.1:{port}")]).collect(),
+            Kind::Selvedge => selvedge(ports, folder)?,
+            Kind::Mosquitto => mosquitto(ports, folder)?,
+            Kind::Rumqttd => rumqttd(ports.tcp, protocol)?,
+            Kind::Relay => relay.iter().cloned().chain([format!("127.0.0.1:{}", ports.tcp)]).collect(),
         };
         let log_path = folder.path.join(format!("{kind}.log"));
         let log = File::create(&log_path).with_context(|| format!("create {}", log_path.display()))?;
@@ -110,7 +146,7 @@ impl Broker {
             .stderr(log_too)
             .spawn()
             .with_context(|| format!("start {}", words.join(" ")))?;
-        let mut broker = Self { kind, port, child };
+        let mut broker = Self { kind, ports, authority: folder.authority(), child };
         broker.wait_until_ready(&log_path)?;
         Ok(broker)
     }
@@ -120,9 +156,26 @@ impl Broker {
         self.kind
     }
 
-    /// Where it listens, on 127.0.0.1.
-    pub fn port(&self) -> u16 {
-        self.port
+    /// Whether it can play its part in a row.
+    pub fn can_run(&self, row: &Row) -> bool {
+        match self.kind {
+            Kind::Selvedge | Kind::Mosquitto => true,
+            Kind::Rumqttd => row.transport == Transport::Tcp,
+            Kind::Relay => row.transport == Transport::Tcp && row.relay,
+        }
+    }
+
+    /// Arguments of `selvedge bench` that lead to it; every client logs in.
+    pub fn address_of(&self, transport: Transport) -> anyhow::Result<Vec<String>> {
+        let authority = self.authority.to_str().context("name the build folder in UTF-8")?;
+        let (port, more) = match transport {
+            Transport::Tcp => (self.ports.tcp, Vec::new()),
+            Transport::Tls => (self.ports.tls, vec!["--cafile", authority]),
+            Transport::WebSocket => (self.ports.websocket, vec!["--websocket"]),
+        };
+        let mut words = vec!["--port".to_owned(), port.to_string()];
+        words.extend(more.into_iter().chain(["--username", USER, "--password", PASSWORD]).map(str::to_owned));
+        Ok(words)
     }
 
     /// Its process id.
@@ -131,7 +184,7 @@ impl Broker {
     }
 
     fn wait_until_ready(&mut self, log: &Path) -> anyhow::Result<()> {
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.ports.tcp));
         let until = Instant::now() + START_MAX;
         while TcpStream::connect(address).is_err() {
             let ended = self.child.try_wait().with_context(|| format!("look after {}", self.kind))?;
@@ -163,26 +216,70 @@ pub fn selvedge_program() -> String {
     repository::target_folder().join("release/selvedge").to_string_lossy().into_owned()
 }
 
-fn selvedge(port: u16, folder: &Path) -> anyhow::Result<Vec<String>> {
-    let data = folder.join("selvedge-data").to_string_lossy().into_owned();
-    let mut command = vec![selvedge_program(), "run".to_owned(), "--data".to_owned(), data];
-    command.extend(["--mqtt".to_owned(), format!("127.0.0.1:{port}")]);
-    for other in ["--ws", "--http"] {
-        command.extend([other.to_owned(), format!("127.0.0.1:{}", free_port()?)]);
+/// Runs Selvedge's own program to its end.
+fn selvedge_command(words: &[&str], input: &str) -> anyhow::Result<()> {
+    let program = selvedge_program();
+    let mut child = Command::new(&program)
+        .args(words)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .with_context(|| format!("start {program}"))?;
+    let written = child.stdin.take().map(|mut stdin| stdin.write_all(input.as_bytes()));
+    written.transpose().with_context(|| format!("answer {program}"))?;
+    let status = child.wait().with_context(|| format!("wait for {program}"))?;
+    if !status.success() {
+        bail!("{program} {} ended with {status}", words.join(" "));
     }
-    Ok(command)
+    Ok(())
 }
 
-fn mosquitto(port: u16, folder: &Path) -> anyhow::Result<Vec<String>> {
-    let program = find_mosquitto().context("find mosquitto: install Debian's package of that name")?;
-    let path = folder.join("mosquitto.conf");
-    // No limit on queues and in-flight messages: it would drop what the others deliver.
+/// With users, rules that name the topics of the generator, and all limits as they are by default; `connect` and `idle` come from
+/// one address, so that one limit is as high as the number of their connections.
+fn selvedge(ports: Ports, folder: &Folder) -> anyhow::Result<Vec<String>> {
+    let data = folder.data();
+    let data_text = data.to_string_lossy();
+    selvedge_command(&["user", "add", USER, "--data", &data_text, "--stdin"], PASSWORD)?;
+    write(&data.join("access/rules.toml"), RULES)?;
     let text = format!(
-        "listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\nmax_queued_messages 0\n\
-         max_inflight_messages 0\nset_tcp_nodelay true\nlog_type error\n"
+        "data = \"{data_text}\"\n[mqtt]\nlisten = \"127.0.0.1:{}\"\n[mqtts]\nlisten = \"127.0.0.1:{}\"\n\
+         [websocket]\nlisten = \"127.0.0.1:{}\"\n[http]\nlisten = \"127.0.0.1:0\"\n\
+         [limits]\nconnect_burst_per_address = 100000\n",
+        ports.tcp, ports.tls, ports.websocket
     );
-    std::fs::write(&path, text).with_context(|| format!("write {}", path.display()))?;
+    let path = folder.path.join("selvedge.toml");
+    write(&path, &text)?;
+    Ok(vec![selvedge_program(), "run".to_owned(), "--config".to_owned(), path.to_string_lossy().into_owned()])
+}
+
+/// With a password file, access rules, and no limit on queues and in-flight messages: it would drop what the others deliver.
+fn mosquitto(ports: Ports, folder: &Folder) -> anyhow::Result<Vec<String>> {
+    let program = find_mosquitto().context("find mosquitto: install Debian's package of that name")?;
+    let (passwords, rules) = (folder.path.join("passwords"), folder.path.join("rules"));
+    write(&passwords, "")?;
+    process::run("mosquitto_passwd", &["-b", &passwords.to_string_lossy(), USER, PASSWORD])?;
+    write(&rules, &format!("user {USER}\ntopic readwrite bench/#\n"))?;
+    let tls = folder.data().join("tls");
+    let text = format!(
+        "per_listener_settings false\nallow_anonymous false\npassword_file {}\nacl_file {}\npersistence false\n\
+         max_queued_messages 0\nmax_inflight_messages 0\nset_tcp_nodelay true\nlog_type error\nuser root\n\
+         listener {} 127.0.0.1\nlistener {} 127.0.0.1\ncertfile {}\nkeyfile {}\n\
+         listener {} 127.0.0.1\nprotocol websockets\n",
+        passwords.display(),
+        rules.display(),
+        ports.tcp,
+        ports.tls,
+        tls.join("server.pem").display(),
+        tls.join("server.key").display(),
+        ports.websocket,
+    );
+    let path = folder.path.join("mosquitto.conf");
+    write(&path, &text)?;
     Ok(vec![program, "-c".to_owned(), path.to_string_lossy().into_owned()])
+}
+
+fn write(path: &Path, text: &str) -> anyhow::Result<()> {
+    std::fs::write(path, text).with_context(|| format!("write {}", path.display()))
 }
 
 fn rumqttd(port: u16, protocol: u8) -> anyhow::Result<Vec<String>> {
@@ -213,7 +310,12 @@ mod tests {
     #[test]
     fn a_broker_is_killed_when_its_value_goes_away() {
         let child = Command::new("sleep").arg("600").spawn().expect("sleep starts");
-        let broker = Broker { kind: Kind::Relay, port: 0, child };
+        let broker = Broker {
+            kind: Kind::Relay,
+            ports: Ports { tcp: 0, tls: 0, websocket: 0 },
+            authority: PathBuf::new(),
+            child,
+        };
         let process = PathBuf::from(format!("/proc/{}", broker.pid()));
         assert!(process.exists());
         drop(broker);

@@ -1,6 +1,6 @@
 //! Figures of all rounds, and how they are shown.
 //!
-//! Pure. Invariant: a ratio compares figures of the same round, and the median of the rounds' ratios is shown.
+//! Pure. Invariant: a ratio compares figures of the same round, and the worst of the rounds' ratios is judged.
 
 use std::fmt::Write as _;
 
@@ -39,7 +39,8 @@ impl Measured {
             cpu_us: number("/broker_cpu_us_each")?,
             per_second: number("/per_second")?,
             p99_us: number("/latency/p99_us")?,
-            lost: whole("/delivery/lost")?,
+            // A connect storm delivers nothing.
+            lost: report.pointer("/delivery/lost").and_then(Value::as_u64).unwrap_or(0),
             rss_before_bytes: whole("/resources/rss_before_bytes")?,
             rss_after_bytes: whole("/resources/rss_after_bytes")?,
             complaints: complaints.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
@@ -109,9 +110,10 @@ impl RowResult {
         self.good(kind).last().map(|measured| (before, measured.rss_after_bytes))
     }
 
-    /// Whether Selvedge reached the row's goal, when both were measured.
+    /// Whether Selvedge reached the row's goal in its worst round, when there is one and both were measured.
     fn goal_met(&self) -> Option<bool> {
-        self.ratio(Kind::Selvedge).map(|ratio| ratio.median <= self.row.goal)
+        let goal = self.row.goal?;
+        self.ratio(Kind::Selvedge).map(|ratio| ratio.largest <= goal)
     }
 }
 
@@ -119,7 +121,8 @@ impl RowResult {
 pub fn text(results: &[RowResult]) -> String {
     let mut text = String::new();
     for result in results {
-        let _ = writeln!(text, "\n{} (goal: {} of mosquitto)", result.row.title, result.row.goal);
+        let goal = result.row.goal.map_or_else(String::new, |goal| format!(" (goal: {goal} of mosquitto)"));
+        let _ = writeln!(text, "\n{}{goal}", result.row.title);
         let _ = writeln!(
             text,
             "  {:<11}{:>9}{:>9}{:>9}{:>13}{:>11}{:>7}{:>18}{:>8}{:>16}",
@@ -131,12 +134,13 @@ pub fn text(results: &[RowResult]) -> String {
     }
     let _ = writeln!(text);
     for result in results {
-        if let (Some(ratio), Some(met)) = (result.ratio(Kind::Selvedge), result.goal_met()) {
+        if let (Some(ratio), Some(goal), Some(met)) = (result.ratio(Kind::Selvedge), result.row.goal, result.goal_met())
+        {
             let verdict = if met { "met" } else { "NOT met" };
             let _ = writeln!(
                 text,
-                "goal {verdict}: {} is {:.3} of mosquitto, goal {}",
-                result.row.title, ratio.median, result.row.goal
+                "goal {verdict}: {} is {:.3} of mosquitto in the worst round ({:.3} in the middle one), goal {goal}",
+                result.row.title, ratio.largest, ratio.median
             );
         }
     }
@@ -145,6 +149,10 @@ pub fn text(results: &[RowResult]) -> String {
 
 fn line(text: &mut String, result: &RowResult, kind: Kind) {
     let failed = result.failed(kind);
+    if failed == 0 && result.good(kind).next().is_none() {
+        // It cannot play a part in this row.
+        return;
+    }
     let (Some(cpu), Some(rate), Some(p99)) = (
         result.spread(kind, |measured| measured.cpu_us),
         result.spread(kind, |measured| measured.per_second),
@@ -253,9 +261,9 @@ mod tests {
     }
 
     #[test]
-    fn a_goal_is_met_on_its_number_and_missed_above_it() {
+    fn a_goal_is_met_on_its_number_and_missed_by_one_round_above_it() {
         assert_eq!(both(&[(8.0, 100.0)]).goal_met(), Some(true));
-        assert_eq!(both(&[(8.1, 100.0)]).goal_met(), Some(false));
+        assert_eq!(both(&[(1.0, 100.0), (1.0, 100.0), (8.1, 100.0)]).goal_met(), Some(false));
         assert_eq!(RowResult::new(&ROWS[0], &[Kind::Selvedge]).goal_met(), None);
     }
 

@@ -9,6 +9,7 @@ use crate::repository::Tree;
 
 /// Which workspace crate may name which; a crate that is not here may not exist.
 const ARROWS: &[(&str, &[&str])] = &[
+    ("selvedge-access", &[]),
     ("selvedge-codec", &[]),
     ("selvedge-core", &["selvedge-codec"]),
     ("selvedge-broker", &["selvedge-core", "selvedge-codec"]),
@@ -19,6 +20,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "selvedge",
         &[
+            "selvedge-access",
             "selvedge-bench",
             "selvedge-broker",
             "selvedge-codec",

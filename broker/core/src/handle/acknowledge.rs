@@ -3,56 +3,65 @@
 use selvedge_codec::{Ack, AckKind, PacketId, ReasonCode};
 
 use super::Core;
-use crate::{effect::Effects, id::ConnectionId, session::Session, session::in_flight::Awaiting, time::Moment};
+use crate::{
+    effect::Effects,
+    id::ConnectionId,
+    session::{
+        Session,
+        in_flight::{Awaiting, Entry, InFlight},
+    },
+    time::Moment,
+};
 
 impl Core {
     pub(super) fn on_puback(&mut self, id: ConnectionId, ack: &Ack<'_>, now: Moment, effects: &mut Effects) {
-        let Some(session) = self.session_of(id) else { return };
-        if session.in_flight.complete(ack.packet_id, Awaiting::Acknowledgement).is_some() {
-            self.after_completion(id, now, effects);
-        }
+        self.complete(id, |in_flight| in_flight.complete(ack.packet_id, Awaiting::Acknowledgement), now, effects);
     }
 
     pub(super) fn on_pubrec(&mut self, id: ConnectionId, ack: &Ack<'_>, now: Moment, effects: &mut Effects) {
-        let Some(session) = self.session_of(id) else { return };
         if ack.reason.is_error() {
             // The receiver refused: the exchange ends here (MQTT 5, 4.3.3).
-            if session.in_flight.complete(ack.packet_id, Awaiting::Receipt).is_some() {
-                self.after_completion(id, now, effects);
-            }
+            self.complete(id, |in_flight| in_flight.complete(ack.packet_id, Awaiting::Receipt), now, effects);
             return;
         }
+        let Some(session) = self.session_of(id) else { return };
         let known = session.in_flight.received(ack.packet_id);
         let reason = if known { ReasonCode::Success } else { ReasonCode::PacketIdentifierNotFound };
         self.send_ack(id, AckKind::PubRel, ack.packet_id, reason, None, effects);
     }
 
     pub(super) fn on_pubrel(&mut self, id: ConnectionId, ack: &Ack<'_>, effects: &mut Effects) {
-        let Some(session) = self.session_of(id) else { return };
+        let Some(connection) = self.connections.get(id) else { return };
+        let Some(session) = self.sessions.get_mut(connection.session) else { return };
         let known = session.inbound_qos_2.remove(&ack.packet_id);
+        session.settle(&mut self.account);
         let reason = if known { ReasonCode::Success } else { ReasonCode::PacketIdentifierNotFound };
         self.send_ack(id, AckKind::PubComp, ack.packet_id, reason, None, effects);
     }
 
     pub(super) fn on_pubcomp(&mut self, id: ConnectionId, ack: &Ack<'_>, now: Moment, effects: &mut Effects) {
-        let Some(session) = self.session_of(id) else { return };
-        if session.in_flight.complete(ack.packet_id, Awaiting::Completion).is_some() {
-            self.after_completion(id, now, effects);
-        }
+        self.complete(id, |in_flight| in_flight.complete(ack.packet_id, Awaiting::Completion), now, effects);
     }
 
     /// A consumer inside the node has done with a message.
     pub(super) fn on_acknowledge(&mut self, id: ConnectionId, packet_id: PacketId, now: Moment, effects: &mut Effects) {
-        let Some(session) = self.session_of(id) else { return };
-        if session.in_flight.finish(packet_id).is_some() {
-            self.after_completion(id, now, effects);
-        }
+        self.complete(id, |in_flight| in_flight.finish(packet_id), now, effects);
     }
 
-    /// The window has opened by one.
-    fn after_completion(&mut self, id: ConnectionId, now: Moment, effects: &mut Effects) {
-        let waits = self.session_of(id).is_some_and(|session| !session.queue.is_empty() || session.in_flight.len() > 0);
-        if waits {
+    /// Ends an exchange, if `end` finds it; then the window has opened by one.
+    fn complete(
+        &mut self,
+        id: ConnectionId,
+        end: impl FnOnce(&mut InFlight) -> Option<Entry>,
+        now: Moment,
+        effects: &mut Effects,
+    ) {
+        let Some(connection) = self.connections.get(id) else { return };
+        let Some(session) = self.sessions.get_mut(connection.session) else { return };
+        if session.change_in_flight(&mut self.account, end).is_none() {
+            return;
+        }
+        if !session.queue.is_empty() || session.in_flight.len() > 0 {
             self.pump(id, now, effects);
         }
     }

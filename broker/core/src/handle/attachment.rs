@@ -5,13 +5,16 @@ use std::sync::Arc;
 
 use selvedge_codec::QoS;
 
-use super::{Core, disconnect::WillFate};
+use super::{
+    Core,
+    disconnect::{WillFate, split_shared},
+};
 use crate::{
     connection::{Connection, Kind},
     effect::Effects,
     id::ConnectionId,
     router::SubscriptionOptions,
-    session::NEVER,
+    session::{NEVER, NODE_CLIENT_PREFIX},
     time::Moment,
 };
 
@@ -24,7 +27,7 @@ impl Core {
         now: Moment,
         effects: &mut Effects,
     ) {
-        debug_assert!(client_id.starts_with(super::connect::NODE_CLIENT_PREFIX), "a client could take this identifier");
+        debug_assert!(client_id.starts_with(NODE_CLIENT_PREFIX), "a client could take this identifier");
         let key = match self.sessions.find(&client_id) {
             Some(key) => {
                 if let Some(old) = self.sessions.get(key).and_then(|session| session.connection) {
@@ -32,28 +35,14 @@ impl Core {
                 }
                 key
             }
-            None => self.sessions.insert(client_id, None),
+            None => self.sessions.insert(client_id, None, &mut self.account),
         };
         let Some(session) = self.sessions.get_mut(key) else { return };
         session.connection = Some(id);
         session.expiry_s = NEVER;
-        self.connections.insert(Connection {
-            id,
-            session: key,
-            kind: Kind::Internal,
-            silence_max_ms: 0,
-            last_heard: now,
-            keep_alive_at: None,
-            packet_bytes_max: u32::MAX,
-            window: receive_maximum.max(1),
-            congested: false,
-            problem_information: false,
-            connected_without_expiry: false,
-            input: 0,
-            input_bytes: 0,
-            aliases_in: Vec::new(),
-            aliases_out: None,
-        });
+        let mut connection = Connection::new(id, key, Kind::Internal, now);
+        connection.window = receive_maximum.max(1);
+        self.connections.insert(connection, &mut self.account);
         self.pump(id, now, effects);
     }
 
@@ -62,10 +51,12 @@ impl Core {
         let key = connection.session;
         let Some(session) = self.sessions.get_mut(key) else { return };
         let options = SubscriptionOptions { qos, no_local: false, retain_as_published: true, identifier: 0 };
-        if self.router.tree.subscribe(filter, None, key, options) {
+        let (group, plain) = split_shared(filter);
+        if self.router.tree.subscribe(plain, group, key, options) {
             self.statistics.subscriptions += 1;
-            session.filters.insert(filter.into());
-            session.filter_bytes += super::subscribe::filter_cost_bytes(filter);
+            session.add_filter(filter);
+            session.settle(&mut self.account);
+            self.account.tree = self.router.tree.bytes();
         }
         self.router.cache.invalidate();
     }

@@ -2,9 +2,10 @@
 
 use selvedge_codec::{Disconnect, Packet, ProtocolVersion, ReasonCode};
 
-use super::{Core, subscribe::filter_cost_bytes};
+use super::Core;
 use crate::{
-    connection::Kind,
+    authorize::Action,
+    connection::{Enhanced, Kind},
     effect::{CloseCause, Effects},
     id::{ConnectionId, SessionKey},
     session::NEVER,
@@ -70,6 +71,20 @@ impl Core {
         self.drop_connection(id, WillFate::Publish, now);
     }
 
+    /// Ends a connection whose client went over a limit.
+    pub(super) fn exceed(
+        &mut self,
+        id: ConnectionId,
+        reason: ReasonCode,
+        text: &str,
+        now: Moment,
+        effects: &mut Effects,
+    ) {
+        self.statistics.closed_quota += 1;
+        self.close(id, reason, text, CloseCause::QuotaExceeded, effects);
+        self.drop_connection(id, WillFate::Publish, now);
+    }
+
     /// Tells the client, if its protocol has words for it, and has the connection closed. Follow with
     /// [`Self::drop_connection`].
     pub(super) fn close(
@@ -91,9 +106,15 @@ impl Core {
 
     /// Forgets the connection; the session stays for as long as it may. Unknown ids are ignored.
     pub(super) fn drop_connection(&mut self, id: ConnectionId, fate: WillFate, now: Moment) {
-        let Some(connection) = self.connections.remove(id) else { return };
+        let Some(connection) = self.connections.remove(id, &mut self.account) else { return };
         if let Some(at) = connection.keep_alive_at {
             self.timers.disarm(at, Timer::KeepAlive(id));
+        }
+        if let Some(at) = connection.credentials_end_at {
+            self.timers.disarm(at, Timer::Credentials(id));
+        }
+        if let Some(until) = connection.enhanced.as_deref().and_then(Enhanced::until) {
+            self.timers.disarm(until, Timer::Reauthentication(id));
         }
         let key = connection.session;
         let Some(session) = self.sessions.get_mut(key) else { return };
@@ -105,10 +126,16 @@ impl Core {
         self.statistics.queued_messages -= dropped;
         self.statistics.queued_bytes -= (queued_before - session.queue.bytes_held()) as u64;
         let expiry_s = session.expiry_s;
+        if fate == WillFate::Discard {
+            session.will = None;
+        }
+        session.settle(&mut self.account);
+        self.sessions.went_away(key);
         match fate {
-            WillFate::Discard => session.will = None,
+            WillFate::Discard => {}
             WillFate::Publish => {
                 // The will goes with its delay or with the session, whichever is first [MQTT-3.1.3-9].
+                let Some(session) = self.sessions.get_mut(key) else { return };
                 let delay_s = session.will.as_ref().map(|will| will.delay_s.min(expiry_s));
                 if let Some(delay_s) = delay_s.filter(|delay_s| *delay_s > 0) {
                     let at = now.plus_seconds(delay_s);
@@ -137,6 +164,12 @@ impl Core {
             self.timers.disarm(at, Timer::Will(key));
         }
         if let Some(will) = session.will.take() {
+            session.settle(&mut self.account);
+            let action = Action::Will { retain: will.message.retain() };
+            if !self.authorizer.may(session.principal(), action, will.message.topic()) {
+                self.statistics.revoked_wills += 1;
+                return;
+            }
             let expires_at = will.expiry_s.map(|seconds| now.plus_seconds(seconds));
             self.wills.push_back((key, will.message.with_expiry(expires_at)));
         }
@@ -146,7 +179,7 @@ impl Core {
     /// that still waits is due now (MQTT 5, 3.1.3.2.2).
     pub(super) fn end_session(&mut self, key: SessionKey, now: Moment) {
         self.release_will(key, now);
-        let Some(session) = self.sessions.remove(key) else { return };
+        let Some(session) = self.sessions.remove(key, &mut self.account) else { return };
         if let Some(at) = session.ends_at {
             self.timers.disarm(at, Timer::SessionExpiry(key));
         }
@@ -156,6 +189,7 @@ impl Core {
         }
         if !session.filters.is_empty() {
             self.router.cache.invalidate();
+            self.account.tree = self.router.tree.bytes();
         }
         self.statistics.subscriptions -= session.filters.len() as u64;
         self.statistics.queued_messages -= session.queue.total() as u64;
@@ -164,13 +198,14 @@ impl Core {
 
     pub(super) fn remove_subscription(&mut self, key: SessionKey, filter: &str) -> bool {
         let Some(session) = self.sessions.get_mut(key) else { return false };
-        if !session.filters.remove(filter) {
+        if !session.remove_filter(filter) {
             return false;
         }
-        session.filter_bytes -= filter_cost_bytes(filter);
+        session.settle(&mut self.account);
         let (group, plain) = split_shared(filter);
         self.router.tree.unsubscribe(plain, group, key);
         self.router.cache.invalidate();
+        self.account.tree = self.router.tree.bytes();
         self.statistics.subscriptions -= 1;
         true
     }

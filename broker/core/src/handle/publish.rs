@@ -6,8 +6,9 @@ use selvedge_codec::{AckKind, Publish, QoS, ReasonCode, topic};
 
 use super::Core;
 use crate::{
+    authorize::Action,
     connection::Kind,
-    effect::{CloseCause, Effects},
+    effect::Effects,
     id::{ConnectionId, SessionKey},
     message::Message,
     outbound::Publication,
@@ -63,11 +64,9 @@ impl Core {
         }
         let Some(connection) = self.connections.get_mut(id) else { return Err(Closed) };
         let index = usize::from(alias) - 1;
-        if connection.aliases_in.len() <= index {
-            connection.aliases_in.resize(index + 1, None);
-        }
+        let known = connection.aliases_in.get_mut(index);
         if publish.topic.is_empty() {
-            return match connection.aliases_in[index].take() {
+            return match known.and_then(Option::take) {
                 Some(topic) => Ok(Some(topic)),
                 None => {
                     self.protocol_error(id, "the topic alias was never set", now, effects);
@@ -75,8 +74,13 @@ impl Core {
                 }
             };
         }
-        if connection.aliases_in[index].as_deref() != Some(publish.topic) {
-            connection.aliases_in[index] = Some(publish.topic.into());
+        if known.is_some_and(|known| known.as_deref() == Some(publish.topic)) {
+            return Ok(None);
+        }
+        if !connection.learn_alias(index, publish.topic, &mut self.account) {
+            self.statistics.refused_memory += 1;
+            self.exceed(id, ReasonCode::QuotaExceeded, "the node has no memory left for a topic alias", now, effects);
+            return Err(Closed);
         }
         Ok(None)
     }
@@ -96,10 +100,8 @@ impl Core {
             }
             // [MQTT-3.3.4-7]; 3.1.1 has no receive maximum to tell, but memory is as finite.
             if session.inbound_qos_2.len() >= usize::from(self.config.receive_maximum) {
-                self.statistics.closed_quota += 1;
                 let text = "more unreleased QoS 2 publications than the receive maximum";
-                self.close(id, ReasonCode::ReceiveMaximumExceeded, text, CloseCause::QuotaExceeded, effects);
-                self.drop_connection(id, super::disconnect::WillFate::Publish, now);
+                self.exceed(id, ReasonCode::ReceiveMaximumExceeded, text, now, effects);
                 return;
             }
         }
@@ -114,7 +116,7 @@ impl Core {
         // A 3.1.1 client cannot be told (3.1.1, 3.3.5): where the node is full it is closed without acknowledgement, so
         // that nothing acknowledged is lost; what it may not publish is acknowledged and dropped [MQTT-3.3.5-2].
         if !version_5 && reason == ReasonCode::QuotaExceeded {
-            self.fail(id, reason, text.unwrap_or_default(), now, effects);
+            self.exceed(id, reason, text.unwrap_or_default(), now, effects);
             return;
         }
         if publish.qos == QoS::ExactlyOnce {
@@ -122,6 +124,7 @@ impl Core {
                 && let Some(session) = self.sessions.get_mut(key)
             {
                 session.inbound_qos_2.insert(packet_id);
+                session.settle(&mut self.account);
             }
             self.send_ack(id, AckKind::PubRec, packet_id, reason, text, effects);
         } else {
@@ -139,12 +142,16 @@ impl Core {
         now: Moment,
         effects: &mut Effects,
     ) -> Result<bool, Refusal> {
+        if topic.len() > self.config.topic_bytes_max {
+            self.statistics.refused_topic_bytes += 1;
+            return Err(Refusal(ReasonCode::TopicNameInvalid, "the topic name is too long"));
+        }
         if topic::exceeds_levels(topic, self.config.topic_levels_max) {
             self.statistics.refused_publish += 1;
             return Err(Refusal(ReasonCode::TopicNameInvalid, "the topic name has too many levels"));
         }
         let Some(session) = self.sessions.get(key) else { return Ok(false) };
-        if !self.authorizer.may_publish(session.principal(), topic, publish.retain) {
+        if !self.authorizer.may(session.principal(), Action::Publish { retain: publish.retain }, topic) {
             self.statistics.refused_publish += 1;
             return Err(Refusal(ReasonCode::NotAuthorized, "not allowed to publish to this topic"));
         }
@@ -160,6 +167,10 @@ impl Core {
             publisher: Some((key, client_id)),
             kept: None,
         };
+        if publish.qos != QoS::AtMostOnce && !self.has_memory_for(&publication) {
+            self.statistics.refused_memory += 1;
+            return Err(Refusal(ReasonCode::QuotaExceeded, "the node has no memory left for this message"));
+        }
         if publish.retain {
             self.retain(&mut publication, publish.qos)?;
         }
@@ -170,15 +181,24 @@ impl Core {
     fn retain(&mut self, publication: &mut Publication<'_>, qos: QoS) -> Result<(), Refusal> {
         if publication.payload.is_empty() {
             self.router.retained.remove(publication.topic);
+            self.account.retained_levels = self.router.retained.level_bytes();
             return Ok(());
         }
-        let message = publication.keep();
         let (messages_max, bytes_max) = (self.config.retained_messages_max, self.config.retained_bytes_max);
-        if self.router.retained.set(message, messages_max, bytes_max).is_err() {
+        let growth = self.router.retained.growth(publication.topic, publication.cost_bytes());
+        let in_budget = growth == 0 || self.account.has_room(growth);
+        self.statistics.refused_memory += u64::from(!in_budget);
+        let kept = in_budget && {
+            let message = publication.keep(&self.account.messages);
+            self.router.retained.set(message, messages_max, bytes_max).is_ok()
+        };
+        self.account.retained_levels = self.router.retained.level_bytes();
+        if !kept {
             self.statistics.refused_retained += 1;
             // Live subscribers are about to see the new one, so the old one must not be what later ones get.
             if qos == QoS::AtMostOnce {
                 self.router.retained.remove(publication.topic);
+                self.account.retained_levels = self.router.retained.level_bytes();
             }
             if qos != QoS::AtMostOnce {
                 return Err(Refusal(ReasonCode::QuotaExceeded, "no room for another retained message"));

@@ -8,14 +8,16 @@ use selvedge_codec::{
 };
 use smallvec::SmallVec;
 
-use super::{Core, disconnect::split_shared};
+use super::{Core, disconnect::split_shared, route::Parts};
 use crate::{
+    authorize::Action,
     connection::Kind,
     effect::Effects,
     id::{ConnectionId, SessionKey},
     message::Message,
-    outbound::{Publication, Sender, Terms},
+    outbound::{Publication, Terms},
     router::SubscriptionOptions,
+    session::filter_cost_bytes,
     time::Moment,
 };
 
@@ -23,9 +25,8 @@ use crate::{
 const REPLAY_NODES_MAX: usize = 500_000;
 /// Filters that one SUBSCRIBE may carry; those beyond are refused.
 const FILTERS_PER_PACKET_MAX: usize = 1000;
-/// What a subscription may take on average of those that a session may have, and what a level of a filter takes, bytes.
+/// What a subscription may take on average of those that a session may have, bytes.
 const FILTER_BYTES: usize = 4096;
-const FILTER_LEVEL_BYTES: usize = 256;
 
 type Reasons = SmallVec<[ReasonCode; 4]>;
 
@@ -104,20 +105,29 @@ impl Core {
         if topic::validate_filter(wanted.filter).is_err() {
             return Err(ReasonCode::TopicFilterInvalid);
         }
+        if wanted.filter.len() > self.config.topic_bytes_max {
+            self.statistics.refused_topic_bytes += 1;
+            return Err(ReasonCode::TopicFilterInvalid);
+        }
         let (group, plain) = split_shared(wanted.filter);
         if topic::exceeds_levels(plain, self.config.topic_levels_max) {
             return Err(ReasonCode::TopicFilterInvalid);
         }
         let Some(session) = self.sessions.get_mut(key) else { return Err(ReasonCode::UnspecifiedError) };
-        if !self.authorizer.may_subscribe(session.principal(), plain) {
+        if !self.authorizer.may(session.principal(), Action::Subscribe, plain) {
             return Err(ReasonCode::NotAuthorized);
         }
         let cost = filter_cost_bytes(wanted.filter);
-        if !session.filters.contains(wanted.filter)
-            && (session.filters.len() >= self.config.subscriptions_max
-                || session.filter_bytes + cost > self.config.subscriptions_max * FILTER_BYTES)
-        {
-            return Err(ReasonCode::QuotaExceeded);
+        if !session.filters.contains(wanted.filter) {
+            if session.filters.len() >= self.config.subscriptions_max
+                || session.filter_bytes + cost > self.config.subscriptions_max * FILTER_BYTES
+            {
+                return Err(ReasonCode::QuotaExceeded);
+            }
+            if !self.account.has_room(cost) {
+                self.statistics.refused_memory += 1;
+                return Err(ReasonCode::QuotaExceeded);
+            }
         }
         let options = SubscriptionOptions {
             qos: wanted.qos,
@@ -127,8 +137,9 @@ impl Core {
         };
         let new = self.router.tree.subscribe(plain, group, key, options);
         if new {
-            session.filters.insert(wanted.filter.into());
-            session.filter_bytes += cost;
+            session.add_filter(wanted.filter);
+            session.settle(&mut self.account);
+            self.account.tree = self.router.tree.bytes();
             self.statistics.subscriptions += 1;
         }
         Ok(new)
@@ -145,18 +156,8 @@ impl Core {
         now: Moment,
         effects: &mut Effects,
     ) {
-        let Some(session) = self.sessions.get_mut(key) else { return };
-        if session.connection != Some(id) {
-            return;
-        }
-        let mut sender = Sender {
-            config: &self.config,
-            statistics: &mut self.statistics,
-            effects,
-            now,
-            retained_bytes: self.router.retained.bytes(),
-            input: self.inputs,
-        };
+        let Parts { mut sender, sessions, router, .. } = self.lend(now, effects);
+        let Some(session) = sessions.get_mut(key).filter(|session| session.connection == Some(id)) else { return };
         let mut replay = |message: &Arc<Message>| {
             // [MQTT-3.8.3-3]
             if wanted.no_local && message.publisher() == Some(&session.client_id) {
@@ -171,10 +172,9 @@ impl Core {
             sender.enqueue(session, terms, &mut publication, true);
         };
         let before = *budget;
-        if !self.router.retained.each_match(wanted.filter, now, budget, &mut replay) {
-            self.statistics.cut_replays += 1;
-        }
-        effects.work += (before - *budget) / 8;
+        let whole = router.retained.each_match(wanted.filter, now, budget, &mut replay);
+        sender.statistics.cut_replays += u64::from(!whole);
+        sender.effects.work += (before - *budget) / 8;
     }
 
     pub(super) fn on_unsubscribe(&mut self, id: ConnectionId, packet: &Unsubscribe<'_>, effects: &mut Effects) {
@@ -199,10 +199,4 @@ impl Core {
         };
         self.send(id, &Packet::UnsubAck(answer), effects);
     }
-}
-
-/// What a filter, `$share/…` included, takes in the session and in the tree, bytes.
-pub(super) fn filter_cost_bytes(filter: &str) -> usize {
-    let levels = filter.bytes().filter(|byte| *byte == b'/').count() + 1;
-    filter.len() + levels * FILTER_LEVEL_BYTES
 }

@@ -12,11 +12,19 @@ use crate::{
     timers::Timer,
 };
 
+/// What one tick does at most of what is due: thousands of clients may fall silent at once. The rest is due at once, see
+/// [`Core::next_deadline`].
+const TIMERS_PER_TICK: usize = 64;
+const EXPIRIES_PER_TICK: usize = 256;
+
 impl Core {
     pub(super) fn on_tick(&mut self, now: Moment, effects: &mut Effects) {
-        while let Some(timer) = self.timers.pop_due(now) {
+        for _ in 0..TIMERS_PER_TICK {
+            let Some(timer) = self.timers.pop_due(now) else { break };
             match timer {
                 Timer::KeepAlive(id) => self.check_keep_alive(id, now, effects),
+                Timer::Credentials(id) => self.end_credentials(id, now, effects),
+                Timer::Reauthentication(id) => self.end_reauthentication(id, now, effects),
                 Timer::SessionExpiry(key) => {
                     if let Some(session) = self.sessions.get_mut(key) {
                         session.ends_at = None;
@@ -32,7 +40,9 @@ impl Core {
                 Timer::Sys => self.publish_sys(now, effects),
             }
         }
-        self.statistics.dropped_expired += self.router.retained.expire(now);
+        self.statistics.dropped_expired += self.router.retained.expire(now, EXPIRIES_PER_TICK);
+        self.account.retained_levels = self.router.retained.level_bytes();
+        self.sweep(now, effects);
     }
 
     fn check_keep_alive(&mut self, id: ConnectionId, now: Moment, effects: &mut Effects) {
@@ -61,5 +71,37 @@ impl Core {
         for message in self.sys_topics.changed(&self.statistics, now) {
             self.publish_kept(Arc::new(message), None, now, effects);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use selvedge_codec::{Connect, ProtocolVersion};
+
+    use super::*;
+    use crate::{Config, Effect, Input, OpenAccess, Peer};
+
+    #[test]
+    fn of_a_crowd_that_falls_silent_at_once_so_many_are_closed_in_one_tick_and_the_others_in_the_next_ones() {
+        const CROWD: usize = 3 * TIMERS_PER_TICK + 1;
+        let config = Config { sys_interval_s: 0, ..Config::default() };
+        let mut core = Core::new(config, Box::new(OpenAccess), 1);
+        let mut effects = Effects::new();
+        for slot in 0..CROWD as u32 {
+            let client_id = slot.to_string();
+            let connect = Connect { keep_alive_s: 10, ..Connect::new(ProtocolVersion::V5, &client_id, true) };
+            let connection = ConnectionId { slot, generation: 1 };
+            let input = Input::Connect { connection, connect: &connect, peer: Peer::default() };
+            core.handle(input, Moment::default(), &mut effects);
+        }
+        let now = Moment::from_millis(15_000);
+        let mut ticks = Vec::new();
+        while core.next_deadline().is_some_and(|due| due <= now) {
+            effects.clear();
+            core.handle(Input::Tick, now, &mut effects);
+            ticks.push(effects.list().iter().filter(|effect| matches!(effect, Effect::Close { .. })).count());
+        }
+        assert_eq!(ticks, [TIMERS_PER_TICK, TIMERS_PER_TICK, TIMERS_PER_TICK, 1]);
+        assert_eq!(core.statistics().closed_keep_alive, CROWD as u64);
     }
 }

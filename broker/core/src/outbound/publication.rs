@@ -8,7 +8,8 @@ use selvedge_codec::{Forwarded, QoS};
 use smallvec::SmallVec;
 
 use crate::{
-    id::SessionKey, message::Message, router::SubscriptionOptions, session::in_flight::Identifiers, time::Moment,
+    account::Ledger, id::SessionKey, message::Message, router::SubscriptionOptions, session::in_flight::Identifiers,
+    time::Moment,
 };
 
 /// A publication on its way through the router: the parts of a packet just received, or a kept message.
@@ -41,18 +42,23 @@ impl<'a> Publication<'a> {
         }
     }
 
-    /// The message as something that can be kept; copied at the first call only.
-    pub(crate) fn keep(&mut self) -> Arc<Message> {
-        self.kept
-            .get_or_insert_with(|| {
-                Arc::new(
-                    Message::new(self.topic, self.payload.to_vec(), self.qos, self.retain)
-                        .with_properties(self.forwarded.segments().flatten().copied().collect())
-                        .with_expiry(self.expires_at)
-                        .with_publisher(self.publisher.as_ref().map(|(_, client_id)| client_id.clone())),
-                )
-            })
-            .clone()
+    /// What it counts once it is kept, bytes.
+    pub(crate) fn cost_bytes(&self) -> usize {
+        Message::cost_of(self.topic.len(), self.payload.len(), self.forwarded.len())
+    }
+
+    /// The message as something that can be kept, and counts in the account from now on; copied at the first call only.
+    pub(crate) fn keep(&mut self, ledger: &Ledger) -> Arc<Message> {
+        let message = self.kept.get_or_insert_with(|| {
+            Arc::new(
+                Message::new(self.topic, self.payload.to_vec(), self.qos, self.retain)
+                    .with_properties(self.forwarded.segments().flatten().copied().collect())
+                    .with_expiry(self.expires_at)
+                    .with_publisher(self.publisher.as_ref().map(|(_, client_id)| client_id.clone())),
+            )
+        });
+        message.charge(ledger);
+        message.clone()
     }
 }
 

@@ -13,12 +13,17 @@ const TOPICS_MAX: usize = 4096;
 const TARGETS_MAX: usize = 65_536;
 /// Longer topics are looked up each time, so that hostile ones do not fill the memory.
 const TOPIC_BYTES_MAX: usize = 256;
+/// What a topic takes beside its name, and what a target takes, bytes.
+const ENTRY_BYTES: usize = 96;
+const TARGET_BYTES: usize = size_of::<Target>();
 
 #[derive(Debug, Default)]
 pub(crate) struct MatchCache {
     entries: HashMap<Box<str>, u32, RandomState>,
     lists: Vec<Box<[Target]>>,
     targets: usize,
+    /// What the topics take.
+    topic_bytes: usize,
     /// Nodes of the tree that were looked at, ever.
     pub(crate) visited: usize,
     /// Lent out for the length of a routing when a topic is not cached.
@@ -46,12 +51,18 @@ impl std::ops::Deref for Matched {
 }
 
 impl MatchCache {
+    /// What it takes in memory.
+    pub(crate) fn bytes(&self) -> usize {
+        self.topic_bytes + self.targets * TARGET_BYTES
+    }
+
     /// Call whenever the tree changed.
     pub(crate) fn invalidate(&mut self) {
         if !self.entries.is_empty() {
             self.entries.clear();
             self.lists.clear();
             self.targets = 0;
+            self.topic_bytes = 0;
         }
     }
 
@@ -67,13 +78,14 @@ impl MatchCache {
         Matched::Walked(targets)
     }
 
-    /// Returns what [`Self::take`] lent.
-    pub(crate) fn put_back(&mut self, topic: &str, matched: Matched) {
+    /// Returns what [`Self::take`] lent. True if the cache takes more or less memory now.
+    pub(crate) fn put_back(&mut self, topic: &str, matched: Matched) -> bool {
         match matched {
             Matched::Cached { list, targets } => {
                 if let Some(entry) = self.lists.get_mut(list as usize) {
                     *entry = targets;
                 }
+                false
             }
             Matched::Walked(mut targets) => {
                 // A session that matches by many filters counts with each.
@@ -83,11 +95,13 @@ impl MatchCache {
                         self.invalidate();
                     }
                     self.targets += size;
+                    self.topic_bytes += topic.len() + ENTRY_BYTES;
                     self.entries.insert(topic.into(), self.lists.len() as u32);
                     self.lists.push(targets.as_slice().into());
                 }
                 targets.clear();
                 self.scratch = targets;
+                true
             }
         }
     }

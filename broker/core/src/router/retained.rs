@@ -9,7 +9,7 @@ use std::{
     sync::Arc,
 };
 
-use crate::{message::Message, time::Moment};
+use crate::{handle::audit::agree, message::Message, time::Moment};
 
 #[derive(Debug, Default)]
 struct Node {
@@ -41,7 +41,18 @@ impl Retained {
 
     /// Bytes of the messages and of the levels of their topics.
     pub(crate) fn bytes(&self) -> usize {
-        self.bytes + self.nodes * NODE_BYTES
+        self.bytes + self.level_bytes()
+    }
+
+    /// Bytes of the levels of the topics.
+    pub(crate) fn level_bytes(&self) -> usize {
+        self.nodes * NODE_BYTES
+    }
+
+    /// Bytes that the node would hold more with a message of so many bytes as the retained one of `topic`.
+    pub(crate) fn growth(&self, topic: &str, message_bytes: usize) -> usize {
+        let replaced = self.get(topic).map_or(0, |old| old.cost_bytes());
+        (message_bytes + self.missing_nodes(topic) * NODE_BYTES).saturating_sub(replaced)
     }
 
     /// Keeps `message` as the retained one of its topic, within the limits (a replaced one does not count).
@@ -105,6 +116,24 @@ impl Retained {
         })
     }
 
+    /// Counts anew; an error says what was miscounted.
+    pub(crate) fn audit(&self) -> Result<(), String> {
+        let (mut count, mut bytes, mut nodes) = (0, 0, 0);
+        let mut pending = vec![&self.root];
+        while let Some(node) = pending.pop() {
+            nodes += node.children.len();
+            for child in node.children.values() {
+                agree("a level of retained topics that leads nowhere", is_empty(child), false)?;
+                pending.push(child);
+            }
+            count += usize::from(node.message.is_some());
+            bytes += node.message.as_ref().map_or(0, |message| message.cost_bytes());
+        }
+        agree("retained messages", self.count, count)?;
+        agree("levels of retained topics", self.nodes, nodes)?;
+        agree("bytes of retained messages", self.bytes, bytes)
+    }
+
     /// Levels of `topic` that have no node yet.
     fn missing_nodes(&self, topic: &str) -> usize {
         let mut node = &self.root;
@@ -123,10 +152,13 @@ impl Retained {
         self.expiring.peek().map(|Reverse((at, _))| *at)
     }
 
-    /// Removes what has expired; returns how many.
-    pub(crate) fn expire(&mut self, now: Moment) -> u64 {
+    /// Removes what has expired, looking at `most` entries; returns how many were removed.
+    pub(crate) fn expire(&mut self, now: Moment, most: usize) -> u64 {
         let mut removed = 0;
-        while self.next_expiry().is_some_and(|at| at <= now) {
+        for _ in 0..most {
+            if self.next_expiry().is_none_or(|at| at > now) {
+                break;
+            }
             let Some(Reverse((_, topic))) = self.expiring.pop() else { break };
             // A message set later on the same topic has an entry of its own.
             if self.get(&topic).is_some_and(|message| message.is_expired(now)) {
@@ -163,11 +195,15 @@ fn remove_below(node: &mut Node, topic: &str, nodes: &mut usize) -> Option<Arc<M
         Some(below) => remove_below(child, below, nodes)?,
         None => child.message.take()?,
     };
-    if child.message.is_none() && child.children.is_empty() {
+    if is_empty(child) {
         node.children.remove(level);
         *nodes -= 1;
     }
     Some(removed)
+}
+
+fn is_empty(node: &Node) -> bool {
+    node.message.is_none() && node.children.is_empty()
 }
 
 /// `filter` is what is left to match below `node`; `None` means that `node` itself is matched. False when `budget` ran out.
@@ -286,13 +322,13 @@ mod tests {
         let mut retained = Retained::default();
         let dying = Message::new("a", vec![1], QoS::AtMostOnce, true).with_expiry(Some(Moment::from_millis(10)));
         retained.set(Arc::new(dying), 10, 10_000).unwrap();
-        assert_eq!(retained.expire(Moment::from_millis(9)), 0);
+        assert_eq!(retained.expire(Moment::from_millis(9), 100), 0);
         retained.set(message("a"), 10, 10_000).unwrap();
-        assert_eq!(retained.expire(Moment::from_millis(10)), 0);
+        assert_eq!(retained.expire(Moment::from_millis(10), 100), 0);
         assert_eq!(retained.count(), 1);
         let dying = Message::new("b", vec![1], QoS::AtMostOnce, true).with_expiry(Some(Moment::from_millis(20)));
         retained.set(Arc::new(dying), 10, 10_000).unwrap();
-        assert_eq!(retained.expire(Moment::from_millis(20)), 1);
+        assert_eq!(retained.expire(Moment::from_millis(20), 100), 1);
         assert!(retained.get("b").is_none());
     }
 }

@@ -10,7 +10,7 @@ use foldhash::fast::RandomState;
 use selvedge_codec::QoS;
 use smallvec::SmallVec;
 
-use crate::id::SessionKey;
+use crate::{handle::audit::agree, id::SessionKey};
 
 /// What a subscription asks for (MQTT 5, 3.8.3.1), without retain handling, which matters only once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -212,10 +212,39 @@ impl TopicTree {
         self.nodes.get_mut(node as usize)?.groups.get_mut(group as usize)
     }
 
+    /// What its nodes take in memory, without the entries of the subscribers.
+    pub(crate) fn bytes(&self) -> usize {
+        // The name of the level, and the place among the children of its parent.
+        const LEVEL_BYTES: usize = 160;
+        self.nodes.capacity() * size_of::<Node>() + self.node_count() * LEVEL_BYTES
+    }
+
     /// Nodes in use, the root included.
-    #[cfg(test)]
     pub(crate) fn node_count(&self) -> usize {
         self.nodes.len() - self.free.len()
+    }
+
+    /// Counts the subscriptions anew; an error says where the tree is not as the module promises.
+    pub(crate) fn count_anew(&self) -> Result<usize, String> {
+        let (mut subscriptions, mut reached) = (0, 0);
+        let mut pending = vec![ROOT];
+        while let Some(at) = pending.pop() {
+            let node = self.nodes.get(at as usize).ok_or("a node of the topic tree is not there")?;
+            reached += 1;
+            agree("an empty node of the topic tree", at != ROOT && node.is_empty(), false)?;
+            let groups = node.groups.iter().map(|group| group.members.len());
+            agree("an empty shared group", groups.clone().any(|members| members == 0), false)?;
+            subscriptions += node.subscribers.len() + groups.sum::<usize>();
+            let first = pending.len();
+            pending.extend(node.children.values().copied().chain(node.single).chain(node.multi));
+            let strayed = pending
+                .iter()
+                .skip(first)
+                .any(|child| self.nodes.get(*child as usize).is_none_or(|child| child.parent != at));
+            agree("a node of the topic tree with another parent", strayed, false)?;
+        }
+        agree("nodes of the topic tree", self.nodes.len() - self.free.len(), reached)?;
+        Ok(subscriptions)
     }
 
     fn collect(&self, at: u32, targets: &mut Vec<Target>, first: usize, found_several: &mut bool) {

@@ -2,11 +2,17 @@
 //!
 //! Invariant: entries stand in the order in which they were first sent, each with an identifier of its own.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    sync::Arc,
+};
 
 use selvedge_codec::{PacketId, QoS};
 
-use crate::message::Message;
+use crate::{handle::audit::agree, message::Message};
+
+/// What an entry takes beside its message, here or in the queue, bytes.
+pub(crate) const ENTRY_BYTES: usize = 96;
 
 /// What the client still owes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,11 +49,13 @@ pub(crate) struct InFlight {
     sent: usize,
     /// What the kept messages cost.
     bytes: usize,
+    /// What the subscription identifiers take.
+    identifier_bytes: usize,
 }
 
 impl Default for InFlight {
     fn default() -> Self {
-        Self { entries: VecDeque::new(), next: 1, wrapped: false, sent: 0, bytes: 0 }
+        Self { entries: VecDeque::new(), next: 1, wrapped: false, sent: 0, bytes: 0, identifier_bytes: 0 }
     }
 }
 
@@ -61,6 +69,11 @@ impl InFlight {
         self.bytes
     }
 
+    /// What it takes beside the messages, bytes.
+    pub(crate) fn footprint(&self) -> usize {
+        table_bytes(self.entries.len()) + self.identifier_bytes
+    }
+
     /// Takes an unused identifier [MQTT-2.2.1-4] for a message just sent; `None` when all 65,535 are in use.
     pub(crate) fn add(
         &mut self,
@@ -71,6 +84,7 @@ impl InFlight {
     ) -> Option<PacketId> {
         let packet_id = self.unused()?;
         self.bytes += cost(&message);
+        self.identifier_bytes += identifier_bytes(&identifiers);
         let awaiting = if qos == QoS::ExactlyOnce { Awaiting::Receipt } else { Awaiting::Acknowledgement };
         self.entries.push_back(Entry { packet_id, awaiting, retain, message, identifiers });
         self.sent = self.entries.len();
@@ -107,6 +121,25 @@ impl InFlight {
         }
     }
 
+    /// Whether there is something to send again; see [`Self::next_resend`].
+    pub(crate) fn has_resend(&self, window: usize) -> bool {
+        self.sent < window.min(self.entries.len())
+    }
+
+    /// Drops messages that nobody may have any more, for whom no connection waits; gives how many.
+    pub(crate) fn drop_forbidden(&mut self, mut allowed: impl FnMut(&str) -> bool) -> u64 {
+        let before = self.entries.len();
+        self.entries.retain(|entry| {
+            let keep = entry.message.as_ref().is_none_or(|message| allowed(message.topic()));
+            if !keep {
+                self.bytes -= cost(&entry.message);
+                self.identifier_bytes -= identifier_bytes(&entry.identifiers);
+            }
+            keep
+        });
+        (before - self.entries.len()) as u64
+    }
+
     /// The next entry to send again on a new connection, in the order of first sending [MQTT-4.6.0-1], as long as fewer
     /// than `window` are under way.
     pub(crate) fn next_resend(&mut self, window: usize) -> Option<&Entry> {
@@ -121,8 +154,22 @@ impl InFlight {
     /// The connection is gone: keeps what can be sent again on the next, and drops the rest.
     pub(crate) fn connection_lost(&mut self) {
         self.entries.retain(|entry| entry.message.is_some() || entry.awaiting == Awaiting::Completion);
+        self.identifier_bytes = self.entries.iter().map(|entry| identifier_bytes(&entry.identifiers)).sum();
         self.wrapped = !self.entries.is_empty();
         self.sent = 0;
+    }
+
+    /// Entries that were sent on the present connection.
+    pub(crate) fn sent(&self) -> usize {
+        self.sent
+    }
+
+    /// Counts anew; an error says what was miscounted.
+    pub(crate) fn audit(&self) -> Result<(), String> {
+        agree("bytes in flight of a session", self.bytes, self.entries.iter().map(|entry| cost(&entry.message)).sum())?;
+        let ids: BTreeSet<_> = self.entries.iter().map(|entry| entry.packet_id).collect();
+        agree("identifiers in flight of a session", ids.len(), self.entries.len())?;
+        agree("sent messages that are no longer in flight", self.sent.saturating_sub(self.entries.len()), 0)
     }
 
     fn position(&self, packet_id: PacketId) -> Option<usize> {
@@ -134,16 +181,17 @@ impl InFlight {
 
     fn take(&mut self, index: usize) -> Option<Entry> {
         let entry = if index == 0 { self.entries.pop_front() } else { self.entries.remove(index) };
-        self.bytes -= entry.as_ref().map_or(0, |entry| cost(&entry.message));
+        if let Some(entry) = &entry {
+            self.bytes -= cost(&entry.message);
+            self.identifier_bytes -= identifier_bytes(&entry.identifiers);
+        }
         if index < self.sent {
             self.sent -= 1;
         }
         if self.entries.is_empty() {
             self.wrapped = false;
-            if self.entries.capacity() > 64 {
-                self.entries = VecDeque::new();
-            }
         }
+        give_back(&mut self.entries);
         entry
     }
 
@@ -164,6 +212,26 @@ impl InFlight {
         }
         None
     }
+}
+
+/// What a table of so many entries takes, with the room that it keeps to grow, bytes.
+pub(super) fn table_bytes(entries: usize) -> usize {
+    const BEGUN_BYTES: usize = 128;
+    if entries == 0 { 0 } else { BEGUN_BYTES + entries * ENTRY_BYTES }
+}
+
+/// Gives back the memory of a table that has become much smaller.
+pub(super) fn give_back<T>(entries: &mut VecDeque<T>) {
+    const KEPT: usize = 64;
+    if entries.capacity() > KEPT && entries.len() * 4 < entries.capacity() {
+        entries.shrink_to(entries.len() * 2);
+    }
+}
+
+/// What subscription identifiers take, bytes.
+pub(super) fn identifier_bytes(identifiers: &Identifiers) -> usize {
+    const BEGUN_BYTES: usize = 16;
+    identifiers.as_ref().map_or(0, |identifiers| size_of_val(&**identifiers) + BEGUN_BYTES)
 }
 
 fn cost(message: &Option<Arc<Message>>) -> usize {

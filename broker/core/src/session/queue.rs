@@ -8,8 +8,8 @@ use std::{collections::VecDeque, sync::Arc};
 
 use selvedge_codec::QoS;
 
-use super::in_flight::Identifiers;
-use crate::message::Message;
+use super::in_flight::{Identifiers, give_back, identifier_bytes, table_bytes};
+use crate::{handle::audit::agree, message::Message};
 
 #[derive(Debug)]
 pub(crate) struct Queued {
@@ -31,6 +31,10 @@ pub(crate) struct Queue {
     replays: usize,
     qos_0: usize,
     held: usize,
+    /// What their subscription identifiers take.
+    identifier_bytes: usize,
+    /// So many at the front were not judged by the present access rules.
+    unjudged: usize,
 }
 
 impl Queue {
@@ -54,6 +58,11 @@ impl Queue {
         self.qos_0 > 0 || self.replays > 0
     }
 
+    /// What the queue takes beside its messages, bytes.
+    pub(crate) fn footprint(&self) -> usize {
+        table_bytes(self.entries.len()) + self.identifier_bytes
+    }
+
     /// Bytes of retained messages that wait.
     pub(crate) fn replay_bytes(&self) -> usize {
         self.held - self.bytes
@@ -74,8 +83,39 @@ impl Queue {
         self.replays
     }
 
+    /// How many at the front were queued under other access rules than the present ones.
+    pub(crate) fn unjudged(&self) -> usize {
+        self.unjudged
+    }
+
+    /// The access rules changed.
+    pub(crate) fn question_all(&mut self) {
+        self.unjudged = self.entries.len();
+    }
+
+    /// Judges at most `count` of those that are unjudged, and takes out those whose topic is not `allowed`.
+    pub(crate) fn judge(&mut self, count: usize, mut allowed: impl FnMut(&str) -> bool) -> Vec<Queued> {
+        let end = self.unjudged.min(self.entries.len());
+        // From the back: what is sent meanwhile leaves at the front, and takes nothing of what is still to be judged along.
+        let start = end.saturating_sub(count);
+        let mut kept = start;
+        for index in start..end {
+            if allowed(self.entries[index].message.topic()) {
+                self.entries.swap(kept, index);
+                kept += 1;
+            }
+        }
+        let forbidden: Vec<Queued> = self.entries.drain(kept..end).collect();
+        self.unjudged = start;
+        for entry in &forbidden {
+            self.forget(entry);
+        }
+        forbidden
+    }
+
     pub(crate) fn push(&mut self, entry: Queued) {
         self.qos_0 += usize::from(entry.qos == QoS::AtMostOnce);
+        self.identifier_bytes += identifier_bytes(&entry.identifiers);
         self.held += entry.message.cost_bytes();
         if entry.replay {
             self.replays += 1;
@@ -92,6 +132,7 @@ impl Queue {
 
     pub(crate) fn pop(&mut self) -> Option<Queued> {
         let entry = self.entries.pop_front()?;
+        self.unjudged = self.unjudged.saturating_sub(1);
         self.forget(&entry);
         Some(entry)
     }
@@ -107,6 +148,7 @@ impl Queue {
             .position(|entry| !entry.replay && entry.qos == QoS::AtMostOnce)
             .or_else(|| self.entries.iter().position(|entry| !entry.replay))?;
         let entry = self.entries.remove(index)?;
+        self.unjudged -= usize::from(index < self.unjudged);
         self.forget(&entry);
         Some(entry)
     }
@@ -114,8 +156,11 @@ impl Queue {
     /// Drops what a session does not keep while it is away.
     pub(crate) fn drop_qos_0(&mut self) -> u64 {
         let before = self.entries.len();
+        let unjudged = self.entries.iter().take(self.unjudged);
+        self.unjudged = unjudged.filter(|entry| entry.qos != QoS::AtMostOnce).count();
         self.entries.retain(|entry| entry.qos != QoS::AtMostOnce);
         self.qos_0 = 0;
+        self.identifier_bytes = self.entries.iter().map(|entry| identifier_bytes(&entry.identifiers)).sum();
         self.held = self.entries.iter().map(|entry| entry.message.cost_bytes()).sum();
         self.counted = self.entries.iter().filter(|entry| !entry.replay).count();
         self.replays = self.entries.len() - self.counted;
@@ -123,8 +168,22 @@ impl Queue {
         (before - self.entries.len()) as u64
     }
 
+    /// Counts anew; an error says what was miscounted.
+    pub(crate) fn audit(&self) -> Result<(), String> {
+        let cost = |entry: &Queued| entry.message.cost_bytes();
+        let (replays, counted): (Vec<_>, Vec<_>) = self.entries.iter().partition(|entry| entry.replay);
+        agree("queued messages of a session", self.counted, counted.len())?;
+        agree("queued retained messages of a session", self.replays, replays.len())?;
+        agree("queued bytes of a session", self.bytes, counted.into_iter().map(cost).sum())?;
+        agree("queued bytes of a session, retained ones included", self.held, self.entries.iter().map(cost).sum())?;
+        let qos_0 = self.entries.iter().filter(|entry| entry.qos == QoS::AtMostOnce).count();
+        agree("queued messages of QoS 0 of a session", self.qos_0, qos_0)?;
+        agree("unjudged messages that are not queued", self.unjudged.saturating_sub(self.entries.len()), 0)
+    }
+
     fn forget(&mut self, entry: &Queued) {
         self.qos_0 -= usize::from(entry.qos == QoS::AtMostOnce);
+        self.identifier_bytes -= identifier_bytes(&entry.identifiers);
         self.held -= entry.message.cost_bytes();
         if entry.replay {
             self.replays -= 1;
@@ -132,8 +191,6 @@ impl Queue {
             self.counted -= 1;
             self.bytes -= entry.message.cost_bytes();
         }
-        if self.entries.is_empty() && self.entries.capacity() > 64 {
-            self.entries = VecDeque::new();
-        }
+        give_back(&mut self.entries);
     }
 }

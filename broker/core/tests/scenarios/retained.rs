@@ -122,7 +122,7 @@ fn no_more_retained_messages_than_configured() {
         b > CONNECT v3
         b < CONNACK Success
         b > PUBLISH four q=1 id=1 retain "x"
-        b < CLOSED ProtocolViolation
+        b < CLOSED QuotaExceeded
     "#,
     );
 }

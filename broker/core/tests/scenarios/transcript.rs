@@ -3,21 +3,34 @@
 //! A line `name > PACKET …` is what a client sends, `name < PACKET …` what it gets, `wait 10s` lets time pass (every
 //! deadline on the way is kept). The lines with `<` are what the transcript claims: the run must give exactly these, in
 //! this order, after the line that caused them. Besides packets, a client can be `LOST` (its network), `CONGESTED`,
-//! `DRAINED` or `BROKEN` (undecodable bytes), and the node itself (`node >`) can PUBLISH, ATTACH consumers and SHUTDOWN.
+//! `DRAINED` or `BROKEN` (undecodable bytes), and the node itself (`node >`) can PUBLISH, ATTACH consumers, change RULES,
+//! REVOKE credentials, answer what a client sent to be AUTHENTICATED, say how much MEMORY is in use outside, and SHUTDOWN.
+
+mod rules;
+mod show;
+mod words;
 
 use std::{
     collections::{BTreeMap, HashMap},
     fmt::Write as _,
     num::{NonZeroU16, NonZeroU32},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
+use rules::{Rules, TestPermit};
 use selvedge_codec::{
-    Ack, Connect, Disconnect, Packet, PacketId, ProtocolVersion, Publish, PublishProperties, PublishPropertiesBuffer,
-    QoS, ReasonCode, RetainHandling, Subscribe, SubscribeFilter, Unsubscribe, Will,
+    Ack, Auth, Connect, Disconnect, Packet, PacketId, ProtocolVersion, Publish, PublishProperties,
+    PublishPropertiesBuffer, ReasonCode, Subscribe, Unsubscribe, Will,
 };
-use selvedge_core::{Config, ConnectionId, Core, Effect, Effects, Input, Message, Moment, OpenAccess, Peer};
+use selvedge_core::{
+    Authentication, Config, ConnectionId, Core, Effect, Effects, Input, Message, Moment, Peer, Permit, Reauthentication,
+};
+use show::{show, show_payload};
+use words::{Words, duration, quality, subscription};
 
 /// Checks a transcript against a broker with default limits and without `$SYS` topics.
 pub fn check(transcript: &str) {
@@ -56,6 +69,8 @@ struct Run {
     now: Moment,
     clients: BTreeMap<String, Client>,
     names: HashMap<ConnectionId, String>,
+    /// Credentials by name, and whether they were withdrawn.
+    revoked: HashMap<String, Arc<AtomicBool>>,
     next_slot: u32,
     log: Vec<String>,
 }
@@ -63,10 +78,11 @@ struct Run {
 impl Run {
     fn new(config: Config) -> Self {
         Self {
-            core: Core::new(config, Box::new(OpenAccess), 7),
+            core: Core::new(config, Box::new(Rules::default()), 7),
             now: Moment::from_millis(1000),
             clients: BTreeMap::new(),
             names: HashMap::new(),
+            revoked: HashMap::new(),
             next_slot: 0,
             log: Vec::new(),
         }
@@ -141,6 +157,12 @@ impl Run {
                 Packet::Disconnect(packet)
             }
             "PINGRESP" => Packet::PingResp,
+            "AUTH" => Packet::Auth(Auth {
+                reason: words.reason().unwrap_or(ReasonCode::Success),
+                method: words.text("method"),
+                data: (!words.payload.is_empty()).then_some(words.payload.as_bytes()),
+                ..Auth::default()
+            }),
             other => panic!("no such step: {other}"),
         };
         self.feed(Input::Packet { connection, packet });
@@ -166,8 +188,28 @@ impl Run {
             delay_s: words.number("will-delay").unwrap_or(0) as u32,
             properties: PublishProperties::from_forwarded(&[], words.number("will-expiry").map(|value| value as u32)),
         });
-        let user = words.text("user").map(Into::into);
-        self.feed(Input::Connect { connection, connect: &connect, peer: Peer { address: None, user } });
+        connect.authentication_data = connect.authentication_method.and(words.text("auth-data")).map(str::as_bytes);
+        let peer = self.peer(words);
+        self.feed(Input::Connect { connection, connect: &connect, peer });
+    }
+
+    /// `user=`, `expires=` (milliseconds), `by=` (authentication method) with `data=`, `permit=` (the only filter allowed) and
+    /// `credential=` (a name to REVOKE).
+    fn peer(&mut self, words: &Words<'_>) -> Peer {
+        let revoked = words.text("credential").map(|name| self.revoked.entry(name.to_owned()).or_default().clone());
+        let only = words.text("permit").map(str::to_owned);
+        let permit = (revoked.is_some() || only.is_some())
+            .then(|| Arc::new(TestPermit { only, revoked: revoked.unwrap_or_default() }) as Arc<dyn Permit>);
+        Peer {
+            address: None,
+            user: words.text("user").map(Into::into),
+            permit,
+            expires_in_ms: words.number("expires"),
+            authentication: words.text("by").map(|method| Authentication {
+                method: method.into(),
+                data: words.text("data").unwrap_or_default().as_bytes().into(),
+            }),
+        }
     }
 
     fn publish(&mut self, connection: ConnectionId, words: &Words<'_>) {
@@ -200,6 +242,20 @@ impl Run {
                 self.feed(Input::Publish { message: Arc::new(message) });
             }
             "SHUTDOWN" => self.feed(Input::Shutdown),
+            "RULES" => self.feed(Input::RulesChanged { authorizer: Box::new(Rules::read(&words.plain)) }),
+            "REVOKE" => {
+                self.revoked.entry(words.plain[0].to_owned()).or_default().store(true, Ordering::Relaxed);
+            }
+            "AUTHENTICATED" => {
+                let connection = self.clients[words.plain[0]].id;
+                let outcome = match words.plain[1] {
+                    "continue" => Reauthentication::Continue { data: words.payload.as_bytes().into() },
+                    "success" => Reauthentication::Success { peer: self.peer(words) },
+                    _ => Reauthentication::Failure { reason: words.reason().expect("a reason") },
+                };
+                self.feed(Input::Authenticated { connection, outcome });
+            }
+            "MEMORY" => self.core.set_outside_bytes(words.plain[0].parse().expect("bytes")),
             "STATISTICS" => {
                 let statistics = format!("{:?}", self.core.statistics());
                 let mut line = "node < STATISTICS".to_owned();
@@ -238,6 +294,7 @@ impl Run {
     fn feed(&mut self, input: Input<'_>) {
         let mut effects = Effects::new();
         self.core.handle(input, self.now, &mut effects);
+        assert_eq!(self.core.audit(), Ok(()), "after {:?}", self.log.last());
         for effect in effects.list() {
             let (connection, what) = match effect {
                 Effect::Send { connection, bytes, patch } => {
@@ -252,6 +309,10 @@ impl Run {
                     (connection, self.shown(*connection, &bytes))
                 }
                 Effect::Close { connection, cause } => (connection, format!("CLOSED {cause:?}")),
+                Effect::Authenticate { connection, reason, data } => (
+                    connection,
+                    format!("AUTHENTICATE {reason:?} \"{}\"", String::from_utf8_lossy(effects.bytes(*data))),
+                ),
                 Effect::AwaitDrain { connection } => (connection, "AWAITDRAIN".to_owned()),
                 Effect::Deliver { connection, delivery } => {
                     let message = &delivery.message;
@@ -283,171 +344,5 @@ fn apply(patch: &Option<selvedge_core::PacketIdPatch>, bytes: &mut [u8]) {
     if let Some(patch) = patch {
         let offset = patch.offset as usize;
         bytes[offset..offset + 2].copy_from_slice(&patch.packet_id.get().to_be_bytes());
-    }
-}
-
-fn show(packet: &Packet<'_>) -> String {
-    let ack = |name: &str, ack: &Ack<'_>| {
-        let mut line = format!("{name} {}", ack.packet_id.get());
-        if ack.reason != ReasonCode::Success {
-            write!(line, " {:?}", ack.reason).unwrap();
-        }
-        line
-    };
-    match packet {
-        Packet::ConnAck(connack) => {
-            let mut line = format!("CONNACK {:?}", connack.reason);
-            if connack.session_present {
-                line.push_str(" present");
-            }
-            for (name, value) in
-                [("expiry", connack.session_expiry_s), ("keep", connack.server_keep_alive_s.map(u32::from))]
-            {
-                if let Some(value) = value {
-                    write!(line, " {name}={value}").unwrap();
-                }
-            }
-            if let Some(assigned) = connack.assigned_client_id {
-                write!(line, " assigned={assigned}").unwrap();
-            }
-            line
-        }
-        Packet::Publish(publish) => show_publish(publish),
-        Packet::PubAck(packet) => ack("PUBACK", packet),
-        Packet::PubRec(packet) => ack("PUBREC", packet),
-        Packet::PubRel(packet) => ack("PUBREL", packet),
-        Packet::PubComp(packet) => ack("PUBCOMP", packet),
-        Packet::SubAck(packet) => format!("SUBACK {} {}", packet.packet_id.get(), reasons(packet.reasons.iter())),
-        Packet::UnsubAck(packet) => {
-            format!("UNSUBACK {} {}", packet.packet_id.get(), reasons(packet.reasons.iter())).trim_end().to_owned()
-        }
-        Packet::PingResp => "PINGRESP".to_owned(),
-        Packet::Disconnect(packet) => {
-            let mut line = format!("DISCONNECT {:?}", packet.reason);
-            if let Some(text) = packet.reason_string {
-                write!(line, " \"{text}\"").unwrap();
-            }
-            line
-        }
-        other => panic!("a server does not send {other:?}"),
-    }
-}
-
-fn show_publish(publish: &Publish<'_>) -> String {
-    let topic = if publish.topic.is_empty() { "-" } else { publish.topic };
-    let mut line = format!("PUBLISH {topic} q={}", publish.qos as u8);
-    if let Some(packet_id) = publish.packet_id {
-        write!(line, " id={}", packet_id.get()).unwrap();
-    }
-    for (flag, name) in [(publish.dup, " dup"), (publish.retain, " retain")] {
-        if flag {
-            line.push_str(name);
-        }
-    }
-    if let Some(alias) = publish.properties.topic_alias {
-        write!(line, " alias={alias}").unwrap();
-    }
-    if let Some(expiry) = publish.properties.message_expiry_s {
-        write!(line, " expiry={expiry}").unwrap();
-    }
-    for identifier in publish.properties.subscription_identifiers() {
-        write!(line, " sid={identifier}").unwrap();
-    }
-    line.push_str(&show_payload(publish.payload));
-    line
-}
-
-fn show_payload(payload: &[u8]) -> String {
-    if payload.len() > 40 {
-        format!(" {} bytes", payload.len())
-    } else {
-        format!(" \"{}\"", String::from_utf8_lossy(payload))
-    }
-}
-
-fn reasons(codes: impl IntoIterator<Item = ReasonCode>) -> String {
-    codes.into_iter().map(|code| format!("{code:?}")).collect::<Vec<_>>().join(" ")
-}
-
-fn quality(word: &str) -> QoS {
-    QoS::from_bits(word.parse().expect("a QoS")).expect("QoS is 0, 1 or 2")
-}
-
-fn duration(word: &str) -> Duration {
-    let (number, unit) = word.split_at(word.find(|letter: char| letter.is_alphabetic()).expect("a unit"));
-    let number: u64 = number.parse().expect("a number");
-    match unit {
-        "ms" => Duration::from_millis(number),
-        "s" => Duration::from_secs(number),
-        "h" => Duration::from_secs(number * 3600),
-        "d" => Duration::from_secs(number * 24 * 3600),
-        other => panic!("no such unit: {other}"),
-    }
-}
-
-/// `filter:qos[:nl][:rap][:new][:never]`
-fn subscription(word: &str) -> SubscribeFilter<'_> {
-    let mut parts = word.split(':');
-    let filter = parts.next().expect("a filter");
-    let qos = quality(parts.next().unwrap_or("0"));
-    let flags: Vec<&str> = parts.collect();
-    SubscribeFilter {
-        filter,
-        qos,
-        no_local: flags.contains(&"nl"),
-        retain_as_published: flags.contains(&"rap"),
-        retain_handling: match () {
-            () if flags.contains(&"new") => RetainHandling::SendIfNew,
-            () if flags.contains(&"never") => RetainHandling::DoNotSend,
-            () => RetainHandling::SendAtSubscribe,
-        },
-    }
-}
-
-/// The words of a line after the verb: plain ones, `key=value` ones, and a payload in quotes (`"x"*100` repeats it).
-struct Words<'l> {
-    all: Vec<&'l str>,
-    plain: Vec<&'l str>,
-    payload: String,
-}
-
-impl<'l> Words<'l> {
-    fn split(line: &'l str) -> Self {
-        let (line, payload) = match line.split_once('"') {
-            Some((line, payload)) => {
-                let (text, times) = payload.split_once('"').expect("a closing quote");
-                (line, text.repeat(times.strip_prefix('*').map_or(1, |times| times.parse().expect("a number"))))
-            }
-            None => (line, String::new()),
-        };
-        let all: Vec<&str> = line.split_whitespace().collect();
-        const FLAGS: [&str; 7] = ["v3", "resume", "dup", "retain", "will-retain", "no-problem-information", "clean"];
-        let plain = all.iter().skip(3).copied().filter(|word| !word.contains('=') && !FLAGS.contains(word)).collect();
-        Self { all, plain, payload }
-    }
-
-    fn at(&self, index: usize) -> &'l str {
-        self.all.get(index).copied().unwrap_or_default()
-    }
-
-    fn has(&self, flag: &str) -> bool {
-        self.all.contains(&flag)
-    }
-
-    fn text(&self, key: &str) -> Option<&'l str> {
-        self.all.iter().find_map(|word| word.strip_prefix(key)?.strip_prefix('='))
-    }
-
-    fn number(&self, key: &str) -> Option<u64> {
-        self.text(key).map(|value| value.parse().expect("a number"))
-    }
-
-    fn packet_id(&self, index: usize) -> PacketId {
-        PacketId::new(self.plain[index].parse().expect("a packet identifier")).expect("not 0")
-    }
-
-    fn reason(&self) -> Option<ReasonCode> {
-        let code = self.text("reason")?.strip_prefix("0x").expect("a hexadecimal reason code");
-        ReasonCode::from_byte(u8::from_str_radix(code, 16).expect("a hexadecimal reason code"))
     }
 }

@@ -124,7 +124,7 @@ fn an_unknown_key_is_named_with_the_nearest_known_one() {
         &["unknown key", "did you mean listen?", "allow_anonymous, listen"],
     );
     check("[mqqt]\nlisten = 'off'", 1, "mqqt", &["unknown key", "did you mean mqtt?"]);
-    check("colour = 1", 1, "colour", &["unknown key", "allowed here: data, functions, http"]);
+    check("colour = 1", 1, "colour", &["unknown key", "allowed here: access, data, functions, http"]);
     check("mqtt.port = 1883", 1, "mqtt.port", &["unknown key"]);
 }
 
@@ -203,7 +203,7 @@ fn an_address_that_others_reach_needs_consent_in_so_many_words() {
         "[mqtt]\nlisten = \"0.0.0.0:1883\"",
         2,
         "mqtt.listen",
-        &["0.0.0.0:1883", "allow_anonymous = true", "[mqtt]", "--allow-anonymous"],
+        &["0.0.0.0:1883", "selvedge user add", "allow_anonymous = true", "[mqtt]", "--allow-anonymous"],
     );
     check("[http]\nlisten = \"[::]:7883\"", 2, "http.listen", &["[http]"]);
     assert!(load_text("[mqtt]\nlisten = \"0.0.0.0:1883\"\nallow_anonymous = true").is_ok());
@@ -234,4 +234,54 @@ fn a_missing_or_huge_file_is_an_error_of_its_own() {
     let text = "#".repeat(FILE_BYTES_MAX as usize + 1);
     assert!(matches!(load_text(&text), Err(LoadError::Read { .. })));
     assert!(load_text(&text[1..]).is_ok());
+}
+
+/// A file beside an own data directory, in which `files` are.
+fn in_directory(files: &[&str], text: &str) -> Result<Config, LoadError> {
+    let data = tempfile::tempdir().unwrap();
+    for file in files {
+        let path = data.path().join(file);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, "").unwrap();
+    }
+    load_with(text, &Overrides { data: Some(data.path().to_owned()), ..Overrides::default() })
+}
+
+#[test]
+fn an_address_that_others_reach_is_taken_when_somebody_can_log_in() {
+    let exposed = "[mqtt]\nlisten = '0.0.0.0:1883'\n[http]\nlisten = '0.0.0.0:7883'\n";
+    assert!(in_directory(&[], exposed).is_err());
+    assert!(in_directory(&["access/users.toml"], exposed).is_ok());
+    assert!(in_directory(&["files-in-use"], exposed).is_err());
+    assert!(in_directory(&[], &format!("{exposed}[access]\nusers = '/etc/users.toml'")).is_ok());
+    assert!(in_directory(&[], &format!("{exposed}[access.tokens]\nkeys = '/etc/keys.json'")).is_ok());
+    // A certificate is no login where there is no TLS.
+    let certificates = "[tls]\nclient_certificates = 'required'\n";
+    assert!(in_directory(&["tls/ca.pem"], &format!("{exposed}{certificates}")).is_err());
+    let secure = format!("{certificates}[mqtts]\nlisten = '0.0.0.0:8883'");
+    assert!(in_directory(&["tls/ca.pem", "tls/server.pem", "tls/server.key"], &secure).is_ok());
+}
+
+#[test]
+fn a_tls_listener_without_a_certificate_says_what_makes_one() {
+    let text = "[mqtts]\nlisten = '127.0.0.1:8883'";
+    let said = in_directory(&["tls/server.pem"], text).unwrap_err().to_string();
+    for part in ["tls.certificate", "server.key", "selvedge cert create"] {
+        assert!(said.contains(part), "{said}");
+    }
+    let asking = format!("{text}\n[tls]\nclient_certificates = 'optional'");
+    let said = in_directory(&["tls/server.pem", "tls/server.key"], &asking).unwrap_err().to_string();
+    assert!(said.contains("tls.client_ca") && said.contains("selvedge cert create"), "{said}");
+    assert!(in_directory(&["tls/server.pem", "tls/server.key"], text).is_ok());
+}
+
+#[test]
+fn keys_of_tokens_come_from_one_place_and_secrets_not_from_an_address() {
+    let key = "access.tokens.jwks_url";
+    check("[access.tokens]\njwks_url = 'http://a/b'", 2, key, &["https://"]);
+    check("[access.tokens]\njwks_url = 'https://a/b'\nkeys = 'x'", 2, key, &["choose one"]);
+    let secret = "[access.tokens]\njwks_url = 'https://a/b'\nalgorithms = ['HS256']";
+    check(secret, 3, "access.tokens.algorithms", &["secret"]);
+    check("[access.tokens]\nalgorithms = ['none']", 2, "access.tokens.algorithms", &["EdDSA", "HS256"]);
+    check("[access.tokens]\nalgorithms = []", 2, "access.tokens.algorithms", &["EdDSA"]);
 }

@@ -1,0 +1,30 @@
+//! Where the fuzzer begins: streams of frames, masked with zeros so that they can be read, and scripts (see `check.rs`).
+
+/// File name and content of each seed.
+pub const SEEDS: &[(&str, &[u8])] = &[
+    ("binary", b"\0\x02\x82\x85\0\0\0\0hello"),
+    ("fragments-with-ping", b"\0\x01\x02\x82\0\0\0\0he\x89\x82\0\0\0\0pi\x80\x83\0\0\0\0llo"),
+    ("close", b"\0\x03\x82\x81\0\0\0\0x\x88\x84\0\0\0\0\x03\xE8ok"),
+    ("close-empty", b"\0\x03\x88\x80\0\0\0\0"),
+    ("close-one-byte", b"\0\x03\x88\x81\0\0\0\0x"),
+    ("close-status-not-allowed", b"\0\x03\x88\x82\0\0\0\0\x03\xED"),
+    ("close-not-utf-8", b"\0\x03\x88\x84\0\0\0\0\x03\xE8\xC3\x28"),
+    ("after-close", b"\0\x03\x88\x80\0\0\0\0\x82\x81\0\0\0\0x"),
+    ("pong", b"\0\x03\x8A\x81\0\0\0\0x\x82\x81\0\0\0\0y"),
+    ("text", b"\0\x04\x81\x82\0\0\0\0hi"),
+    ("text-fragments", b"\0\x04\x01\x82\0\0\0\0hi\x89\x80\0\0\0\0\x80\x80\0\0\0\0"),
+    ("unmasked", b"\0\x04\x82\x02hi"),
+    ("reserved-bit", b"\0\x04\xC2\x82\0\0\0\0hi"),
+    ("reserved-opcode", b"\0\x04\x83\x82\0\0\0\0hi"),
+    ("reserved-control", b"\0\x04\x8B\x82\0\0\0\0hi"),
+    ("ping-fragmented", b"\0\x04\x09\x82\0\0\0\0hi"),
+    ("ping-too-long", b"\0\x04\x89\xFE\0\x7E\0\0\0\0"),
+    ("continuation-of-nothing", b"\0\x04\x80\x82\0\0\0\0hi"),
+    ("message-in-message", b"\0\x04\x02\x82\0\0\0\0hi\x82\x82\0\0\0\0hi"),
+    ("length-of-two-bytes", b"\0\x05\x82\xFE\0\x05\0\0\0\0hello"),
+    ("length-of-eight-bytes", b"\0\x05\x82\xFF\0\0\0\0\0\0\0\x05\0\0\0\0hello"),
+    ("length-over-the-limit", b"\0\x05\x82\xFE\x01\x2D\0\0\0\0"),
+    ("length-of-everything", b"\0\x05\x82\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\0\0\0\0"),
+    ("header-cut", b"\0\0\x82"),
+    ("script", &[1, 6, 2, 5, 1, 65, 3, 200, 2, 66, 0, 9, 3, 67, 4, 0, 4, 68, 1, 130, 5, 69]),
+];

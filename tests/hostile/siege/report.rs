@@ -1,0 +1,55 @@
+//! Figures of sieges as lines of a table.
+
+use std::fmt::Write as _;
+
+use selvedge_tests::siege::measure::{STALL_MS_MAX, Siege, ratio};
+
+const HEAD: &str = "\
+| attack | p50 / p99 / max before, ms | attacked | control | after | p99 x: attacked, control, node's | slowest newcomer, ms | CPU: attackers, node | memory, MB: before, peak, after |
+|---|---|---|---|---|---|---|---|---|
+";
+
+/// One line for each siege. Latencies are medians of the rounds, their maximum the worst; factors are the worst round's.
+pub fn table(sieges: &[Siege]) -> String {
+    let mut table = HEAD.to_owned();
+    for siege in sieges {
+        // Writing to a string does not fail.
+        let _ = writeln!(table, "{}", line(siege));
+    }
+    table
+}
+
+/// One siege.
+pub fn line(siege: &Siege) -> String {
+    if let Some(failed) = &siege.failed {
+        return format!("| {} | FAILED: {} |", siege.title, failed.replace('\n', " "));
+    }
+    let phase = |latency: fn(&selvedge_tests::siege::measure::Round) -> selvedge_tests::siege::measure::Latency| {
+        format!(
+            "{:.2} / {:.2} / {:.1}",
+            siege.median(|round| latency(round).p50_ms),
+            siege.median(|round| latency(round).p99_ms),
+            siege.worst(|round| latency(round).max_ms)
+        )
+    };
+    let stall = siege.worst(|round| round.attacked.max_ms);
+    let mb = |kib: u64| kib as f64 / 1024.0;
+    format!(
+        "| {} | {} | {}{} | {} | {} | {:.1}, {:.1}, {:.1} | {:.1} | {:.0} %, {:.0} % | {:.1}, {:.1}, {:.1} |",
+        siege.title,
+        phase(|round| round.undisturbed),
+        phase(|round| round.attacked),
+        if stall > STALL_MS_MAX { " (stall)" } else { "" },
+        phase(|round| round.control),
+        phase(|round| round.after),
+        siege.worst(|round| ratio(round.attacked, round.undisturbed)),
+        siege.worst(|round| ratio(round.control, round.undisturbed)),
+        siege.worst(|round| ratio(round.attacked, round.control)),
+        siege.worst(|round| round.attacked.newcomer_max_ms),
+        100.0 * siege.median(|round| round.attacker.cpu_s / round.attacker.wall_s),
+        100.0 * siege.median(|round| round.node_cpu_s / round.attacker.wall_s),
+        mb(siege.memory_kib[0]),
+        mb(siege.memory_kib[1]),
+        mb(siege.memory_kib[2]),
+    )
+}

@@ -1,0 +1,37 @@
+//! One attack on one node, with bystanders.
+
+use anyhow::{Context as _, ensure};
+use selvedge_tests::siege::attack;
+use selvedge_tests::siege::bystanders::Bystanders;
+use selvedge_tests::siege::fortress::{Fortress, Needs};
+use selvedge_tests::siege::wire::{Way, wait_until};
+
+/// Attacks a node, and fails unless the attacker saw what it should, the bystanders lost nothing and were served all the
+/// time, the limit that was met is counted, the memory is given back, and the node stops properly in the end.
+pub fn withstands(name: &str) -> anyhow::Result<()> {
+    let attack = attack::find(name).with_context(|| format!("find the attack {name}"))?;
+    let needs = Needs {
+        tls: matches!(attack.way, Way::Tls | Way::SecureWebSocket),
+        users: attack.needs_users,
+        limits: attack.limits.to_owned(),
+    };
+    let fortress = Fortress::start(&needs)?;
+    let floor_kib = fortress.floor_kib()?;
+    let before = fortress.metrics()?;
+    let bystanders = Bystanders::start(&fortress.target)?;
+    let attacked = (attack.run)(&fortress.target);
+    let account = bystanders.finish();
+    attacked.with_context(|| format!("{name}\n{}", fortress.node.said()))?;
+    account.and_then(|account| account.nothing_lost()).with_context(|| fortress.node.said())?;
+
+    let after = fortress.metrics()?;
+    let counted = attack.counters.is_empty() || attack.counters.iter().any(|sample| after.grew(&before, sample) > 0.0);
+    ensure!(counted, "none of {:?} grew, but{}", attack.counters, after.difference(&before));
+    wait_until(
+        "all connections gone",
+        || Ok(fortress.metrics()?.get("selvedge_mqtt_connections") == 0.0),
+        || fortress.node.said(),
+    )?;
+    fortress.memory_returns(floor_kib).with_context(|| after.difference(&before))?;
+    fortress.stop()
+}
