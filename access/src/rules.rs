@@ -62,6 +62,8 @@ pub struct Rules {
     own: Vec<OwnRule>,
     /// Places in `own`, by user.
     by_user: HashMap<Box<str>, Vec<u32>, foldhash::fast::RandomState>,
+    /// Some rule says what may be retained; without one it is all that may be published or left as a will.
+    limits_retain: bool,
     count: usize,
 }
 
@@ -151,13 +153,19 @@ impl Rules {
             }),
             Operation::Publish { retain } => {
                 self.any(subject, |lists, admits| lists.publish.any(topic, admits, matches))
-                    && (!retain || self.any(subject, |lists, admits| lists.retain.any(topic, admits, matches)))
+                    && (!retain || self.allows_retain(subject, topic))
             }
             Operation::Will { retain } => {
                 self.any(subject, |lists, admits| lists.will.any(topic, admits, matches))
-                    && (!retain || self.any(subject, |lists, admits| lists.retain.any(topic, admits, matches)))
+                    && (!retain || self.allows_retain(subject, topic))
             }
         }
+    }
+
+    /// Whether what may be published or left as a will may also be retained.
+    fn allows_retain(&self, subject: Subject<'_>, topic: &str) -> bool {
+        let matches = |filter: &Filter| filter.matches(subject, Side::Allow, topic);
+        !self.limits_retain || self.any(subject, |lists, admits| lists.retain.any(topic, admits, matches))
     }
 
     /// Rights to the HTTP interface; rules that are for some clients only give none, for there is no client identifier there.
@@ -196,6 +204,7 @@ impl Rules {
     fn add(&mut self, who: Who, clients: Box<[Pattern]>, api: ApiRights, grants: Grants) {
         let rule = u32::try_from(self.audiences.len()).unwrap_or(u32::MAX);
         self.count += 1;
+        self.limits_retain |= grants.retain.is_some();
         let exact = match &who {
             Who::Named(patterns) => patterns.iter().map(Pattern::exact).collect::<Option<Vec<_>>>(),
             _ => None,

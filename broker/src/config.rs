@@ -73,8 +73,8 @@ impl Default for Config {
         Self {
             connections_max: 20_000,
             connections_per_address_max: 10_000,
-            connect_rate_per_address_per_s: 200,
-            connect_burst_per_address: 2_000,
+            connect_rate_per_address_per_s: 1_000,
+            connect_burst_per_address: 10_000,
             addresses_remembered_max: 16_384,
             half_open_max: 1_024,
             handshake_timeout: Duration::from_secs(10),

@@ -6,9 +6,9 @@
 use std::{
     any::Any,
     cell::{Cell, RefCell},
-    future::Future,
+    future::{Future, poll_fn},
     panic::{AssertUnwindSafe, catch_unwind},
-    pin::Pin,
+    pin::{Pin, pin},
     rc::Rc,
     task::{Context, Poll},
 };
@@ -42,6 +42,16 @@ impl Ending {
     pub(crate) fn spawn(self: &Rc<Self>, task: impl Future<Output = ()> + Unpin + 'static) -> JoinHandle<()> {
         tokio::task::spawn_local(Guarded { task, ending: self.clone() })
     }
+}
+
+/// The outcome of `future`, which touches nothing that others use; `None` if it panicked.
+pub(crate) async fn isolated<F: Future>(future: F) -> Option<F::Output> {
+    let mut future = pin!(future);
+    poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
+        Ok(polled) => polled.map(Some),
+        Err(_) => Poll::Ready(None),
+    })
+    .await
 }
 
 struct Guarded<F> {
@@ -98,6 +108,19 @@ mod tests {
             panic
         });
         assert_eq!(panic.and_then(|panic| panic.downcast_ref::<&str>().copied()), Some("on purpose"));
+    }
+
+    #[test]
+    fn what_is_isolated_ends_by_itself() {
+        let runtime = Builder::new_current_thread().build_local(LocalOptions::default()).expect("runtime");
+        runtime.block_on(async {
+            assert_eq!(isolated(async { 7 }).await, Some(7));
+            let panicking = async {
+                tokio::task::yield_now().await;
+                panic!("on purpose");
+            };
+            assert_eq!(isolated::<_>(panicking).await, None::<()>);
+        });
     }
 
     #[test]

@@ -25,6 +25,7 @@ use crate::{
         task::ConnectionTask,
         websocket::WebSocketReader,
     },
+    ending::isolated,
     listener::{
         Served, Transport,
         websocket::{UpgradeError, upgrade},
@@ -49,6 +50,8 @@ pub(crate) enum HandshakeError {
     Tls(#[from] TlsHandshakeError),
     #[error(transparent)]
     Upgrade(#[from] UpgradeError),
+    #[error("the library for the websocket upgrade panicked")]
+    UpgradePanicked,
     #[error(transparent)]
     Read(#[from] ReadEnd),
     #[error("first packet is no CONNECT")]
@@ -77,7 +80,7 @@ impl HandshakeError {
                 statistics.refused_half_open += 1;
             }
             Self::Tls(_) => statistics.tls_handshake_failures += 1,
-            Self::Upgrade(_) => statistics.upgrades_refused += 1,
+            Self::Upgrade(_) | Self::UpgradePanicked => statistics.upgrades_refused += 1,
             // Counted where it was found.
             Self::Read(ReadEnd::Violation(_)) => {}
             _ => statistics.handshake_failures += 1,
@@ -162,8 +165,9 @@ async fn open(
     let websocket = match transport {
         Transport::Tcp => None,
         Transport::WebSocket => {
-            let upgraded = timeout_at(deadline, upgrade(&mut stream, &config.websocket_path)).await;
-            upgraded.map_err(|_| HandshakeError::NoUpgrade)??;
+            // What a stranger sends is parsed by a library that knows nothing of the reactor.
+            let upgraded = timeout_at(deadline, isolated(upgrade(&mut stream, &config.websocket_path))).await;
+            upgraded.map_err(|_| HandshakeError::NoUpgrade)?.ok_or(HandshakeError::UpgradePanicked)??;
             Some(WebSocketReader::new(config.websocket_frame_bytes_max))
         }
     };

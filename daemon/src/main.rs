@@ -84,6 +84,8 @@ fn check(arguments: &CheckArguments) -> anyhow::Result<()> {
     let problems = wiring::access::sources::problems(&config, &config::data_directory::locate(&config.data));
     anyhow::ensure!(problems.is_empty(), "{}", problems.join("\n"));
     if arguments.json {
+        // What the file says, wherever the node keeps its data.
+        let config = config::load_unchecked(Some(&arguments.config), &Overrides::default())?;
         print_line(&serde_json::to_string(&config).context("print the configuration")?)?;
     } else {
         print_line(&format!("{}: good", arguments.config.display()))?;

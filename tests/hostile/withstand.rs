@@ -25,8 +25,9 @@ pub fn withstands(name: &str) -> anyhow::Result<()> {
     account.and_then(|account| account.nothing_lost()).with_context(|| fortress.node.said())?;
 
     let after = fortress.metrics()?;
-    let counted = attack.counters.is_empty() || attack.counters.iter().any(|sample| after.grew(&before, sample) > 0.0);
-    ensure!(counted, "none of {:?} grew, but{}", attack.counters, after.difference(&before));
+    for counter in attack.counters {
+        ensure!(after.grew(&before, counter) > 0.0, "{counter} did not grow, but{}", after.difference(&before));
+    }
     wait_until(
         "all connections gone",
         || Ok(fortress.metrics()?.get("selvedge_mqtt_connections") == 0.0),

@@ -233,9 +233,17 @@ fn the_file_is_bounded() {
 struct Written {
     user: &'static str,
     publish: Vec<&'static str>,
+    retain: Option<Vec<&'static str>>,
+    will: Option<Vec<&'static str>>,
     subscribe: Vec<&'static str>,
     deny_publish: Vec<&'static str>,
     deny_subscribe: Vec<&'static str>,
+}
+
+impl Written {
+    fn will(&self) -> Vec<&'static str> {
+        self.will.clone().unwrap_or_else(|| self.publish.clone())
+    }
 }
 
 fn any_rule() -> impl Strategy<Value = Written> {
@@ -244,10 +252,13 @@ fn any_rule() -> impl Strategy<Value = Written> {
         prop::collection::vec(filter, 0..3)
     };
     let user = prop::sample::select(vec!["a", "b", "*", "a*"]);
-    (user, filters(), filters(), filters(), filters()).prop_map(
-        |(user, publish, subscribe, deny_publish, deny_subscribe)| Written {
+    let some = || prop::option::of(filters());
+    (user, filters(), some(), some(), filters(), filters(), filters()).prop_map(
+        |(user, publish, retain, will, subscribe, deny_publish, deny_subscribe)| Written {
             user,
             publish,
+            retain,
+            will,
             subscribe,
             deny_publish,
             deny_subscribe,
@@ -256,6 +267,8 @@ fn any_rule() -> impl Strategy<Value = Written> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1_000))]
+
     #[test]
     fn the_index_finds_what_a_look_at_every_rule_finds(
         written in prop::collection::vec(any_rule(), 0..5),
@@ -264,24 +277,30 @@ proptest! {
         requested in prop::sample::select(vec!["a", "a/+", "a/#", "+", "#", "+/b", "b/+", "$x/#", "$x/a"]),
     ) {
         let text = written.iter().fold(String::from("# rules\n"), |text, rule| {
-            let Written { user, publish, subscribe, deny_publish, deny_subscribe } = rule;
+            let Written { user, publish, retain, will, subscribe, deny_publish, deny_subscribe } = rule;
+            let optional = |key, list: &Option<Vec<&str>>| list.as_ref().map_or(String::new(), |list| format!("{key} = {list:?}\n"));
+            let (retain, will) = (optional("retain", retain), optional("will", will));
             format!(
-                "{text}[[rule]]\nusers = [{user:?}]\npublish = {publish:?}\nsubscribe = {subscribe:?}\ndeny_publish = {deny_publish:?}\ndeny_subscribe = {deny_subscribe:?}\n"
+                "{text}[[rule]]\nusers = [{user:?}]\npublish = {publish:?}\nsubscribe = {subscribe:?}\ndeny_publish = {deny_publish:?}\ndeny_subscribe = {deny_subscribe:?}\n{retain}{will}"
             )
         });
         let subject = Subject { user: Some(user), client_id: "c" };
         let mine: Vec<_> = written.iter().filter(|rule| Pattern::new(rule.user).matches(user)).collect();
-        let any = |list: fn(&Written) -> &Vec<&'static str>, holds: &dyn Fn(&Filter) -> bool| {
+        let any = |list: fn(&Written) -> Vec<&'static str>, holds: &dyn Fn(&Filter) -> bool| {
             mine.iter().flat_map(|rule| list(rule)).any(|text| holds(&Filter::parse(text).unwrap()))
         };
-        let publishes = any(|rule| &rule.publish, &|filter| filter.matches(subject, Side::Allow, topic))
-            && !any(|rule| &rule.deny_publish, &|filter| filter.matches(subject, Side::Deny, topic));
-        let subscribes = any(|rule| &rule.subscribe, &|filter| filter.covers(subject, requested))
-            && !any(|rule| &rule.deny_subscribe, &|filter| filter.overlaps(subject, requested));
+        let matches = |filter: &Filter| filter.matches(subject, Side::Allow, topic);
+        let is_denied = any(|rule| rule.deny_publish.clone(), &|filter| filter.matches(subject, Side::Deny, topic));
+        let publishes = !is_denied && any(|rule| rule.publish.clone(), &matches);
+        let leaves_will = !is_denied && any(Written::will, &matches);
+        let retains = any(|rule| rule.retain.clone().unwrap_or_else(|| [rule.publish.clone(), rule.will()].concat()), &matches);
+        let subscribes = any(|rule| rule.subscribe.clone(), &|filter| filter.covers(subject, requested))
+            && !any(|rule| rule.deny_subscribe.clone(), &|filter| filter.overlaps(subject, requested));
         let rules = rules(&text);
         prop_assert_eq!(rules.may(subject, PUBLISH, topic), publishes);
-        prop_assert_eq!(rules.may(subject, RETAIN, topic), publishes);
-        prop_assert_eq!(rules.may(subject, WILL, topic), publishes);
+        prop_assert_eq!(rules.may(subject, RETAIN, topic), publishes && retains);
+        prop_assert_eq!(rules.may(subject, WILL, topic), leaves_will);
+        prop_assert_eq!(rules.may(subject, RETAINED_WILL, topic), leaves_will && retains);
         prop_assert_eq!(rules.may(subject, Operation::Subscribe, requested), subscribes);
     }
 

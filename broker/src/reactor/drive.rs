@@ -156,6 +156,7 @@ impl Reactor {
             }
         };
         if !control.is_empty() {
+            self.visit.note_control(control.len());
             connection.peer_closes = connection.answer_control(control, resources);
             self.connections.appended(id, 0);
         }

@@ -33,6 +33,11 @@ pub(super) struct Visit {
 }
 
 impl Visit {
+    /// Control frames of a WebSocket are about as much work as packets.
+    pub(super) fn note_control(&mut self, frames: usize) {
+        self.cost += frames;
+    }
+
     /// A packet was handled. Gives `true` if that was enough for this visit.
     pub(super) fn spend(&mut self, cost: usize) -> bool {
         let before = self.cost;

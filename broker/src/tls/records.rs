@@ -115,14 +115,15 @@ impl Records {
     ) -> Result<usize, RecordError> {
         let mut written = None;
         // The library must see what it has begun to read even when nothing is to be read.
-        self.run(kept, &mut |_| (), before, &mut |traffic| {
+        let taken = self.run(kept, &mut |_| (), before, &mut |traffic| {
             written = Some(write(traffic).map_err(|error| match error {
                 EncryptError::EncryptExhausted => RecordError::KeysUsedUp,
                 EncryptError::InsufficientSize(_) => RecordError::TooLarge,
             })?);
             Ok(())
         })?;
-        written.ok_or(RecordError::Unexpected)
+        // `take` goes on until nothing is left to take.
+        written.filter(|_| taken.bytes == 0).ok_or(RecordError::Unexpected)
     }
 
     fn run(

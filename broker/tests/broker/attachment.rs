@@ -58,7 +58,9 @@ fn a_consumer_gets_batches_acknowledges_and_publishes_in_the_same_step() {
 
 #[test]
 fn messages_of_one_turn_come_in_one_batch() {
-    let broker = TestBroker::start();
+    // As long a turn as it takes, on however busy a machine.
+    let config = Config { turn_share: PATIENCE, ..Config::default() };
+    let broker = TestBroker::with(config, Default::default());
     let (sink, batches) = sink();
     let _attachment = broker.handle.attach("$node/fn/batch", 1000, vec![("t".to_owned(), QoS::AtMostOnce)], sink);
     let messages = (0..100).map(|n: u32| Message::new("t", n.to_be_bytes().to_vec(), QoS::AtMostOnce, false)).collect();

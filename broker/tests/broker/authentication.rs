@@ -10,6 +10,7 @@ use std::{
 
 use selvedge_broker::{Attempt, Authenticate, Config, Identity, Verdict};
 use selvedge_codec::{Connect, Packet, ProtocolVersion, QoS, ReasonCode};
+use selvedge_core::{Action, Authorize, Principal};
 
 use crate::client::{Client, PATIENCE, TestBroker, V5, V311};
 
@@ -232,4 +233,33 @@ fn credentials_that_end_end_the_connection() {
     client.handshake(&with_password(V5, "c", b"short"));
     let told = client.receive();
     assert!(matches!(told.packet(), Packet::Disconnect(packet) if packet.reason == ReasonCode::NotAuthorized));
+}
+
+/// Lets nobody in but the client `welcome`, and nobody publish.
+#[derive(Debug)]
+struct OnlyWelcome;
+
+impl Authorize for OnlyWelcome {
+    fn may_connect(&self, who: Principal<'_>) -> bool {
+        who.client_id == "welcome"
+    }
+
+    fn may(&self, _who: Principal<'_>, action: Action, _topic: &str) -> bool {
+        action == Action::Subscribe
+    }
+}
+
+#[test]
+fn new_rules_hold_for_those_who_are_connected_and_for_those_who_come() {
+    let broker = TestBroker::start();
+    let mut welcome = Client::connect(broker.tcp(), V5, "welcome");
+    welcome.subscribe("t", QoS::AtMostOnce);
+    let mut other = Client::connect(broker.tcp(), V5, "other");
+    broker.handle.set_rules(Box::new(OnlyWelcome));
+    let told = other.receive();
+    assert!(matches!(told.packet(), Packet::Disconnect(packet) if packet.reason == ReasonCode::NotAuthorized));
+    assert_eq!(self::told(&broker, V5, b""), Some(ReasonCode::NotAuthorized));
+    welcome.publish("t", b"not any more", QoS::AtMostOnce, 0);
+    welcome.ping();
+    assert_eq!(broker.statistics().core.publishes_sent, [0; 3]);
 }

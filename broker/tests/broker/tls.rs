@@ -4,7 +4,7 @@ use std::{
     io::{ErrorKind, Read, Write},
     net::{Shutdown, SocketAddr, TcpStream},
     sync::{Arc, Mutex},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rustls::{
@@ -168,7 +168,12 @@ fn the_end_is_announced_by_either_side() {
     leaving.send(&Packet::Disconnect(Disconnect::default()));
     // An end without close_notify would be an error of reading.
     assert_eq!(leaving.read_all(), b"");
-    let mut staying = connect(broker.address(WSS - 1), V5, &config, "staying");
+    // Without DISCONNECT; an end of reading without an answer to it would be an error.
+    let mut abrupt = connect(broker.address(TLS), V5, &config, "abrupt");
+    abrupt.tls.as_mut().expect("encrypted").send_close_notify();
+    abrupt.try_write_all(b"").expect("written");
+    assert_eq!(abrupt.read_all(), b"");
+    let mut staying = connect(broker.address(TLS), V5, &config, "staying");
     staying.ping();
     let stopped = std::thread::spawn(move || broker.stop(PATIENCE));
     let told = staying.receive();
@@ -387,7 +392,7 @@ fn new_settings_hold_for_new_handshakes_and_nobody_is_disconnected() {
     let mut before = connect(broker.address(TLS), V5, &config, "before");
     assert_eq!(served(&before), first.certificate);
     settings.replace(serving(&second, None));
-    let mut after = connect(broker.address(WSS - 1), V5, &config, "after");
+    let mut after = connect(broker.address(TLS), V5, &config, "after");
     assert_eq!(served(&after), second.certificate);
     after.subscribe("t", QoS::AtMostOnce);
     before.publish("t", b"still here", QoS::AtMostOnce, 0);
@@ -470,4 +475,72 @@ fn a_client_that_only_changes_keys_is_ended() {
     // It may be closed before all is written.
     let _ = client.stream.write_all(&flood);
     broker.wait_for("it to be ended", |snapshot| snapshot.shell.tls_errors == 1 && snapshot.shell.connections == 0);
+}
+
+/// A connected client made of the command-line tool of OpenSSL, which takes commands by letters at the begin of a line.
+struct OpenSsl {
+    child: std::process::Child,
+}
+
+impl OpenSsl {
+    /// `None` if the tool is not there.
+    fn connect(broker: &TestBroker, version: &str) -> Option<Self> {
+        use std::process::{Command, Stdio};
+        let address = broker.address(TLS).to_string();
+        let child = Command::new("openssl")
+            .args(["s_client", "-connect", &address, version])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .inspect_err(|error| println!("SKIPPED: openssl s_client: {error}"))
+            .ok()?;
+        let mut client = Self { child };
+        // CONNECT of 3.1.1 with client identifier x.
+        client.type_in(b"\x10\x0d\0\x04MQTT\x04\x02\0\0\0\x01x");
+        broker.wait_for("openssl to be connected", |snapshot| snapshot.core.connections == 1);
+        Some(client)
+    }
+
+    fn type_in(&mut self, bytes: &[u8]) {
+        let input = self.child.stdin.as_mut().expect("a pipe");
+        input.write_all(bytes).expect("write");
+        input.flush().expect("write");
+    }
+}
+
+impl Drop for OpenSsl {
+    fn drop(&mut self) {
+        // It may have ended.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn openssl_changes_keys_as_it_likes_and_cannot_renegotiate() {
+    let authority = Authority::new();
+    let broker = start(Config::default(), &TlsSettings::new(serving(&authority.server(1), None)));
+    let Some(mut client) = OpenSsl::connect(&broker, "-tls1_3") else { return };
+    let publish = b"\x30\x04\0\x01t1";
+    let received = || broker.statistics().core.publishes_received[0];
+    for _ in 0..5 {
+        // "K": change keys, and ask the other side to.
+        client.type_in(b"K\n");
+        let before = received();
+        let start = Instant::now();
+        // What it reads in one go with the command is lost.
+        while received() == before {
+            client.type_in(publish);
+            std::thread::sleep(Duration::from_millis(1));
+            assert!(start.elapsed() < PATIENCE, "no message comes");
+        }
+    }
+    assert_eq!(broker.statistics().shell.tls_errors, 0);
+    drop(client);
+    broker.wait_for("it to be gone", |snapshot| snapshot.shell.connections == 0);
+    let Some(mut client) = OpenSsl::connect(&broker, "-tls1_2") else { return };
+    client.type_in(b"R\n");
+    broker.wait_for("it to be ended", |snapshot| snapshot.shell.connections == 0);
+    Client::connect(broker.tcp(), V5, "other").ping();
 }

@@ -97,8 +97,8 @@ impl Default for LimitsConfig {
         Self {
             connections_max: 20_000,
             connections_per_address_max: 10_000,
-            connect_rate_per_address_per_s: 200,
-            connect_burst_per_address: 2000,
+            connect_rate_per_address_per_s: 1000,
+            connect_burst_per_address: 10_000,
             addresses_remembered_max: 16_384,
             half_open_max: 1024,
             handshake_timeout: Period::seconds(10),

@@ -28,7 +28,7 @@ pub struct Attack {
     pub needs_users: bool,
     /// Lines of `[limits]` that make it short.
     pub limits: &'static str,
-    /// What the node counts, each as it is printed by `/metrics`; one of them has to grow.
+    /// What the node counts, each as it is printed by `/metrics`; each has to grow.
     pub counters: &'static [&'static str],
     /// Does it once; an error is a node that did not answer as it should have.
     pub run: fn(&Target) -> anyhow::Result<()>,

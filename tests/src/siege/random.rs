@@ -11,7 +11,7 @@ impl Random {
     }
 
     /// Any number.
-    pub fn next(&mut self) -> u64 {
+    pub fn number(&mut self) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
@@ -21,12 +21,12 @@ impl Random {
     /// A number below `end`; 0 if that is 0.
     pub fn below(&mut self, end: usize) -> usize {
         let end = end.max(1) as u64;
-        usize::try_from((self.next() >> 16) % end).unwrap_or(0)
+        usize::try_from((self.number() >> 16) % end).unwrap_or(0)
     }
 
     /// A byte.
     pub fn byte(&mut self) -> u8 {
-        (self.next() >> 32) as u8
+        (self.number() >> 32) as u8
     }
 
     /// One of some.

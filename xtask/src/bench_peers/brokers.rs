@@ -234,8 +234,8 @@ fn selvedge_command(words: &[&str], input: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// With users, rules that name the topics of the generator, and all limits as they are by default; `connect` and `idle` come from
-/// one address, so that one limit is as high as the number of their connections.
+/// With users, rules that name the topics of the generator, and all limits as they are by default, except for the one on how fast
+/// one address connects: all connections of the storm come from one.
 fn selvedge(ports: Ports, folder: &Folder) -> anyhow::Result<Vec<String>> {
     let data = folder.data();
     let data_text = data.to_string_lossy();

@@ -23,6 +23,9 @@ use crate::tls::{
 /// Reads that bring no plain byte (a part of a record, a change of keys) before others get their turn.
 const READS_PER_POLL: usize = 4;
 
+/// Room for an alert.
+const FAREWELL_BYTES: usize = 128;
+
 /// Bytes on their way.
 #[derive(Debug, Default)]
 struct Pending {
@@ -283,6 +286,15 @@ impl AsyncWrite for EncryptedStream {
 
 impl Drop for EncryptedStream {
     fn drop(&mut self) {
+        // A peer that has taken its leave is wished farewell, if that needs no waiting (RFC 5246, 7.2.1).
+        if self.peer_closed && !self.closed && self.unsent.is_empty() {
+            let mut farewell = [0; FAREWELL_BYTES];
+            let closing = self.records.close(&mut self.kept, &mut self.unsent.bytes, &mut farewell);
+            if let Ok(Some(bytes)) = closing.map(|length| farewell.get(..length)) {
+                // The socket may be gone.
+                let _ = self.socket.try_write(bytes);
+            }
+        }
         self.buffers.kept_changed(self.counted, 0);
     }
 }

@@ -291,6 +291,17 @@ mod tests {
     }
 
     #[test]
+    fn a_pipe_or_a_folder_in_the_place_of_a_file_is_not_read() {
+        let data = tempfile::tempdir().unwrap();
+        let path = data.path().join("users.toml");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::RWXU).unwrap();
+        for place in [path.as_path(), data.path()] {
+            let Content::Unreadable(why) = content(place, true) else { panic!("{}", place.display()) };
+            assert!(why.contains("it is no file"), "{why}");
+        }
+    }
+
+    #[test]
     fn a_damaged_file_is_named_with_its_line_and_an_empty_one_is_damaged() {
         let data = tempfile::tempdir().unwrap();
         let mut config = Config::default();

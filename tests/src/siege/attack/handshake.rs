@@ -16,8 +16,7 @@ use crate::{PATIENCE, raw_mqtt};
 const MANY: usize = 1_000;
 const TIMEOUTS: &[&str] = &[r#"selvedge_listener_refused_total{reason="timeout"}"#];
 const PROTOCOL: &[&str] = &[r#"selvedge_mqtt_closed_total{cause="protocol"}"#];
-/// Of a protocol that is connected, what takes too long is over its quota.
-const QUOTA: &[&str] = &[r#"selvedge_mqtt_closed_total{cause="quota"}"#];
+const PACKET_TIMEOUTS: &[&str] = &[r#"selvedge_socket_incomplete_closed_total{limit="packet_timeout"}"#];
 const FAILURES: &[&str] = &[r#"selvedge_listener_refused_total{reason="failure"}"#];
 const IMPATIENT: &str = "handshake_timeout = \"2s\"";
 
@@ -49,7 +48,7 @@ pub const ATTACKS: &[Attack] = &[
         .counted(TIMEOUTS),
     Attack::new("slow-publish", "PUBLISH byte by byte after CONNECT, 200 at once", slow_publish)
         .with_limits("packet_timeout = \"2s\"")
-        .counted(QUOTA),
+        .counted(PACKET_TIMEOUTS),
     Attack::new("connect-256-mb", "CONNECT announcing 256 MB, 50 times", connect_of_256_mb).counted(FAILURES),
     Attack::new("five-byte-length", "remaining length of five bytes", five_byte_length).counted(PROTOCOL),
     Attack::new("server-packets", "packets that only a server sends", server_packets).counted(PROTOCOL),

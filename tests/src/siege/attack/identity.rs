@@ -19,7 +19,7 @@ pub const ATTACKS: &[Attack] = &[
     Attack::new("sessions-filled", "10,000 lasting sessions of clients without a name", sessions_filled)
         .against_users()
         .with_limits("anonymous_sessions_max = 500\nsession_expiry_max = \"3s\"")
-        .counted(&[r#"selvedge_mqtt_connects_total{outcome="refused"}"#]),
+        .counted(&[r#"selvedge_mqtt_refused_total{kind="session"}"#]),
 ];
 const TAKEN_OVER: &[&str] = &[r#"selvedge_mqtt_closed_total{cause="taken_over"}"#];
 

@@ -13,15 +13,17 @@ pub const ATTACKS: &[Attack] = &[
     Attack::new("unreleased-qos-2", "60,000 QoS 2 publications that are never released", unreleased_qos_2)
         .counted(&[r#"selvedge_mqtt_closed_total{cause="quota"}"#]),
     Attack::new("deep-topics", "topics and filters of 65,535 levels, 200 times", deep_topics)
-        .counted(&[r#"selvedge_mqtt_refused_total{kind="subscribe"}"#]),
+        .counted(&[r#"selvedge_mqtt_refused_total{kind="topic_length"}"#]),
     Attack::new("non-ascii-topic", "a topic that begins with é", non_ascii_topic),
     Attack::new("incomplete-packets", "300 packets of 1 MB, each but for its last byte", incomplete_packets)
-        .counted(&[r#"selvedge_mqtt_closed_total{cause="quota"}"#]),
+        .counted(&[r#"selvedge_socket_incomplete_closed_total{limit="incomplete_bytes"}"#]),
     Attack::new("alias-abuse", "topic aliases that are zero, too high, unset, or full of text", alias_abuse)
         .counted(&[r#"selvedge_mqtt_closed_total{cause="protocol"}"#]),
-    Attack::new("retained-flood", "100,000 retained messages, then one that takes them all", retained_flood),
+    Attack::new("retained-flood", "100,000 retained messages, then one that takes them all", retained_flood)
+        .counted(&[r#"selvedge_mqtt_refused_total{kind="retained"}"#]),
     Attack::new("will-storm", "500 wills at once", will_storm).counted(&["selvedge_mqtt_wills_published_total"]),
-    Attack::new("bad-wills", "wills to forbidden topics, too large, with bad properties", bad_wills),
+    Attack::new("bad-wills", "wills to forbidden topics, too large, with bad properties", bad_wills)
+        .counted(&[r#"selvedge_mqtt_refused_total{kind="will_size"}"#]),
     Attack::new("publish-flood", "QoS 0 and QoS 1 as fast as the node reads, 4 clients, 1 s", publish_flood),
 ];
 

@@ -153,7 +153,7 @@ fn returning(target: &Target, stop: &AtomicBool) -> anyhow::Result<u64> {
                 continue;
             }
             (turns, turned) = (turns + 1, Instant::now());
-            if turns % 2 == 0 {
+            if turns.is_multiple_of(2) {
                 abandon(wire.socket());
                 drop(wire);
                 wire = Wire::connected(target, Way::Tcp, &connect)?;
@@ -174,14 +174,14 @@ fn retained(target: &Target, stop: &AtomicBool) -> anyhow::Result<u64> {
     let name = fresh("soak/retained");
     let mut from = Wire::connected(target, Way::Tls, &target.connect(5, &fresh("soak-retained")))?;
     let mut number = 0_u64;
-    while !stop.load(Ordering::Relaxed) || number % TOPICS != 0 {
+    while !stop.load(Ordering::Relaxed) || !number.is_multiple_of(TOPICS) {
         let topic = format!("{name}/{}", number % TOPICS);
         from.send(
             &Publish::new(&topic, number.to_be_bytes()).qos(1, number_to_id(number)).retained().bytes(Version::V5),
         )?;
         expect(&mut from, 0x40)?;
         number += 1;
-        if number % (5 * TOPICS) == 0 {
+        if number.is_multiple_of(5 * TOPICS) {
             let mut reader = subscriber(target, Way::WebSocket, &format!("{name}/+"), 0)?;
             for _ in 0..TOPICS {
                 let got = take(&mut reader)?;
