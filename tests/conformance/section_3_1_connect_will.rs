@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::ensure;
 use selvedge_tests::client_packet::{Connect, Publish, Will, binary, byte, disconnect, four_bytes, text, user};
 use selvedge_tests::peer::Peer;
+use selvedge_tests::server_packet::ServerPacket;
 use selvedge_tests::server_packet::properties::{
     CONTENT_TYPE, CORRELATION_DATA, MESSAGE_EXPIRY_INTERVAL, PAYLOAD_FORMAT_INDICATOR, RESPONSE_TOPIC,
 };
@@ -23,6 +24,8 @@ section! {
     a_delayed_will_comes_when_its_session_ends => V5["MQTT-3.1.2-8"];
     a_clean_start_ends_the_session_and_the_waiting_of_its_will => V5["MQTT-3.1.2-8"];
     a_new_connection_before_the_delay_keeps_the_will_back => V5["MQTT-3.1.2-8", "MQTT-3.1.3-9"];
+    a_take_over_before_the_delay_keeps_the_will_back => V5["MQTT-3.1.3-9"];
+    the_delay_of_an_earlier_will_is_not_that_of_the_next => V5["MQTT-3.1.2-8", "MQTT-3.1.3-9"];
     a_published_will_is_not_published_again => V5["MQTT-3.1.2-10"];
     a_deleted_will_does_not_come_back_with_the_session => V5["MQTT-3.1.2-10"];
     a_will_has_its_own_qos => V5["MQTT-3.1.2-12", "MQTT-3.2.2-12"];
@@ -159,6 +162,36 @@ fn a_new_connection_before_the_delay_keeps_the_will_back(target: &Target) -> any
     watcher.expect_nothing()?;
     target.connect(&connect)?.disconnect()?;
     watcher.expect_nothing()
+}
+
+fn a_take_over_before_the_delay_keeps_the_will_back(target: &Target) -> anyhow::Result<()> {
+    let topic = target.topic("t");
+    let mut watcher = watcher(target, &topic)?;
+    let connect = Connect::v5(target.id("c")).lasting();
+    let mut old = target.connect(&connect.clone().will(Will::new(&topic, b"kept back").delay(100)))?;
+    // The session goes on, although the connection did not end by itself.
+    let mut new = target.connect(&connect.resuming())?;
+    while old.receive_or_end()?.is_some() {}
+    new.settle()?;
+    watcher.expect_nothing()
+}
+
+fn the_delay_of_an_earlier_will_is_not_that_of_the_next(target: &Target) -> anyhow::Result<()> {
+    let topic = target.topic("t");
+    let mut watcher = watcher(target, &topic)?;
+    let connect = Connect::v5(target.id("c")).lasting();
+    let earlier = target.connect(&connect.clone().will(Will::new(&topic, b"earlier").delay(1)))?;
+    drop(earlier);
+    let mut peer = target.connect(&connect.resuming().will(Will::new(&topic, b"next")))?;
+    // The time of the first has passed; the second is for a connection that is there.
+    std::thread::sleep(Duration::from_millis(1600));
+    peer.expect_nothing()?;
+    for packet in watcher.until_pong()? {
+        // A machine that took a second to connect again may see the first.
+        let ServerPacket::Publish(publish) = packet else { anyhow::bail!("expected a will, got {packet:?}") };
+        ensure!(publish.payload != b"next", "the will of a connection that is there is published");
+    }
+    Ok(())
 }
 
 fn a_published_will_is_not_published_again(target: &Target) -> anyhow::Result<()> {

@@ -12,6 +12,7 @@ use crate::target::Target;
 section! {
     "4.1 Session State";
     a_session_lasts_as_long_as_its_connection => V5["MQTT-4.1.0-1"], V311["MQTT-4.1.0-1", "MQTT-4.1.0-2"];
+    a_session_that_was_resumed_does_not_end_when_its_absence_would_have => V5["MQTT-4.1.0-1"];
     a_session_ends_when_its_time_has_passed => V5["MQTT-4.1.0-2", "MQTT-3.1.2-8"];
     a_session_without_expiry_ends_with_its_connection => V5["MQTT-4.1.0-2"], V311["MQTT-3.1.2-6"];
     a_session_keeps_subscriptions_messages_and_unfinished_exchanges =>
@@ -43,6 +44,23 @@ fn a_session_lasts_as_long_as_its_connection(target: &Target) -> anyhow::Result<
         }
         Ok(())
     })
+}
+
+fn a_session_that_was_resumed_does_not_end_when_its_absence_would_have(target: &Target) -> anyhow::Result<()> {
+    let topic = target.topic("t");
+    let connect = Connect::v5(target.id("a")).session_expiry(1);
+    let mut peer = target.connect(&connect)?;
+    peer.subscribe(&topic, 1)?;
+    drop(peer);
+    let (mut peer, connack) = target.connect_and_tell(&connect.resuming())?;
+    if !connack.session_present {
+        return Err(target.skip("the machine took longer than a second to connect again"));
+    }
+    std::thread::sleep(Duration::from_millis(1600));
+    let mut publisher = target.v5("p")?;
+    publisher.publish(&Publish::new(&topic, "x").qos(1, 1))?;
+    peer.expect_message("x")?;
+    Ok(())
 }
 
 fn a_session_ends_when_its_time_has_passed(target: &Target) -> anyhow::Result<()> {

@@ -228,7 +228,8 @@ fn a_message_that_was_sent_does_not_expire(target: &Target) -> anyhow::Result<()
     };
     publisher.publish(&expiring("sent", 1))?;
     peer.expect_message("sent")?;
-    drop(peer);
+    // The broker has noticed that the client is gone when it has closed its side.
+    peer.disconnect()?;
     publisher.publish(&expiring("waiting", 2))?;
     std::thread::sleep(Duration::from_millis(2200));
     // The one that was sent is sent again; the one that waited is gone.

@@ -28,7 +28,7 @@ use clap::{Parser, Subcommand};
     after_help = "Examples:\n  \
         cargo xtask test                        everything that has to pass before a commit\n  \
         cargo xtask setup --print               the one command that installs what tests need\n  \
-        cargo xtask fuzz --seconds 60 decode    fuzz one target for a minute"
+        cargo xtask fuzz --seconds 60 codec     fuzz one target for a minute"
 )]
 struct Arguments {
     #[command(subcommand)]

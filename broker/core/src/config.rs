@@ -6,7 +6,8 @@ pub enum OverflowRule {
     /// The oldest queued message makes room.
     #[default]
     DropOldest,
-    /// The session's client is disconnected (0x97) and the session ends with all that was queued.
+    /// The session's client is disconnected (0x97) and the session ends with all that was queued. For a consumer inside the
+    /// node the oldest message makes room all the same.
     Disconnect,
 }
 

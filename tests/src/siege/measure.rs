@@ -63,6 +63,8 @@ pub struct Round {
     pub attacker: AttackerReport,
     /// Processor time of the node in the attacked phase, seconds.
     pub node_cpu_s: f64,
+    /// By the node's own clock, the longest that it served nobody else, milliseconds.
+    pub longest_turn_ms: f64,
 }
 
 /// All rounds of one attack.
@@ -106,10 +108,11 @@ impl Siege {
             let (attacked, attacker) = phase(&node.target, || attack_from_outside(attack.name, &node))?;
             self.memory_kib[1] = self.memory_kib[1].max(watch.finish());
             let node_cpu_s = (footprint::cpu(node.node.id())? - cpu).as_secs_f64();
+            let longest_turn_ms = 1000.0 * node.metrics()?.get("selvedge_reactor_longest_turn_seconds");
             let (control, _) = phase(&node.target, || attack_from_outside(attack.name, &other))
                 .with_context(|| format!("control of round {round}"))?;
             let after = phase(&node.target, || rest(PHASE / 2))?.0;
-            self.rounds.push(Round { undisturbed, attacked, control, after, attacker, node_cpu_s });
+            self.rounds.push(Round { undisturbed, attacked, control, after, attacker, node_cpu_s, longest_turn_ms });
         }
         self.memory_kib[2] = node.memory_returns(self.memory_kib[0])?;
         node.stop()?;

@@ -37,7 +37,8 @@ impl Sender<'_> {
             if replay || terms.qos == QoS::AtMostOnce || cost > self.config.queue_bytes_max {
                 return Outcome::Done;
             }
-            if self.config.overflow == OverflowRule::Disconnect {
+            // A consumer inside the node never ends this way: a client could end a part of the node by flooding its topic.
+            if self.config.overflow == OverflowRule::Disconnect && !session.is_internal() {
                 return Outcome::Overflow;
             }
             let Some(dropped) = session.queue.drop_oldest() else { return Outcome::Done };

@@ -282,10 +282,6 @@ impl World {
                     let bytes = [self.effects.bytes(*bytes), message.payload()].concat();
                     client_of(&mut self.clients, *connection).hear(&bytes);
                 }
-                Effect::Close { connection, .. } if self.consumer == Some(*connection) => {
-                    self.consumer = None;
-                    self.deliveries.clear();
-                }
                 Effect::Close { connection, .. } => {
                     client_of(&mut self.clients, *connection).closed();
                 }

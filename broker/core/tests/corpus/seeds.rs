@@ -77,4 +77,12 @@ pub const SEEDS: &[(&str, &[u8])] = &[
             2, 1, 17, 5, 0x19, 0, 7, 1, 25, 5,
         ],
     ),
+    // A consumer of the node whose queue runs over under the rule that disconnects.
+    (
+        "consumer-overflow",
+        &[
+            1, 5, 0, 5, 0, 1, 1, 7, 1, 2, 7, 9, 0, 0, 1, 0, 2, 9, 0, 0, 1, 8, 2, 9, 0, 0, 1, 16, 2, 9, 0, 0, 1, 24, 2,
+            9, 0, 0, 1, 32, 2, 9, 0, 0, 1, 40, 2, 9, 0, 0, 1, 48, 2, 9, 0, 0, 1, 56, 2,
+        ],
+    ),
 ];

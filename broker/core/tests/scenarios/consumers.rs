@@ -1,6 +1,6 @@
 //! Consumers inside the node: the same sessions, without bytes.
 
-use selvedge_core::Config;
+use selvedge_core::{Config, OverflowRule};
 
 use crate::transcript::{check, check_with, quiet};
 
@@ -81,6 +81,41 @@ fn a_consumer_holds_no_more_bytes_than_configured_and_one_message() {
         f > ACKNOWLEDGE 2
         node > STATISTICS queued_messages
         node < STATISTICS queued_messages=0
+    "#,
+    );
+}
+
+#[test]
+fn no_client_can_end_a_consumer_by_flooding_its_queue_where_that_disconnects_clients() {
+    let config = Config { queue_messages_max: 1, overflow: OverflowRule::Disconnect, ..quiet() };
+    check_with(
+        config,
+        r#"
+        f > ATTACH recv=1 in:1
+        node > PUBLISH in q=1 "1"
+        f < DELIVER in q=1 id=1 "1"
+        node > PUBLISH in q=1 "2"
+        node > PUBLISH in q=1 "3"
+        f > ACKNOWLEDGE 1
+        f < DELIVER in q=1 id=2 "3"
+        f > ACKNOWLEDGE 2
+        node > PUBLISH in q=1 "4"
+        f < DELIVER in q=1 id=3 "4"
+    "#,
+    );
+}
+
+#[test]
+fn a_shared_subscription_of_a_consumer_leaves_nothing_behind() {
+    check(
+        r#"
+        f > ATTACH recv=10 $share/g/in/#:1
+        node > PUBLISH in/x q=1 "1"
+        f < DELIVER in/x q=1 id=1 "1"
+        f > DETACH
+        node > PUBLISH in/x q=1 "2"
+        node > STATISTICS sessions subscriptions queued_messages
+        node < STATISTICS sessions=0 subscriptions=0 queued_messages=0
     "#,
     );
 }

@@ -90,6 +90,7 @@ impl EncryptedStream {
             buffers,
             counted: 0,
         };
+        stream.buffers.begin();
         stream.count();
         stream
     }
@@ -295,6 +296,6 @@ impl Drop for EncryptedStream {
                 let _ = self.socket.try_write(bytes);
             }
         }
-        self.buffers.kept_changed(self.counted, 0);
+        self.buffers.end(self.counted);
     }
 }

@@ -53,6 +53,7 @@ pub const ATTACKS: &[Attack] = &[
     Attack::new("five-byte-length", "remaining length of five bytes", five_byte_length).counted(PROTOCOL),
     Attack::new("server-packets", "packets that only a server sends", server_packets).counted(PROTOCOL),
     Attack::new("connect-storm", "4,000 connections as fast as they come, one address", connect_storm)
+        .with_limits("connect_rate_per_address_per_s = 200\nconnect_burst_per_address = 2000")
         .counted(&[r#"selvedge_listener_refused_total{reason="connect_rate"}"#]),
 ];
 
