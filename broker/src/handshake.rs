@@ -76,7 +76,7 @@ impl HandshakeError {
                 statistics.tls_handshake_timeouts += 1;
             }
             Self::NoUpgrade | Self::NoConnect | Self::NoAuth => statistics.handshake_timeouts += 1,
-            Self::TooManyBytes | Self::Tls(TlsHandshakeError::TooManyBytes | TlsHandshakeError::TooMany) => {
+            Self::TooManyBytes | Self::Tls(TlsHandshakeError::TooManyBytes) => {
                 statistics.refused_half_open += 1;
             }
             Self::Tls(_) => statistics.tls_handshake_failures += 1,

@@ -1,5 +1,11 @@
 //! Attacks by sheer number.
 
+use anyhow::{Context as _, ensure};
+use selvedge_tests::client::Version;
+use selvedge_tests::client_packet::{self, Publish};
+use selvedge_tests::siege::fortress::{Fortress, Needs};
+use selvedge_tests::siege::wire::{Way, Wire};
+
 use crate::withstand::withstands;
 
 #[test]
@@ -20,4 +26,27 @@ fn five_hundred_wills_at_once_are_delivered() -> anyhow::Result<()> {
 #[test]
 fn publishing_as_fast_as_possible_stops_nobody() -> anyhow::Result<()> {
     withstands("publish-flood")
+}
+
+#[test]
+fn a_flood_of_twin_updates_does_not_end_the_twins_where_full_queues_disconnect() -> anyhow::Result<()> {
+    let limits = "overflow = \"disconnect\"\nqueue_messages_max = 50".to_owned();
+    let fortress = Fortress::start(&Needs { limits, ..Needs::default() })?;
+    let mut flood = Wire::connected(&fortress.target, Way::Tcp, &fortress.target.connect(4, "flood"))?;
+    let update = |id: u16| Publish::new("$twin/t/update", br#"{"state":{"reported":{"n":1}}}"#).qos(1, id);
+    for _ in 0..20 {
+        let updates: Vec<u8> = (1..=1_000).flat_map(|id| update(id).bytes(Version::V311)).collect();
+        flood.send(&updates)?;
+        for _ in 0..1_000 {
+            flood.receive()?;
+        }
+    }
+    // One request gets an answer, whatever became of the others.
+    let mut asker = Wire::connected(&fortress.target, Way::Tcp, &fortress.target.connect(4, "asker"))?;
+    asker.send(&client_packet::subscribe(Version::V311, 1, &[], &[("$twin/t/get/accepted", 0)]))?;
+    asker.receive()?;
+    asker.send(&Publish::new("$twin/t/get", b"{}").bytes(Version::V311))?;
+    let answer = asker.receive().with_context(|| fortress.node.said())?;
+    ensure!(answer.first().is_some_and(|first| first >> 4 == 3), "expected the twin, got {answer:02x?}");
+    fortress.stop()
 }

@@ -34,8 +34,6 @@ pub(crate) enum TlsHandshakeError {
     Closed,
     #[error("unfinished handshakes take too much memory")]
     TooManyBytes,
-    #[error("too many TLS handshakes at one time")]
-    TooMany,
     #[error("the thread of the TLS handshakes is gone")]
     Stopped,
 }
@@ -97,8 +95,8 @@ impl HandshakeThread {
 
     /// Lead `socket` through the handshake. Dropping the future ends it.
     pub(crate) async fn establish(&self, socket: TcpStream, config: Arc<ServerConfig>) -> Outcome {
-        // Those that were given up have a place until the thread comes to them.
-        let place = self.places.clone().try_acquire_owned().map_err(|_| TlsHandshakeError::TooMany)?;
+        // Those that were given up have a place until the thread comes to them; who comes meanwhile waits, within the deadline.
+        let place = self.places.clone().acquire_owned().await.map_err(|_| TlsHandshakeError::Stopped)?;
         let (answer, outcome) = oneshot::channel();
         let job = Job { socket: socket.into_std()?, config, answer, _place: place };
         self.jobs.send(job).map_err(|_| TlsHandshakeError::Stopped)?;
