@@ -94,6 +94,18 @@ fn no_local_keeps_a_clients_own_messages_from_it(target: &Target) -> anyhow::Res
         peer.acknowledge(&message)?;
         peer.expect_nothing()?;
     }
+    // Nor does a retained message of its own come to the new subscription; that of another does.
+    let kept = target.topic("kept");
+    peer.publish(&Publish::new(&kept, "own").retained())?;
+    peer.subscribe(&kept, NO_LOCAL)?;
+    peer.expect_nothing()?;
+    other.publish(&Publish::new(&kept, "the other's").retained())?;
+    peer.expect_message("the other's")?;
+    peer.subscribe(&kept, NO_LOCAL)?;
+    peer.expect_message("the other's")?;
+    other.publish(&Publish::new(&kept, "").retained())?;
+    peer.expect_message("")?;
+    peer.unsubscribe(&kept)?;
     // A subscription without the option still gets what one with it does not.
     peer.subscribe(&target.topic("+"), 0)?;
     peer.publish(&Publish::new(&quiet, "by the wildcard"))?;

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use anyhow::ensure;
-use selvedge_tests::client_packet::{Connect, Publish};
+use selvedge_tests::client_packet::{Connect, Publish, text, user, variable};
+use selvedge_tests::server_packet::properties;
 
 use crate::registry::section;
 use crate::target::Target;
@@ -12,6 +13,7 @@ section! {
     "4.4 Message delivery retry";
     all_that_is_unacknowledged_is_sent_again_with_its_identifier =>
         V5["MQTT-4.4.0-1", "MQTT-3.3.1-1"], V311["MQTT-4.4.0-1", "MQTT-3.3.1-1", "MQTT-2.3.1-4"];
+    what_is_sent_again_is_the_same_message => V5["MQTT-4.4.0-1", "MQTT-3.3.4-3", "MQTT-3.3.1-13"];
     nothing_is_sent_again_on_the_same_connection => V5["MQTT-4.4.0-1"];
     nothing_is_sent_again_to_a_new_session => V5["MQTT-4.4.0-1"], V311["MQTT-3.1.2-6"];
     what_was_refused_is_not_sent_again => V5["MQTT-4.4.0-2"];
@@ -54,6 +56,30 @@ fn all_that_is_unacknowledged_is_sent_again_with_its_identifier(target: &Target)
         drop(peer);
         target.connect(&connect.resuming())?.expect_nothing()
     })
+}
+
+fn what_is_sent_again_is_the_same_message(target: &Target) -> anyhow::Result<()> {
+    const RETAIN_AS_PUBLISHED: u8 = 0x08;
+    let topic = target.topic("t");
+    let connect = Connect::v5(target.id("a")).lasting();
+    let mut peer = target.connect(&connect)?;
+    peer.subscribe_with(&topic, RETAIN_AS_PUBLISHED | 2, &variable(properties::SUBSCRIPTION_IDENTIFIER, 300))?;
+    let mut firsts = Vec::new();
+    for qos in [1, 2] {
+        let publish = Publish::new(&topic, "x").qos(qos, 1).retained();
+        peer.publish(&publish.property(&user("a", "b")).property(&text(properties::CONTENT_TYPE, "c")))?;
+        firsts.push(peer.expect_message("x")?);
+    }
+    drop(peer);
+    let mut peer = target.connect(&connect.resuming())?;
+    for mut first in firsts {
+        ensure!(first.retain && first.properties.numbers(properties::SUBSCRIPTION_IDENTIFIER) == [300], "{first:?}");
+        let again = peer.expect_message("x")?;
+        first.dup = true;
+        ensure!(again == first, "first {first:?}, then {again:?}");
+        peer.acknowledge(&again)?;
+    }
+    peer.publish(&Publish::new(&topic, "").retained())
 }
 
 fn nothing_is_sent_again_on_the_same_connection(target: &Target) -> anyhow::Result<()> {
