@@ -6,11 +6,11 @@
 //! while waiting for room in the store's queue, so callbacks may come back in.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
-use selvedge_store::{Batch, CommitError, Health, PutError, ReadError, Store};
+use selvedge_store::{Batch, CommitError, Health, OnDurable, PutError, ReadError, Store};
 use thiserror::Error;
 
 use crate::cache::{Cache, Underway};
@@ -79,8 +79,22 @@ pub struct Twins {
     pub(crate) inner: Arc<Inner>,
 }
 
+/// Where changes go to become durable, in the order of the calls. A [`Store`] is one; a node may put something in between, so
+/// that changes keep one order with what else it keeps.
+pub trait CommitPath: Send + Sync {
+    /// Makes `batch` durable; `on_durable` runs exactly once, then or when that is known to be impossible. Never blocks.
+    fn commit(&self, batch: Batch, on_durable: OnDurable);
+}
+
+impl CommitPath for Store {
+    fn commit(&self, batch: Batch, on_durable: OnDurable) {
+        self.commit_now(batch, on_durable);
+    }
+}
+
 pub(crate) struct Inner {
     pub(crate) store: Store,
+    path: OnceLock<Arc<dyn CommitPath>>,
     pub(crate) config: Config,
     pub(crate) shelf: Mutex<Shelf>,
     damage: Damage,
@@ -133,8 +147,15 @@ impl Twins {
         let clock = Clock::new(node, state.time, config.clock_floor_ms, config.clock_ahead_max_ms);
         let shelf = Shelf { clock, cache: Cache::new(config.cache_bytes_max), twins: state.twins, deleted };
         let (accepted, rejected) = (AtomicU64::new(0), AtomicU64::new(0));
-        let inner = Inner { store, config, shelf: Mutex::new(shelf), damage, accepted, rejected };
+        let path = OnceLock::new();
+        let inner = Inner { store, path, config, shelf: Mutex::new(shelf), damage, accepted, rejected };
         Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// From now on changes go this way, and not to the store directly. To be called once, before the first change.
+    pub fn commit_through(&self, path: Arc<dyn CommitPath>) {
+        // A second call would change nothing, and there is none.
+        let _ = self.inner.path.set(path);
     }
 
     /// Answers the request `payload` for `thing`. `wall_ms` is the wall clock in milliseconds since 1970.
@@ -179,13 +200,14 @@ impl Twins {
             drop(shelf);
             return on_done(replies);
         }
-        inner.store.commit_now(batch, move |result| {
+        let on_durable = move |result: Result<(), CommitError>| {
             drop(underway);
             on_done(match result {
                 Ok(()) => replies,
                 Err(error) => rejected(Rejection::new(500, error.to_string())),
             });
-        });
+        };
+        inner.path().commit(batch, Box::new(on_durable));
     }
 
     /// The twin of `thing`, or `None` if it does not exist. May show a change some milliseconds before it is durable.
@@ -256,7 +278,7 @@ impl Twins {
         on_done: impl FnOnce(Vec<Reply>) + Send + 'static,
     ) {
         if shelf.cache.is_underway(thing) {
-            self.inner.store.commit_now(Batch::new(), move |_| on_done(replies));
+            self.inner.path().commit(Batch::new(), Box::new(move |_| on_done(replies)));
         } else {
             drop(shelf);
             on_done(replies);
@@ -265,6 +287,10 @@ impl Twins {
 }
 
 impl Inner {
+    pub(crate) fn path(&self) -> &dyn CommitPath {
+        self.path.get().map_or(&self.store as &dyn CommitPath, |path| &**path)
+    }
+
     /// The twin from memory or disk.
     pub(crate) fn load(&self, shelf: &mut Shelf, thing: &str) -> Result<Arc<Twin>, ReadError> {
         if let Some(twin) = shelf.cache.get(thing) {

@@ -3,7 +3,7 @@
 use selvedge_codec::topic;
 
 /// What becomes of what a durable session is to get, at a crash.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Durability {
     /// On disk before it is acknowledged.
     #[default]
@@ -22,6 +22,8 @@ pub struct DurabilityRules {
     pub default: Durability,
     /// By topic filter, in order.
     pub filters: Vec<(String, Durability)>,
+    /// What listeners want that do not go by the default.
+    pub listeners: Vec<Durability>,
 }
 
 impl DurabilityRules {
@@ -30,6 +32,13 @@ impl DurabilityRules {
     pub fn judge(&self, name: &str, listener: Option<Durability>) -> Durability {
         let rule = self.filters.iter().find(|(filter, _)| topic::matches(filter, name));
         rule.map(|(_, durability)| *durability).or(listener).unwrap_or(self.default)
+    }
+
+    /// The safest that any publication is kept: sessions and subscriptions are kept as safely.
+    pub fn safest(&self) -> Durability {
+        let filters = self.filters.iter().map(|(_, durability)| *durability);
+        let all = filters.chain(self.listeners.iter().copied()).chain([self.default]);
+        all.min().unwrap_or_default()
     }
 }
 
@@ -41,7 +50,8 @@ mod tests {
     fn a_topic_goes_over_its_listener_and_that_over_the_default() {
         let filters =
             vec![("telemetry/alarm".to_owned(), Durability::Fsync), ("telemetry/#".to_owned(), Durability::Memory)];
-        let rules = DurabilityRules { default: Durability::Interval, filters };
+        let rules = DurabilityRules { default: Durability::Interval, filters, listeners: Vec::new() };
+        assert_eq!(rules.safest(), Durability::Fsync);
         assert_eq!(rules.judge("telemetry/alarm", Some(Durability::Interval)), Durability::Fsync);
         assert_eq!(rules.judge("telemetry/x", Some(Durability::Fsync)), Durability::Memory);
         assert_eq!(rules.judge("other", Some(Durability::Fsync)), Durability::Fsync);

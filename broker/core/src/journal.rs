@@ -118,6 +118,11 @@ impl Journal {
         Self { on: true, clock, for_sessions, next_session, next_message, ..Self::off() }
     }
 
+    /// Keeps nothing from now on; what was left before is still there to be taken.
+    pub(crate) fn turn_off(&mut self) {
+        self.on = false;
+    }
+
     pub(crate) fn is_on(&self) -> bool {
         self.on
     }

@@ -278,6 +278,7 @@ fn messages_that_are_kept_in_memory_only_are_acknowledged_at_once() {
     let durability = selvedge_core::DurabilityRules {
         default: Durability::Fsync,
         filters: vec![("t".to_owned(), Durability::Memory)],
+        listeners: Vec::new(),
     };
     let broker = broker(&journal, selvedge_core::Config { durability, ..Default::default() });
     leave_session(&broker, &journal, "away", QoS::AtLeastOnce);

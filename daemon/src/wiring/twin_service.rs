@@ -125,7 +125,8 @@ impl TwinService {
         let owner = thing.to_owned();
         let publisher = message.publisher().filter(|_| super::messages::depth(&message) > 0).cloned();
         self.twins.handle(thing, operation, message.payload(), wall_ms(), move |replies| {
-            let outputs = service.told(&owner, replies, publisher);
+            service.tell_watchers(&owner, &replies);
+            let outputs = messages_of(&owner, replies, publisher);
             service.answered(packet_ids, outputs);
         });
     }
@@ -139,16 +140,6 @@ impl TwinService {
         if let Some(attachment) = self.attachment.get() {
             attachment.acknowledge(packet_ids, outputs);
         }
-    }
-
-    /// The replies as messages; watchers are told on the way. `publisher` keeps the depth of functions that caused them.
-    pub fn told(&self, thing: &str, replies: Vec<Reply>, publisher: Option<Arc<str>>) -> Vec<Message> {
-        self.tell_watchers(thing, &replies);
-        let message = |reply: Reply| {
-            let topic = format!("$twin/{thing}/{}", reply.suffix);
-            Message::new(&topic, reply.payload, QoS::AtLeastOnce, false).with_publisher(publisher.clone())
-        };
-        replies.into_iter().map(message).collect()
     }
 
     /// A request from inside: answers when it is durable. May block while the store's queue is full.
@@ -171,7 +162,8 @@ impl TwinService {
             });
             // A refused request of ours is nobody else's business.
             if matches!(answer, Some(Ok(_))) {
-                let outputs = service.told(&owner, replies, None);
+                service.tell_watchers(&owner, &replies);
+                let outputs = messages_of(&owner, replies, None);
                 service.publish(Vec::new(), outputs);
             }
             done(answer.unwrap_or(Err(Value::Null)));
@@ -190,7 +182,8 @@ impl TwinService {
         Some(receiver)
     }
 
-    fn tell_watchers(&self, thing: &str, replies: &[Reply]) {
+    /// Tells watchers of a change that is durable.
+    pub fn tell_watchers(&self, thing: &str, replies: &[Reply]) {
         let mut watchers = self.watchers.lock();
         if !watchers.iter().any(|watcher| watcher.thing == thing) {
             return;
@@ -206,6 +199,15 @@ impl TwinService {
             watchers.retain(|watcher| watcher.thing != thing || watcher.events.try_send(event.clone()).is_ok());
         }
     }
+}
+
+/// The replies as messages. `publisher` keeps the depth of functions that caused them.
+pub fn messages_of(thing: &str, replies: Vec<Reply>, publisher: Option<Arc<str>>) -> Vec<Message> {
+    let message = |reply: Reply| {
+        let topic = format!("$twin/{thing}/{}", reply.suffix);
+        Message::new(&topic, reply.payload, QoS::AtLeastOnce, false).with_publisher(publisher.clone())
+    };
+    replies.into_iter().map(message).collect()
 }
 
 fn answer_all(requests: &Receiver<Vec<Delivery>>, answer: &dyn Fn(Delivery)) {

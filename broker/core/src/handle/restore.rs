@@ -33,15 +33,13 @@ impl Core {
         next_message: u64,
         fetch: &mut dyn FnMut(u64) -> Option<Vec<u8>>,
     ) {
-        let rules = &self.config.durability;
-        let strongest = rules.filters.iter().map(|(_, durability)| *durability).chain([rules.default]);
-        let for_sessions = if strongest.clone().any(|durability| durability == Durability::Fsync) {
-            Durability::Fsync
-        } else {
-            Durability::Interval
-        };
+        let for_sessions = self.config.durability.safest();
         let clock = WallClock { origin_ms: wall_ms };
         self.journal = Journal::on(clock, for_sessions, restored.next_session, next_message);
+        if for_sessions == Durability::Memory {
+            self.forget(&restored);
+            return;
+        }
         for number in restored.ended {
             self.journal.ended_before(number);
         }
@@ -64,6 +62,18 @@ impl Core {
         // The rules may be others than those by which all this was granted.
         self.rules = self.rules.wrapping_add(1);
         self.sweep = Some(Sweep::from_start());
+    }
+
+    /// Nothing is kept any more, and what was kept ends.
+    fn forget(&mut self, restored: &Restored) {
+        restored.holds(&mut |message| self.journal.release(message));
+        // An image of nothing.
+        self.journal.begin_image();
+        self.journal.image_of_retained(std::iter::empty());
+        let numbers = restored.sessions.keys().chain(&restored.ended);
+        numbers.for_each(|number| self.journal.ended_before(*number));
+        self.journal.end_image();
+        self.journal.turn_off();
     }
 
     fn restore_retained(&mut self, message: crate::message::Message) {

@@ -7,6 +7,7 @@
 mod device;
 mod journal;
 mod random;
+mod restart;
 mod world;
 
 use random::Random;
