@@ -72,6 +72,7 @@ pub fn store(config: &Config) -> selvedge_store::Config {
         ballast_bytes: store.ballast_bytes.0,
         free_bytes_min: store.free_bytes_min.0,
         quarantines_max: store.quarantines_max as usize,
+        ..selvedge_store::Config::default()
     }
 }
 
