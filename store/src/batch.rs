@@ -3,6 +3,8 @@
 
 use thiserror::Error;
 
+use crate::journal::operations;
+
 /// Longest key in bytes. With it a full sled index page stays below the size at which sled moves the page to a
 /// file of its own, which no fsync of ours would cover.
 pub const KEY_BYTES_MAX: usize = 400;
@@ -15,6 +17,9 @@ pub const BATCH_BYTES_MAX: usize = 2 * 1024 * 1024;
 
 /// Counted for each operation beside its key and value, so that a batch of tiny operations is bounded too.
 const OPERATION_OVERHEAD_BYTES: usize = 64;
+
+/// What an operation has in the journal beside the key and the value that its caller gave: the space's byte too.
+const ENCODED_OVERHEAD_BYTES: usize = operations::OPERATION_OVERHEAD_BYTES + 1;
 
 /// Who a key belongs to. Keys of different spaces never meet; a batch may touch several spaces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -135,6 +140,23 @@ impl Batch {
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// Bytes of its operations in the journal.
+    pub(crate) fn encoded_bytes(&self) -> usize {
+        self.bytes - self.operations.len() * (OPERATION_OVERHEAD_BYTES - ENCODED_OVERHEAD_BYTES)
+    }
+
+    /// Operations that are no deletes.
+    pub(crate) fn puts(&self) -> usize {
+        self.operations.iter().filter(|operation| operation.value.is_some()).count()
+    }
+
+    /// Adds an operation as it was read from the journal or the state, which hold nothing that is past the limits of
+    /// one; how many there are is the caller's concern.
+    pub(crate) fn push_stored(&mut self, tree_key: &[u8], value: Option<&[u8]>) {
+        self.bytes += OPERATION_OVERHEAD_BYTES + tree_key.len() - 1 + value.map_or(0, <[u8]>::len);
+        self.operations.push(Operation { tree_key: tree_key.to_vec(), value: value.map(<[u8]>::to_vec) });
     }
 
     pub(crate) fn operations(&self) -> &[Operation] {

@@ -1,67 +1,44 @@
-//! sled behind a wall: reads that check what they get, and the one place where batches become sled's.
+//! sled behind a wall: reads that check what they get, and the one place where operations become sled's.
 //!
 //! sled answers some damage with a panic. Nothing here lets one through: a panic becomes an error that says what
-//! sled said. Invariant: the tree holds, for every caller key, one head and exactly the chunks that it names,
-//! because both are always written in the same sled batch.
+//! sled said. Invariant: the tree holds, for every caller key, one head and exactly the chunks that it names, and
+//! one tally of them, because all are always written in the same sled batch.
+
+mod tally;
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
+use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
 
-use thiserror::Error;
+use parking_lot::Mutex;
 
-use crate::batch::{Batch, Space, tree_key};
-use crate::metrics::Counters;
+use crate::batch::Space;
+use crate::disk::Disk;
+use crate::journal::operations::OperationAt;
 use crate::record::{self, CHUNK_BYTES, Head};
-
-/// The store's own record: keys per space and the next chunk generation.
-const TALLY_KEY: &[u8] = &[0];
+use crate::state::{StateEngine, Unreadable};
+pub(crate) use tally::Standing;
+use tally::{TALLY_KEY, Tally};
 
 /// How often a value that is replaced while it is read is read again.
 const READ_TRIES_MAX: usize = 100;
 
-/// Why a value could not be read.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum ReadError {
-    /// What is stored fails its checksum or is in a form that this program does not know.
-    #[error("the value of key {} in {space:?} is corrupt", key.escape_ascii())]
-    Corrupt {
-        /// The space that was read.
-        space: Space,
-        /// The key whose value is corrupt.
-        key: Vec<u8>,
-    },
-    /// sled could not read it.
-    #[error("reading key {} in {space:?} failed: {cause}", key.escape_ascii())]
-    Failed {
-        /// The space that was read.
-        space: Space,
-        /// The key that was read, or where a scan stood.
-        key: Vec<u8>,
-        /// What sled said.
-        cause: String,
-    },
-}
-
-/// An open sled database. Shared by readers; only the writer thread calls the methods that write.
-#[derive(Debug)]
+/// An open sled database.
 pub(crate) struct Engine {
     db: sled::Db,
-    keys: [AtomicU64; Space::ALL.len()],
-    next_generation: AtomicU64,
-}
-
-/// The content of [`TALLY_KEY`].
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Tally {
-    keys: [u64; Space::ALL.len()],
-    next_generation: u64,
+    /// sled's file, for fsync.
+    database: File,
+    disk: Arc<dyn Disk>,
+    tally: Mutex<Tally>,
 }
 
 impl Engine {
-    /// Opens or creates the database in `path`. A panic of sled comes back as `Err(Err(message))`.
-    pub(crate) fn open(path: &Path, cache_bytes: u64) -> Result<Self, OpenFailure> {
+    /// Opens or creates the database in `path`, and says what its tally is worth.
+    pub(crate) fn open(path: &Path, cache_bytes: u64, disk: Arc<dyn Disk>) -> Result<(Self, Standing), OpenFailure> {
         let config = sled::Config::new()
             .path(path)
             .mode(sled::Mode::LowSpace)
@@ -69,103 +46,46 @@ impl Engine {
             .flush_every_ms(None);
         let opened = without_panic(|| {
             let db = config.open()?;
-            let tally = read_tally(&db)?;
-            Ok::<_, sled::Error>((db, tally))
+            let (tally, standing) = tally::read(&db)?;
+            Ok::<_, sled::Error>((db, tally, standing))
         });
-        let (db, tally) = opened.map_err(OpenFailure::Panic)?.map_err(OpenFailure::Sled)?;
-        Ok(Self { db, keys: tally.keys.map(AtomicU64::new), next_generation: AtomicU64::new(tally.next_generation) })
+        let (db, tally, standing) = opened.map_err(OpenFailure::Panic)?.map_err(OpenFailure::Sled)?;
+        let database = File::open(path.join("db")).map_err(|error| OpenFailure::Sled(sled::Error::Io(error)))?;
+        Ok((Self { db, database, disk, tally: Mutex::new(tally) }, standing))
     }
 
-    pub(crate) fn keys(&self) -> [u64; Space::ALL.len()] {
-        std::array::from_fn(|index| self.keys[index].load(Ordering::Relaxed))
+    /// Makes a database that was just created durable; the directory it is in is the caller's concern.
+    pub(crate) fn make_creation_durable(&self, path: &Path) -> io::Result<()> {
+        self.disk.sync_file(&self.database)?;
+        self.disk.sync_file(&File::open(path.join("conf"))?)?;
+        self.disk.sync_directory(path)
     }
 
-    pub(crate) fn get(&self, space: Space, key: &[u8], counters: &Counters) -> Result<Option<Vec<u8>>, ReadError> {
-        let tree_key = tree_key(space, key);
-        let mut previous: Option<sled::IVec> = None;
-        for _ in 0..READ_TRIES_MAX {
-            let Some(head) = self.raw(&tree_key).map_err(|cause| failed(space, key, cause))? else {
-                return Ok(None);
-            };
-            if let Some(value) = self.value(&tree_key, &head).map_err(|cause| failed(space, key, cause))? {
-                return Ok(Some(value));
-            }
-            // A replaced value's chunks are gone before its new head is seen; an unchanged head means damage.
-            if previous.as_ref() == Some(&head) {
-                counters.read_corrupt();
-                return Err(ReadError::Corrupt { space, key: key.to_vec() });
-            }
-            previous = Some(head);
-        }
-        Err(failed(space, key, "it was replaced again and again while being read".to_owned()))
-    }
-
-    /// The first key after `after` (excluded) or from `from` (included) on, as stored.
-    pub(crate) fn next_key(&self, start: std::ops::Bound<&[u8]>) -> Result<Option<sled::IVec>, String> {
-        without_panic(|| {
-            let mut range = self.db.range::<&[u8], _>((start, std::ops::Bound::Unbounded));
-            range.next().transpose().map(|entry| entry.map(|(key, _)| key))
-        })
-        .and_then(|found| found.map_err(|error| error.to_string()))
-    }
-
-    /// Applies all batches as one sled batch, in order. `Ok(false)`: there was nothing to write.
-    pub(crate) fn apply<'a>(&self, batches: impl Iterator<Item = &'a Batch>) -> Result<bool, String> {
-        let mut last: BTreeMap<&[u8], Option<&[u8]>> = BTreeMap::new();
-        for operation in batches.flat_map(Batch::operations) {
-            last.insert(&operation.tree_key, operation.value.as_deref());
-        }
-        if last.is_empty() {
-            return Ok(false);
-        }
-        let before = self.tally();
-        let mut tally = before;
-        let mut out = sled::Batch::default();
-        for (tree_key, value) in last {
-            let old = self.raw(tree_key)?;
-            tally.count(tree_key, old.is_some(), value.is_some());
-            remove_chunks(&mut out, tree_key, old.as_deref());
-            match value {
-                Some(value) if value.len() <= CHUNK_BYTES => {
-                    out.insert(tree_key, record::encode_inline(tree_key, value));
+    /// Reads everything and compares it with the tally. `Err`: what is wrong.
+    pub(crate) fn verify(&self) -> Result<(), String> {
+        let mut counted = Tally::default();
+        let mut start = Bound::Unbounded;
+        loop {
+            let found = self.next(start.as_ref().map(|key: &sled::IVec| &key[..]))?;
+            let Some((tree_key, head)) = found else { break };
+            if record::space_of(&tree_key).is_some() {
+                if self.value(&tree_key, &head)?.is_none() {
+                    return Err(format!("the value of key {} is corrupt", tree_key.escape_ascii()));
                 }
-                Some(value) => {
-                    let generation = tally.next_generation;
-                    tally.next_generation += 1;
-                    let keys = record::chunk_keys(tree_key[0], generation, value.len());
-                    for (key, chunk) in keys.zip(value.chunks(CHUNK_BYTES)) {
-                        out.insert(&key, chunk);
-                    }
-                    out.insert(tree_key, record::encode_chunked(tree_key, value, generation));
-                }
-                None => out.remove(tree_key),
+                counted.put(&tree_key, &head);
             }
+            start = Bound::Excluded(tree_key);
         }
-        if tally != before {
-            out.insert(TALLY_KEY, record::encode_inline(TALLY_KEY, &tally.encode()));
-        }
-        without_panic(|| self.db.apply_batch(out))?.map_err(|error| error.to_string())?;
-        self.set_tally(tally);
-        Ok(true)
+        let tally = self.tally.lock();
+        if counted.same_content(&tally) { Ok(()) } else { Err("it does not hold what it should".to_owned()) }
     }
 
-    /// Hands everything applied to the operating system. Not durable before an fsync of the `db` file.
-    pub(crate) fn flush(&self) -> Result<(), String> {
-        without_panic(|| self.db.flush())?.map(|_| ()).map_err(|error| error.to_string())
+    fn next(&self, start: Bound<&[u8]>) -> Result<Option<(sled::IVec, sled::IVec)>, String> {
+        without_panic(|| self.db.range::<&[u8], _>((start, Bound::Unbounded)).next().transpose())
+            .and_then(|found| found.map_err(|error| error.to_string()))
     }
 
-    /// Overwrites what is stored under a caller's key, for tests of damage.
-    #[cfg(test)]
-    pub(crate) fn raw_put(&self, space: Space, key: &[u8], bytes: &[u8]) {
-        self.db.insert(tree_key(space, key), bytes).unwrap();
-    }
-
-    #[cfg(test)]
-    pub(crate) fn raw_len(&self) -> usize {
-        self.db.len()
-    }
-
-    pub(crate) fn raw(&self, tree_key: &[u8]) -> Result<Option<sled::IVec>, String> {
+    fn raw_head(&self, tree_key: &[u8]) -> Result<Option<sled::IVec>, String> {
         without_panic(|| self.db.get(tree_key))?.map_err(|error| error.to_string())
     }
 
@@ -178,21 +98,112 @@ impl Engine {
         };
         let mut value = Vec::with_capacity(length);
         for key in record::chunk_keys(tree_key[0], generation, length) {
-            let Some(chunk) = self.raw(&key)? else { return Ok(None) };
+            let Some(chunk) = self.raw_head(&key)? else { return Ok(None) };
             value.extend_from_slice(&chunk);
         }
         Ok((value.len() == length && record::check(tree_key, &value, crc)).then_some(value))
     }
 
-    fn tally(&self) -> Tally {
-        Tally { keys: self.keys(), next_generation: self.next_generation.load(Ordering::Relaxed) }
+    fn write(&self, mut out: sled::Batch, tally: Tally) -> Result<(), String> {
+        out.insert(TALLY_KEY, record::encode_inline(TALLY_KEY, &tally.encode()));
+        without_panic(|| self.db.apply_batch(out))?.map_err(|error| error.to_string())?;
+        *self.tally.lock() = tally;
+        Ok(())
+    }
+}
+
+impl StateEngine for Engine {
+    fn sequence(&self) -> u64 {
+        self.tally.lock().sequence
     }
 
-    fn set_tally(&self, tally: Tally) {
-        for (atomic, count) in self.keys.iter().zip(tally.keys) {
-            atomic.store(count, Ordering::Relaxed);
+    fn keys(&self) -> [u64; Space::ALL.len()] {
+        self.tally.lock().keys
+    }
+
+    fn live_bytes(&self) -> u64 {
+        self.tally.lock().live_bytes
+    }
+
+    fn apply(&self, operations: &mut dyn Iterator<Item = OperationAt<'_>>, sequence: u64) -> Result<(), String> {
+        let mut last: BTreeMap<&[u8], Option<&[u8]>> = BTreeMap::new();
+        for operation in operations {
+            last.insert(operation.tree_key, operation.value);
         }
-        self.next_generation.store(tally.next_generation, Ordering::Relaxed);
+        let mut tally = self.tally.lock().clone();
+        tally.sequence = sequence;
+        let mut out = sled::Batch::default();
+        for (tree_key, value) in last {
+            let old = self.raw_head(tree_key)?;
+            if let Some(old) = &old {
+                tally.remove(tree_key, old);
+                remove_chunks(&mut out, tree_key, old);
+            }
+            let head = match value {
+                None => {
+                    out.remove(tree_key);
+                    continue;
+                }
+                Some(value) if value.len() <= CHUNK_BYTES => record::encode_inline(tree_key, value),
+                Some(value) => {
+                    let generation = tally.next_generation;
+                    tally.next_generation += 1;
+                    let keys = record::chunk_keys(tree_key[0], generation, value.len());
+                    for (key, chunk) in keys.zip(value.chunks(CHUNK_BYTES)) {
+                        out.insert(&key, chunk);
+                    }
+                    record::encode_chunked(tree_key, value, generation)
+                }
+            };
+            tally.put(tree_key, &head);
+            out.insert(tree_key, head);
+        }
+        self.write(out, tally)
+    }
+
+    fn read(&self, tree_key: &[u8]) -> Result<Option<Vec<u8>>, Unreadable> {
+        let mut previous: Option<sled::IVec> = None;
+        for _ in 0..READ_TRIES_MAX {
+            let Some(head) = self.raw_head(tree_key).map_err(Unreadable::Failed)? else { return Ok(None) };
+            if let Some(value) = self.value(tree_key, &head).map_err(Unreadable::Failed)? {
+                return Ok(Some(value));
+            }
+            // A replaced value's chunks are gone before its new head is seen; an unchanged head means damage.
+            if previous.as_ref() == Some(&head) {
+                return Err(Unreadable::Corrupt);
+            }
+            previous = Some(head);
+        }
+        Err(Unreadable::Failed("it was replaced again and again while being read".to_owned()))
+    }
+
+    fn next_key(&self, start: Bound<&[u8]>) -> Result<Option<Vec<u8>>, String> {
+        Ok(self.next(start)?.map(|(key, _)| key.to_vec()))
+    }
+
+    fn sync(&self) -> Result<(), String> {
+        without_panic(|| self.db.flush())?.map_err(|error| format!("flushing sled: {error}"))?;
+        // sled's flush ends at sync_file_range, which leaves the data in the drive's cache and the file's length unwritten.
+        self.disk.sync_file(&self.database).map_err(|error| format!("fsync of the database file: {error}"))
+    }
+
+    fn disk_bytes(&self) -> u64 {
+        without_panic(|| self.db.size_on_disk()).ok().and_then(Result::ok).unwrap_or(0)
+    }
+
+    #[cfg(test)]
+    fn raw_put(&self, tree_key: &[u8], bytes: &[u8]) {
+        self.db.insert(tree_key, bytes).unwrap();
+    }
+
+    #[cfg(test)]
+    fn raw(&self, tree_key: &[u8]) -> Option<Vec<u8>> {
+        self.db.get(tree_key).unwrap().map(|bytes| bytes.to_vec())
+    }
+
+    #[cfg(test)]
+    fn raw_len(&self) -> usize {
+        self.db.len()
     }
 }
 
@@ -203,6 +214,8 @@ pub(crate) enum OpenFailure {
     Sled(sled::Error),
     /// It panicked with this message.
     Panic(String),
+    /// It opened, but it is not what it should be.
+    Unusable(String),
 }
 
 impl std::fmt::Display for OpenFailure {
@@ -210,62 +223,17 @@ impl std::fmt::Display for OpenFailure {
         match self {
             OpenFailure::Sled(error) => error.fmt(f),
             OpenFailure::Panic(message) => write!(f, "panic: {message}"),
+            OpenFailure::Unusable(what) => f.write_str(what),
         }
     }
 }
 
-impl Tally {
-    fn count(&mut self, tree_key: &[u8], was: bool, is: bool) {
-        let Some(space) = record::space_of(tree_key) else { return };
-        let count = &mut self.keys[space.index()];
-        *count = count.saturating_add(u64::from(is)).saturating_sub(u64::from(was));
-    }
-
-    fn encode(&self) -> Vec<u8> {
-        let numbers = self.keys.iter().chain(std::iter::once(&self.next_generation));
-        numbers.flat_map(|number| number.to_le_bytes()).collect()
-    }
-
-    fn decode(bytes: &[u8]) -> Option<Self> {
-        let mut numbers = bytes.chunks_exact(8).map(|b| b.try_into().map_or(0, u64::from_le_bytes));
-        let mut tally = Tally::default();
-        for count in &mut tally.keys {
-            *count = numbers.next()?;
-        }
-        tally.next_generation = numbers.next()?;
-        numbers.next().is_none().then_some(tally)
-    }
-}
-
-/// Reads the tally, or counts everything if it is missing or damaged.
-fn read_tally(db: &sled::Db) -> Result<Tally, sled::Error> {
-    if let Some(bytes) = db.get(TALLY_KEY)?
-        && let Some(Head::Inline(value)) = record::decode(TALLY_KEY, &bytes)
-        && let Some(tally) = Tally::decode(value)
-    {
-        return Ok(tally);
-    }
-    let mut tally = Tally::default();
-    for entry in db.iter().keys() {
-        let tree_key = entry?;
-        tally.count(&tree_key, false, true);
-        if let Some(generation) = record::generation_of(&tree_key) {
-            tally.next_generation = tally.next_generation.max(generation.saturating_add(1));
-        }
-    }
-    Ok(tally)
-}
-
-fn remove_chunks(out: &mut sled::Batch, tree_key: &[u8], old: Option<&[u8]>) {
-    if let Some(Head::Chunked { generation, length, .. }) = old.and_then(|old| record::decode(tree_key, old)) {
+fn remove_chunks(out: &mut sled::Batch, tree_key: &[u8], old: &[u8]) {
+    if let Some(Head::Chunked { generation, length, .. }) = record::decode(tree_key, old) {
         for key in record::chunk_keys(tree_key[0], generation, length) {
             out.remove(&key);
         }
     }
-}
-
-fn failed(space: Space, key: &[u8], cause: String) -> ReadError {
-    ReadError::Failed { space, key: key.to_vec(), cause }
 }
 
 /// Runs `f`; a panic inside becomes its message.

@@ -9,7 +9,7 @@ use std::path::Path;
 use crate::disk::Disk;
 
 /// The version that this program reads and writes.
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 2;
 
 const FILE: &str = "format";
 const FILE_NEW: &str = "format.new";

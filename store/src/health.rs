@@ -32,6 +32,15 @@ pub enum CommitError {
         /// What failed first.
         cause: Arc<str>,
     },
+    /// The disk was full and the last handle went before there was room.
+    #[error("the disk was full until the store was closed")]
+    DiskFull,
+    /// The entry is none: nothing of it was taken.
+    #[error("the entry was not taken: {what}")]
+    Invalid {
+        /// What is wrong with it.
+        what: &'static str,
+    },
     /// [`crate::Store::commit_blocking`] was called from a completion callback, where it could never return.
     #[error("a blocking commit was attempted on the store's own thread")]
     OnWriterThread,

@@ -11,9 +11,9 @@ pub struct Metrics {
     pub commits: u64,
     /// Batches whose callback got an error.
     pub commits_failed: u64,
-    /// Groups of batches written; each costs one fsync.
+    /// Groups of batches that were answered together; each costs one fsync.
     pub groups: u64,
-    /// Fsyncs of the database file that succeeded.
+    /// Fsyncs of the journal that succeeded.
     pub fsyncs: u64,
     /// Microseconds spent in those fsyncs.
     pub fsync_us: u64,
@@ -27,6 +27,32 @@ pub struct Metrics {
     pub keys: [u64; Space::ALL.len()],
     /// Bytes that wait for the writer thread now.
     pub queue_bytes: u64,
+    /// Bytes handed to the operating system to be written to the journal.
+    pub journal_bytes_written: u64,
+    /// Segments of the journal now.
+    pub segments: u64,
+    /// Bytes of the journal now.
+    pub journal_bytes: u64,
+    /// About how many of them are needed now.
+    pub journal_live_bytes: u64,
+    /// Messages that are held now.
+    pub messages_live: u64,
+    /// Segments that were removed because nothing in them was needed any more.
+    pub segments_cleaned: u64,
+    /// Messages that were written again, so that their segment could be removed.
+    pub messages_moved: u64,
+    /// Bytes of those.
+    pub message_bytes_moved: u64,
+    /// Messages that could not be loaded because they were damaged.
+    pub messages_damaged: u64,
+    /// Fsyncs that only something that was not urgent waited for.
+    pub lazy_syncs: u64,
+    /// Times the state was made durable.
+    pub checkpoints: u64,
+    /// Bytes that opening dropped from the end of the journal or set aside.
+    pub recovery_bytes_dropped: u64,
+    /// Times opening made the state again from the journal: 0 or 1.
+    pub state_rebuilds: u64,
 }
 
 #[derive(Debug, Default)]
@@ -39,17 +65,50 @@ pub(crate) struct Counters {
     bytes_written: AtomicU64,
     waits: AtomicU64,
     reads_corrupt: AtomicU64,
+    journal_bytes_written: AtomicU64,
+    segments_cleaned: AtomicU64,
+    messages_moved: AtomicU64,
+    message_bytes_moved: AtomicU64,
+    messages_damaged: AtomicU64,
+    lazy_syncs: AtomicU64,
+    checkpoints: AtomicU64,
 }
 
 impl Counters {
-    pub(crate) fn group_done(&self, commits: u64, bytes: u64, durable: bool) {
-        if durable {
-            self.commits.fetch_add(commits, Ordering::Relaxed);
-            self.bytes_written.fetch_add(bytes, Ordering::Relaxed);
-        } else {
-            self.commits_failed.fetch_add(commits, Ordering::Relaxed);
-        }
+    pub(crate) fn group_done(&self, commits: u64, bytes: u64) {
+        self.commits.fetch_add(commits, Ordering::Relaxed);
+        self.bytes_written.fetch_add(bytes, Ordering::Relaxed);
         self.groups.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn group_failed(&self, commits: u64) {
+        self.commits_failed.fetch_add(commits, Ordering::Relaxed);
+        self.groups.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn journal_written(&self, bytes: u64) {
+        self.journal_bytes_written.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn segment_cleaned(&self) {
+        self.segments_cleaned.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn moved(&self, messages: u64, bytes: u64) {
+        self.messages_moved.fetch_add(messages, Ordering::Relaxed);
+        self.message_bytes_moved.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn message_damaged(&self) {
+        self.messages_damaged.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn lazy_sync(&self) {
+        self.lazy_syncs.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn checkpoint(&self) {
+        self.checkpoints.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn fsync_done(&self, us: u64) {
@@ -65,18 +124,26 @@ impl Counters {
         self.reads_corrupt.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn snapshot(&self, keys: [u64; Space::ALL.len()], queue_bytes: u64) -> Metrics {
+    /// What is counted here; what is a measure of now is left for the caller.
+    pub(crate) fn snapshot(&self) -> Metrics {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Metrics {
-            commits: self.commits.load(Ordering::Relaxed),
-            commits_failed: self.commits_failed.load(Ordering::Relaxed),
-            groups: self.groups.load(Ordering::Relaxed),
-            fsyncs: self.fsyncs.load(Ordering::Relaxed),
-            fsync_us: self.fsync_us.load(Ordering::Relaxed),
-            bytes_written: self.bytes_written.load(Ordering::Relaxed),
-            waits: self.waits.load(Ordering::Relaxed),
-            reads_corrupt: self.reads_corrupt.load(Ordering::Relaxed),
-            keys,
-            queue_bytes,
+            commits: read(&self.commits),
+            commits_failed: read(&self.commits_failed),
+            groups: read(&self.groups),
+            fsyncs: read(&self.fsyncs),
+            fsync_us: read(&self.fsync_us),
+            bytes_written: read(&self.bytes_written),
+            waits: read(&self.waits),
+            reads_corrupt: read(&self.reads_corrupt),
+            journal_bytes_written: read(&self.journal_bytes_written),
+            segments_cleaned: read(&self.segments_cleaned),
+            messages_moved: read(&self.messages_moved),
+            message_bytes_moved: read(&self.message_bytes_moved),
+            messages_damaged: read(&self.messages_damaged),
+            lazy_syncs: read(&self.lazy_syncs),
+            checkpoints: read(&self.checkpoints),
+            ..Metrics::default()
         }
     }
 }

@@ -1,23 +1,35 @@
-//! Opening: lock, format version, then sled with its two remedies. A full disk is answered by giving up the
-//! ballast, a database that cannot be opened by setting it aside and making a new one. Both are said aloud.
+//! Opening: lock, format version, then sled with its two remedies, then the journal. A full disk is answered by giving
+//! up the ballast, a database that cannot be used by setting it aside and making a new one, which the journal fills
+//! again. Both are said aloud.
 //!
 //! Invariant: nothing is ever set aside because of a fault that a later try could not have: missing permissions, a
 //! full or read-only disk, too many open files.
 
-use std::fs::{self, File};
+mod rebuild;
+
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rustix::io::Errno;
 use thiserror::Error;
 
 use crate::ballast::{self, Ballast};
+use crate::checkpoint::{Checkpoint, Where};
 use crate::config::Config;
-use crate::disk::Disk;
-use crate::engine::{Engine, OpenFailure};
+use crate::disk::{Disk, is_full};
+use crate::engine::{Engine, OpenFailure, Standing};
+use crate::entry::Replayed;
 use crate::format::{self, FORMAT_VERSION, Found};
+use crate::journal::JOURNAL_VERSION;
 use crate::lock::{DirectoryLock, LockError};
 use crate::quarantine;
+use crate::recovery::{self, JournalReport};
+use crate::shared::{Shared, journal_dir};
+use crate::state::{State, StateEngine};
+use crate::writer::Writer;
+pub(crate) use rebuild::condemn;
 
 const STATE: &str = "state";
 const LOCK: &str = "lock";
@@ -27,20 +39,27 @@ const LOCK: &str = "lock";
 pub struct OpenReport {
     /// The directory held no store before.
     pub created: bool,
-    /// A database was set aside, and the store is empty.
+    /// A database was set aside. What was in it is there again if the journal has it.
     pub quarantine: Option<Quarantine>,
     /// What became of the ballast file.
     pub ballast: Ballast,
     /// The file with the format version was damaged and was written again.
     pub format_repaired: bool,
+    /// The state was made again from the journal.
+    pub state_rebuilt: bool,
+    /// The state was written to the journal: the directory was of version 1, or the journal had lost something that
+    /// the state still had.
+    pub copied: bool,
+    /// What reading the journal found.
+    pub journal: JournalReport,
 }
 
-/// A database that could not be opened.
+/// A database that could not be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Quarantine {
     /// Where it is now.
     pub path: PathBuf,
-    /// Why it could not be opened.
+    /// Why it could not be used.
     pub cause: String,
 }
 
@@ -62,6 +81,24 @@ pub enum OpenError {
         dir: PathBuf,
         /// The version found there.
         found: u32,
+    },
+    /// A segment of the journal was written by a newer program.
+    #[error("{} has format version {found}, this program knows versions up to {JOURNAL_VERSION}: run the newer program or use another directory", path.display())]
+    JournalNewer {
+        /// The segment.
+        path: PathBuf,
+        /// The version found there.
+        found: u32,
+    },
+    /// The journal has something in it that only a newer program can have written.
+    #[error("{} has a section of the unknown kind {tag} in the batch at {offset}: run the program that wrote it", path.display())]
+    JournalUnknown {
+        /// The segment.
+        path: PathBuf,
+        /// Offset of the batch in bytes.
+        offset: u64,
+        /// The kind.
+        tag: u8,
     },
     /// An operation on the directory failed.
     #[error("could not {attempted} {}", path.display())]
@@ -91,16 +128,19 @@ pub enum OpenError {
     },
 }
 
-/// An open directory.
+/// An open directory, before its threads run.
 pub(crate) struct Opened {
-    pub(crate) engine: Engine,
-    /// sled's file, for fsync.
-    pub(crate) database: File,
-    pub(crate) lock: DirectoryLock,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) writer: Writer,
     pub(crate) report: OpenReport,
 }
 
-pub(crate) fn open(dir: &Path, config: &Config, disk: &dyn Disk) -> Result<Opened, OpenError> {
+pub(crate) fn open(
+    dir: &Path,
+    config: Config,
+    disk: Arc<dyn Disk>,
+    replay: &mut dyn FnMut(Replayed<'_>),
+) -> Result<Opened, OpenError> {
     fs::create_dir_all(dir).map_err(io_error("create the directory", dir))?;
     let lock = take_lock(dir)?;
     let found = format::read(dir).map_err(io_error("read the format version in", dir))?;
@@ -109,27 +149,75 @@ pub(crate) fn open(dir: &Path, config: &Config, disk: &dyn Disk) -> Result<Opene
     {
         return Err(OpenError::Newer { dir: dir.to_path_buf(), found });
     }
+    let journal = journal_dir(dir);
+    disk.create_directory(&journal).map_err(io_error("create the directory", &journal))?;
+    let oldest = recovery::oldest_state_sequence(&journal, &*disk)?;
+
     let state = dir.join(STATE);
     let created = !state.exists();
-    let mut remedies = Remedies { dir, state: &state, config, disk, quarantine: None, released: false };
-    let engine = remedies.open(&mut || Engine::open(&state, config.cache_bytes))?;
+    let mut remedies =
+        Remedies { dir, state: &state, config: &config, disk: &*disk, quarantine: None, released: false };
+    let expectation = Expectation { oldest, version: found, condemned: rebuild::is_condemned(dir) };
+    let (engine, standing) = remedies.open(&mut || expectation.open(&state, &config, &disk))?;
     let (quarantine, released) = (remedies.quarantine, remedies.released);
-
-    let database_path = state.join("db");
-    let database = File::open(&database_path).map_err(io_error("open", &database_path))?;
     if created || quarantine.is_some() {
-        make_creation_durable(dir, &state, &database, disk)?;
+        make_creation_durable(dir, &state, &engine, &*disk)?;
     }
     format::remove_leftover(dir);
+
+    let rebuilt = oldest.is_some() && (created || quarantine.is_some());
+    let (front, journal) = rebuild::replay(dir, &config, &disk, &engine, replay)?;
+    if rebuilt {
+        engine.sync().map_err(|cause| OpenError::Database { dir: dir.to_path_buf(), cause })?;
+    }
+    rebuild::remove_condemnation(dir, &*disk)?;
+    let ballast = if released { Ballast::Released } else { ballast::keep(dir, config.ballast_bytes, &*disk) };
     let format_repaired = found == Found::Damaged;
+    let copied = rebuild::must_copy(dir, &engine, standing, &front);
+    let report = OpenReport { created, quarantine, ballast, format_repaired, state_rebuilt: rebuilt, copied, journal };
+
+    let shared = Arc::new(Shared::new(dir, config, disk, front, State::new(Box::new(engine)), Some(lock)));
+    let mut writer = Writer::new(shared.clone(), Checkpoint::new(Where::Thread));
+    if copied {
+        rebuild::copy_state_to_journal(&mut writer)?;
+    }
     if format_repaired {
         tracing::warn!(dir = %dir.display(), "the format version of the data directory was damaged and is written again");
     }
     if found != Found::Version(FORMAT_VERSION) {
-        format::write(dir, disk).map_err(io_error("write the format version in", dir))?;
+        format::write(dir, &*shared.disk).map_err(io_error("write the format version in", dir))?;
     }
-    let ballast = if released { Ballast::Released } else { ballast::keep(dir, config.ballast_bytes, disk) };
-    Ok(Opened { engine, database, lock, report: OpenReport { created, quarantine, ballast, format_repaired } })
+    Ok(Opened { shared, writer, report })
+}
+
+/// What the state must be for the journal to bring it up to date.
+struct Expectation {
+    oldest: Option<u64>,
+    version: Found,
+    condemned: bool,
+}
+
+impl Expectation {
+    fn open(&self, state: &Path, config: &Config, disk: &Arc<dyn Disk>) -> Result<(Engine, Standing), OpenFailure> {
+        // A state that is opened again after the first was set aside is empty, and nothing is wrong with it.
+        let (engine, standing) = Engine::open(state, config.cache_bytes, disk.clone())?;
+        let what = match (standing, self.oldest) {
+            (Standing::Empty, _) | (_, None) => return Ok((engine, standing)),
+            _ if self.condemned => "a value in it was corrupt".to_owned(),
+            (Standing::Unsequenced, Some(_)) if self.version != Found::Version(FORMAT_VERSION) => {
+                return Ok((engine, standing));
+            }
+            (Standing::Unsequenced, Some(_)) => "it does not say what is in it".to_owned(),
+            (Standing::Sequenced, Some(oldest)) if engine.sequence() < oldest => {
+                "it is older than the journal".to_owned()
+            }
+            (Standing::Sequenced, Some(_)) => match engine.verify() {
+                Ok(()) => return Ok((engine, standing)),
+                Err(what) => what,
+            },
+        };
+        Err(OpenFailure::Unusable(what))
+    }
 }
 
 fn take_lock(dir: &Path) -> Result<DirectoryLock, OpenError> {
@@ -141,17 +229,15 @@ fn take_lock(dir: &Path) -> Result<DirectoryLock, OpenError> {
 }
 
 /// Without these a power cut may take the whole directory, although every file in it was fsynced.
-fn make_creation_durable(dir: &Path, state: &Path, database: &File, disk: &dyn Disk) -> Result<(), OpenError> {
-    disk.sync_file(database).map_err(io_error("fsync the database in", state))?;
-    let conf = state.join("conf");
-    File::open(&conf).and_then(|file| disk.sync_file(&file)).map_err(io_error("fsync", &conf))?;
-    for path in [state, dir].into_iter().chain(dir.parent().filter(|parent| !parent.as_os_str().is_empty())) {
+fn make_creation_durable(dir: &Path, state: &Path, engine: &Engine, disk: &dyn Disk) -> Result<(), OpenError> {
+    engine.make_creation_durable(state).map_err(io_error("make durable the database in", state))?;
+    for path in std::iter::once(dir).chain(dir.parent().filter(|parent| !parent.as_os_str().is_empty())) {
         disk.sync_directory(path).map_err(io_error("fsync the directory", path))?;
     }
     Ok(())
 }
 
-fn io_error(attempted: &'static str, path: &Path) -> impl FnOnce(io::Error) -> OpenError {
+pub(crate) fn io_error(attempted: &'static str, path: &Path) -> impl FnOnce(io::Error) -> OpenError {
     let path = path.to_path_buf();
     move |source| OpenError::Io { attempted, path, source }
 }
@@ -180,12 +266,8 @@ fn remedy(failure: &OpenFailure, free_bytes: Option<u64>, ballast_bytes: u64, ha
     }
     match failure {
         OpenFailure::Sled(sled::Error::Io(error)) if is_passing(error) => Remedy::GiveUp,
-        OpenFailure::Sled(_) | OpenFailure::Panic(_) => Remedy::SetAside,
+        OpenFailure::Sled(_) | OpenFailure::Panic(_) | OpenFailure::Unusable(_) => Remedy::SetAside,
     }
-}
-
-fn is_full(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 fn is_passing(error: &io::Error) -> bool {
@@ -234,7 +316,7 @@ impl Remedies<'_> {
     fn set_aside(&mut self, cause: String) -> Result<(), OpenError> {
         let path = quarantine::set_aside(self.dir, self.state, self.config.quarantines_max, self.disk)
             .map_err(io_error("set aside", self.state))?;
-        tracing::error!(path = %path.display(), cause, "the database could not be opened and was set aside: starting with an empty one");
+        tracing::error!(path = %path.display(), cause, "the database could not be used and was set aside: making it again from the journal");
         self.quarantine = Some(Quarantine { path, cause });
         Ok(())
     }

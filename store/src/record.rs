@@ -65,6 +65,17 @@ pub(crate) fn decode<'a>(tree_key: &[u8], bytes: &'a [u8]) -> Option<Head<'a>> {
     }
 }
 
+/// Length of the value and checksum that a head names, unchecked; zeros if it is none.
+pub(crate) fn peek(bytes: &[u8]) -> (usize, u32) {
+    let Some((header, body)) = bytes.split_first_chunk::<HEADER_BYTES>() else { return (0, 0) };
+    let [_, kind, crc @ ..] = *header;
+    let length = match (kind, body.get(8..12).and_then(|length| length.try_into().ok())) {
+        (KIND_CHUNKED, Some(length)) => u32::from_le_bytes(length) as usize,
+        _ => body.len(),
+    };
+    (length, u32::from_le_bytes(crc))
+}
+
 /// Whether `value` is what was stored under `tree_key`.
 pub(crate) fn check(tree_key: &[u8], value: &[u8], crc: u32) -> bool {
     checksum(tree_key, value) == crc

@@ -5,8 +5,8 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use crate::batch::{Space, tree_key};
-use crate::engine::ReadError;
-use crate::store::Shared;
+use crate::shared::Shared;
+use crate::state::ReadError;
 
 /// Keys with a prefix and their values, ascending, at most as many as were asked for. Ends after a
 /// [`ReadError::Failed`]; goes on after a [`ReadError::Corrupt`].
@@ -33,7 +33,7 @@ impl Scan {
     fn next_key(&mut self) -> Result<Option<Vec<u8>>, ReadError> {
         let Some(position) = self.position.take() else { return Ok(None) };
         let start = position.as_ref().map(Vec::as_slice);
-        let found = self.shared.engine.next_key(start).map_err(|cause| {
+        let found = self.shared.state.engine.next_key(start).map_err(|cause| {
             let (Bound::Included(at) | Bound::Excluded(at)) = &position else { unreachable!("a scan has a position") };
             ReadError::Failed { space: self.space, key: at[1..].to_vec(), cause }
         })?;
@@ -52,7 +52,7 @@ impl Iterator for Scan {
                 Ok(found) => found?,
                 Err(error) => return Some(Err(error)),
             };
-            match self.shared.engine.get(self.space, &key, &self.shared.counters) {
+            match self.shared.state.get(self.space, &key, &self.shared.counters) {
                 Ok(Some(value)) => {
                     self.left -= 1;
                     return Some(Ok((key, value)));

@@ -1,28 +1,34 @@
 //! The handle that everyone else holds. Cheap to clone; when the last clone goes, what was committed is written
 //! and the directory is released.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc;
+use std::sync::mpsc::{self, Sender};
 use std::thread::{self, JoinHandle};
 
 use parking_lot::Mutex;
 
 use crate::batch::{Batch, Space};
+use crate::cleaning;
 use crate::config::Config;
 use crate::disk::{Disk, LocalDisk};
-use crate::engine::{Engine, ReadError};
-use crate::health::{CommitError, Health, Poison};
-use crate::lock::DirectoryLock;
-use crate::metrics::{Counters, Metrics};
-use crate::open::{self, OpenError, OpenReport};
-use crate::queue::{Commit, OnDurable, Queue, Waited};
+use crate::entry::{Commit, Entry, OnDurable, Replayed, Urgency};
+use crate::front::Front;
+use crate::health::{CommitError, Health};
+use crate::intake::Waited;
+use crate::load;
+use crate::metrics::Metrics;
+use crate::open::{self, OpenError, OpenReport, Opened};
 use crate::scan::Scan;
+use crate::shared::Shared;
+use crate::state::ReadError;
+use crate::usage::Usage;
 use crate::writer;
 
 /// Stack of the writer thread in bytes. sled recurses little; callbacks should do less.
 const WRITER_STACK_BYTES: usize = 512 * 1024;
+/// Stack of the thread that loads messages, in bytes.
+const READER_STACK_BYTES: usize = 256 * 1024;
 
 /// How full the queue before the writer thread is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,61 +47,45 @@ pub struct Store {
     handle: Arc<Handle>,
 }
 
-/// Closes the queue when the last [`Store`] goes.
+/// Closes the intake when the last [`Store`] goes.
 struct Handle {
     shared: Arc<Shared>,
     report: OpenReport,
-    writer: Mutex<Option<JoinHandle<()>>>,
-}
-
-/// What handles, scans and the writer thread share. The lock comes last: it is released after sled has closed.
-pub(crate) struct Shared {
-    pub(crate) engine: Engine,
-    pub(crate) queue: Queue,
-    pub(crate) poison: Poison,
-    pub(crate) counters: Counters,
-    pub(crate) disk: Arc<dyn Disk>,
-    pub(crate) dir: PathBuf,
-    free_bytes: AtomicU64,
-    free_bytes_min: u64,
-    _lock: DirectoryLock,
+    requests: Mutex<Option<Sender<load::Request>>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl Store {
-    /// Opens the data directory `dir`, creating what is missing.
+    /// Opens the data directory `dir`, creating what is missing. Records of an owner stay untouched in the journal.
     pub fn open(dir: &Path, config: Config) -> Result<Self, OpenError> {
         Self::open_on(dir, config, Arc::new(LocalDisk))
     }
 
     /// [`Store::open`] with another [`Disk`], for tests of failing disks.
     pub fn open_on(dir: &Path, config: Config, disk: Arc<dyn Disk>) -> Result<Self, OpenError> {
-        let opened = open::open(dir, &config, &*disk)?;
-        let shared = Arc::new(Shared {
-            engine: opened.engine,
-            queue: Queue::new(config.queue_bytes_max),
-            poison: Poison::default(),
-            counters: Counters::default(),
-            disk,
-            dir: dir.to_path_buf(),
-            free_bytes: AtomicU64::new(u64::MAX),
-            free_bytes_min: config.free_bytes_min,
-            _lock: opened.lock,
-        });
-        shared.look_at_free_space();
-        let database = opened.database;
-        let writer = thread::Builder::new()
-            .name("store".to_owned())
-            .stack_size(WRITER_STACK_BYTES)
-            .spawn({
-                let shared = shared.clone();
-                move || writer::run(&shared, &database)
-            })
-            .map_err(|source| OpenError::Io {
-                attempted: "start the writer thread for",
-                path: dir.to_path_buf(),
-                source,
-            })?;
-        let handle = Handle { shared, report: opened.report, writer: Mutex::new(Some(writer)) };
+        Self::open_with(dir, config, disk, &mut |_| {})
+    }
+
+    /// Opens the data directory `dir` for the owner of records: `replay` is called for every batch that has some, in
+    /// the order in which they were appended. Old ones may come that an image has superseded, and only the last of them.
+    pub fn open_with(
+        dir: &Path,
+        config: Config,
+        disk: Arc<dyn Disk>,
+        replay: &mut dyn FnMut(Replayed<'_>),
+    ) -> Result<Self, OpenError> {
+        let Opened { shared, writer, report } = open::open(dir, config, disk, replay)?;
+        let (sender, requests) = mpsc::channel();
+        // The handle comes first: if a thread cannot be started, dropping it ends the other.
+        let handle = Handle {
+            shared: shared.clone(),
+            report,
+            requests: Mutex::new(Some(sender)),
+            threads: Mutex::new(Vec::new()),
+        };
+        let reading = shared.clone();
+        handle.start("store-read", READER_STACK_BYTES, move || load::run(&reading, &requests))?;
+        handle.start("store", WRITER_STACK_BYTES, move || writer::run(writer))?;
         Ok(Self { handle: Arc::new(handle) })
     }
 
@@ -105,29 +95,119 @@ impl Store {
         &self.handle.report
     }
 
+    /// Takes an entry and gives its sequence number, rising by one from entry to entry; for one that writes nothing,
+    /// that of the last before it. Never blocks on the disk: callers ask [`Store::backlog`] before. `wall_ms` is the
+    /// wall clock in ms since 1970, kept with it.
+    ///
+    /// `on_durable` runs once on the thread `store`, right after the fsync that covers the entry and before its state
+    /// is applied; those of its commits run after that. An entry that breaks a rule of [`Entry`] or has more than 1 GiB
+    /// gets [`CommitError::Invalid`], and nothing of it is taken.
+    pub fn append(
+        &self,
+        entry: Entry,
+        wall_ms: u64,
+        on_durable: impl FnOnce(Result<(), CommitError>) + Send + 'static,
+    ) -> u64 {
+        let on_durable: OnDurable = Box::new(on_durable);
+        self.handle.shared.intake.push(None, |front| front.append(entry, wall_ms, on_durable)).0
+    }
+
+    /// Loads messages by number and gives them to `answer` on the thread `store-read`, in the order of the numbers.
+    /// `None`: there is none, nobody holds it any more, or it is damaged. Sees what was appended, also if it is not
+    /// written yet.
+    pub fn load(&self, numbers: Vec<u64>, answer: impl FnOnce(Vec<Option<Vec<u8>>>) + Send + 'static) {
+        let request = load::Request { numbers, answer: Box::new(answer) };
+        if let Some(sender) = &*self.handle.requests.lock() {
+            // The thread ends only when the last sender is gone.
+            let _ = sender.send(request);
+        }
+    }
+
+    /// [`Store::load`] of one message on the calling thread.
+    #[must_use]
+    pub fn load_blocking(&self, number: u64) -> Option<Vec<u8>> {
+        load::Loader::new(&self.handle.shared).load(number)
+    }
+
+    /// The number that the next new message must have at least.
+    #[must_use]
+    pub fn next_message(&self) -> u64 {
+        self.handle.shared.intake.with(|front| front.next_message)
+    }
+
+    /// Wall clock of the last entry that was replayed or appended, in ms since 1970; 0 if there is none.
+    #[must_use]
+    pub fn last_wall_ms(&self) -> u64 {
+        self.handle.shared.intake.with(|front| front.last_wall_ms)
+    }
+
+    /// The owner has taken over what was replayed: these messages are held, so many times. From now on what nobody
+    /// holds is dead, and segments with the owner's records may be cleaned. Without this call nothing of the owner's
+    /// is ever removed. Counts only for messages that were there when the store was opened: changes of their holders
+    /// that were appended before this call make no difference.
+    pub fn adopt(&self, holds: &mut dyn Iterator<Item = (u64, u32)>) {
+        self.handle.shared.intake.push(None, |front| front.adopt(holds));
+    }
+
+    /// `wanted` is called (on the thread `store`, it must not block) when the owner should write an image of all its
+    /// state, because segments wait to be removed; once until [`Store::image_complete`], and never before
+    /// [`Store::adopt`].
+    pub fn on_image_wanted(&self, wanted: Box<dyn Fn() + Send + Sync>) {
+        *self.handle.shared.image_wanted.lock() = Some(wanted);
+        self.handle.shared.intake.push(None, |_| ());
+    }
+
+    /// The owner has appended a whole image of its state, from the entry `began` (its sequence number) on: its records
+    /// before that are superseded. Takes effect when all of it is durable.
+    pub fn image_complete(&self, began: u64) {
+        self.handle.shared.intake.push(None, |front| front.image_complete(began));
+    }
+
+    /// How much of the disk is used.
+    #[must_use]
+    pub fn usage(&self) -> Usage {
+        let shared = &self.handle.shared;
+        let state_live = shared.state.engine.live_bytes();
+        let usage = shared.intake.with(|front| Usage {
+            journal_bytes: front.segments.bytes(),
+            journal_live_bytes: cleaning::live_bytes(front, state_live),
+            segments: front.segments.len() as u64,
+            messages_live: front.index.live() as u64,
+            ..Usage::default()
+        });
+        Usage {
+            state_bytes: shared.state_bytes(),
+            free_bytes: shared.free_bytes(),
+            disk_bytes_max: shared.config.disk_bytes_max,
+            ..usage
+        }
+    }
+
+    /// Whether so many more bytes are within [`Config::disk_bytes_max`] and fit on the file system.
+    #[must_use]
+    pub fn has_room(&self, bytes: u64) -> bool {
+        self.usage().has_room(bytes)
+    }
+
     /// Commits `batch`: all of it or nothing, in the order of the calls. `on_durable` runs exactly once on the thread
-    /// `store`: with `Ok` after the fsync that covers the batch. It must be short and must not block; what it
-    /// commits itself is queued without waiting.
+    /// `store`: with `Ok` after the fsync that covers the batch, when it can be read. It must be short and must not
+    /// block; what it commits itself is queued without waiting.
     ///
     /// Returns at once, unless [`Config::queue_bytes_max`] is reached: then it blocks until the writer thread has taken
     /// what waits. A thread that must not block asks [`Store::backlog`] first and stops reading its input.
     pub fn commit(&self, batch: Batch, on_durable: impl FnOnce(Result<(), CommitError>) + Send + 'static) {
-        let shared = &self.handle.shared;
-        if shared.queue.push(Commit { batch, on_durable: Box::new(on_durable) }) == Waited::Yes {
-            shared.counters.waited();
-        }
+        self.append_batch(Some(batch.bytes()), batch, Box::new(on_durable));
     }
 
     /// [`Store::commit`] that never blocks and may pass the bound, for callers that hold a lock which a callback may
     /// want. They call [`Store::wait_for_room`] before they take it, so that the bound is passed by one batch each.
     pub fn commit_now(&self, batch: Batch, on_durable: impl FnOnce(Result<(), CommitError>) + Send + 'static) {
-        let on_durable: OnDurable = Box::new(on_durable);
-        self.handle.shared.queue.push_now(Commit { batch, on_durable });
+        self.append_batch(None, batch, Box::new(on_durable));
     }
 
     /// Blocks until a batch of `bytes` fits into the queue; never on the thread `store`.
     pub fn wait_for_room(&self, bytes: usize) {
-        if self.handle.shared.queue.wait_for_room(bytes) == Waited::Yes {
+        if self.handle.shared.intake.wait_for_room(bytes) == Waited::Yes {
             self.handle.shared.counters.waited();
         }
     }
@@ -135,7 +215,7 @@ impl Store {
     /// Commits and waits until it is durable. From a completion callback: [`CommitError::OnWriterThread`], and nothing
     /// is committed.
     pub fn commit_blocking(&self, batch: Batch) -> Result<(), CommitError> {
-        if self.handle.shared.queue.on_writer_thread() {
+        if self.handle.shared.intake.on_writer_thread() {
             return Err(CommitError::OnWriterThread);
         }
         let (sender, receiver) = mpsc::sync_channel(1);
@@ -148,7 +228,7 @@ impl Store {
 
     /// The value of `key`, as applied: it may not be durable yet, and what is still queued is not seen.
     pub fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, ReadError> {
-        self.handle.shared.engine.get(space, key, &self.handle.shared.counters)
+        self.handle.shared.state.get(space, key, &self.handle.shared.counters)
     }
 
     /// At most `limit` keys of `space` that begin with `prefix` and come after `after` (all of them if `None`),
@@ -168,7 +248,7 @@ impl Store {
         if shared.is_full() {
             shared.look_at_free_space();
             if shared.is_full() {
-                return Health::DiskFull { free_bytes: shared.free_bytes.load(Ordering::Relaxed) };
+                return Health::DiskFull { free_bytes: shared.free_bytes() };
             }
         }
         Health::Good
@@ -177,15 +257,37 @@ impl Store {
     /// How much waits for the writer thread.
     #[must_use]
     pub fn backlog(&self) -> Backlog {
-        let queue = &self.handle.shared.queue;
-        Backlog { bytes: queue.bytes(), bytes_max: queue.bytes_max(), blocked: queue.blocked() }
+        let intake = &self.handle.shared.intake;
+        let bytes = intake.with(|front| front.waiting_bytes());
+        Backlog { bytes, bytes_max: intake.bytes_max(), blocked: intake.blocked() }
     }
 
     /// Counters since the store was opened.
     #[must_use]
     pub fn metrics(&self) -> Metrics {
         let shared = &self.handle.shared;
-        shared.counters.snapshot(shared.engine.keys(), shared.queue.bytes() as u64)
+        let usage = self.usage();
+        let report = &self.handle.report;
+        Metrics {
+            keys: shared.state.engine.keys(),
+            queue_bytes: self.backlog().bytes as u64,
+            segments: usage.segments,
+            journal_bytes: usage.journal_bytes,
+            journal_live_bytes: usage.journal_live_bytes,
+            messages_live: usage.messages_live,
+            recovery_bytes_dropped: report.journal.dropped.as_ref().map_or(0, |dropped| dropped.bytes),
+            state_rebuilds: u64::from(report.state_rebuilt),
+            ..shared.counters.snapshot()
+        }
+    }
+
+    fn append_batch(&self, wait_for: Option<usize>, batch: Batch, on_durable: OnDurable) {
+        let shared = &self.handle.shared;
+        let entry = Entry { state: vec![Commit { batch, on_durable }], urgency: Urgency::Now, ..Entry::default() };
+        let append = |front: &mut Front| front.append(entry, front.last_wall_ms, Box::new(|_| {}));
+        if shared.intake.push(wait_for, append).1 == Waited::Yes {
+            shared.counters.waited();
+        }
     }
 
     #[cfg(test)]
@@ -200,27 +302,25 @@ impl std::fmt::Debug for Store {
     }
 }
 
-impl Shared {
-    /// Remembers how much space is left. An unreadable file system counts as not full: writes will say so.
-    pub(crate) fn look_at_free_space(&self) {
-        let free = self.disk.free_bytes(&self.dir).unwrap_or(u64::MAX);
-        self.free_bytes.store(free, Ordering::Relaxed);
-    }
-
-    fn is_full(&self) -> bool {
-        self.free_bytes.load(Ordering::Relaxed) < self.free_bytes_min
+impl Handle {
+    fn start(&self, name: &str, stack_bytes: usize, run: impl FnOnce() + Send + 'static) -> Result<(), OpenError> {
+        let builder = thread::Builder::new().name(name.to_owned()).stack_size(stack_bytes);
+        let started = builder.spawn(run).map_err(open::io_error("start a thread for", &self.shared.dir))?;
+        self.threads.lock().push(started);
+        Ok(())
     }
 }
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.shared.queue.close();
-        if self.shared.queue.on_writer_thread() {
-            // The last handle was dropped by a callback: the thread ends by itself when it has finished.
-            return;
-        }
-        if let Some(writer) = self.writer.lock().take() {
-            let _ = writer.join();
+        self.shared.intake.close();
+        self.requests.lock().take();
+        let here = thread::current().id();
+        for thread in self.threads.lock().drain(..) {
+            // The last handle may be dropped by a callback: the thread that runs it ends by itself when it has finished.
+            if thread.thread().id() != here {
+                let _ = thread.join();
+            }
         }
     }
 }

@@ -1,69 +1,282 @@
-//! The writer thread: takes all commits that wait, applies them, flushes, fsyncs once, then runs the callbacks
-//! in order. It never waits for anything but the queue and the disk.
+//! The writer thread: takes all entries that wait, writes them where they were placed, makes them durable with one
+//! fsync, runs the owners' callbacks, applies the state and runs the callbacks of that, all in order. Between groups it
+//! cleans a little. It never waits for anything but the intake and the disk.
+//!
+//! Invariant: a callback gets `Ok` only after an fsync that came after the write, and nothing is applied to the state
+//! before.
 
-use std::fs::File;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+mod append;
+mod complete;
+
+use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use crate::checkpoint::Checkpoint;
+use crate::cleaning::{Cleaning, Progress};
+use crate::entry::Urgency;
+use crate::front::Pending;
 use crate::health::CommitError;
-use crate::queue::Commit;
-use crate::store::Shared;
+use crate::intake::Rest;
+use crate::open;
+use crate::shared::Shared;
+use append::{Head, WriteFailure};
 
-/// Batches are applied to sled in portions of about this many bytes: readers wait while one is applied.
-const PORTION_BYTES: usize = 256 * 1024;
+/// First and longest pause between two tries to write on a full disk.
+const RETRY_MIN: Duration = Duration::from_millis(50);
+const RETRY_MAX: Duration = Duration::from_secs(1);
+/// How often entries are tried to be written on a full disk after the last handle has gone.
+const TRIES_WHEN_CLOSED: u32 = 20;
 
-/// Runs until the queue is closed and empty.
-pub(crate) fn run(shared: &Arc<Shared>, database: &File) {
-    shared.queue.claim_writer();
-    while let Some(group) = shared.queue.take() {
-        let result = write_group(shared, database, &group);
-        let bytes: usize = group.iter().map(|commit| commit.batch.bytes()).sum();
-        shared.counters.group_done(group.len() as u64, bytes as u64, result.is_ok());
-        shared.look_at_free_space();
-        for commit in group {
-            let callback = AssertUnwindSafe(|| (commit.on_durable)(result.clone()));
-            if catch_unwind(callback).is_err() {
-                tracing::error!("a completion callback of the store panicked");
-            }
+pub(crate) struct Writer {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) checkpoint: Checkpoint,
+    cleaning: Cleaning,
+    /// Taken and not written.
+    pending: VecDeque<Pending>,
+    /// Written and not known to be durable.
+    unsynced: Vec<Pending>,
+    head: Option<Head>,
+    /// The head has bytes that no fsync covers.
+    dirty: bool,
+    /// A name in the directory is covered by no fsync.
+    directory_dirty: bool,
+    /// Sequence number of the last batch that was written, and of the last durable one.
+    written: u64,
+    durable: u64,
+    /// When the first lazy entry of `unsynced` was written.
+    lazy_since: Option<Duration>,
+    /// Cleaning waits for an fsync.
+    sync_wanted: bool,
+    /// The last handle has gone.
+    closing: bool,
+    full: Option<Full>,
+    buffer: Vec<u8>,
+}
+
+/// The disk was full at the last try to write.
+struct Full {
+    retry_at: Duration,
+    delay: Duration,
+    tries: u32,
+}
+
+/// Runs until the intake is closed and everything that was taken is done.
+pub(crate) fn run(mut writer: Writer) {
+    let started = Instant::now();
+    writer.shared.intake.claim_writer();
+    let mut rest = Rest::UntilWork;
+    loop {
+        let open = writer.shared.intake.rest(rest);
+        rest = writer.round(started.elapsed());
+        if !open {
+            writer.close();
+            return;
         }
     }
 }
 
-fn write_group(shared: &Shared, database: &File, group: &[Commit]) -> Result<(), CommitError> {
-    shared.poison.check()?;
-    make_durable(shared, database, group).map_err(|cause| {
-        tracing::error!(dir = %shared.dir.display(), cause, "the store could not write and refuses commits from now on");
-        shared.poison.set(&cause)
-    })
-}
-
-fn make_durable(shared: &Shared, database: &File, group: &[Commit]) -> Result<(), String> {
-    let mut written = false;
-    let mut rest = group;
-    while !rest.is_empty() {
-        let (portion, later) = rest.split_at(portion_length(rest));
-        let batches = portion.iter().map(|commit| &commit.batch);
-        written |= shared.engine.apply(batches).map_err(|cause| format!("applying to sled: {cause}"))?;
-        rest = later;
+impl Writer {
+    /// A writer for a journal in which everything up to the last batch is durable.
+    pub(crate) fn new(shared: Arc<Shared>, checkpoint: Checkpoint) -> Self {
+        let durable = shared.intake.with(|front| {
+            front.durable(front.last_sequence());
+            front.last_sequence()
+        });
+        Self {
+            shared,
+            checkpoint,
+            cleaning: Cleaning::default(),
+            pending: VecDeque::new(),
+            unsynced: Vec::new(),
+            head: None,
+            dirty: false,
+            directory_dirty: false,
+            written: durable,
+            durable,
+            lazy_since: None,
+            sync_wanted: false,
+            closing: false,
+            full: None,
+            buffer: Vec::new(),
+        }
     }
-    if !written {
-        return Ok(());
-    }
-    shared.engine.flush().map_err(|cause| format!("flushing sled: {cause}"))?;
-    // sled's flush ends at sync_file_range, which leaves the data in the drive's cache and the file's length unwritten.
-    let started = Instant::now();
-    shared.disk.sync_file(database).map_err(|error| format!("fsync of the database file: {error}"))?;
-    shared.counters.fsync_done(u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX));
-    Ok(())
-}
 
-/// How many commits make up the next portion: at least one.
-fn portion_length(commits: &[Commit]) -> usize {
-    let mut bytes = 0;
-    let fitting = commits.iter().take_while(|commit| {
-        bytes += commit.batch.bytes();
-        bytes <= PORTION_BYTES
-    });
-    fitting.count().max(1)
+    /// One round at the time `now`, which only has to ascend: write, sync, complete, clean a little.
+    pub(crate) fn round(&mut self, now: Duration) -> Rest {
+        // While the disk is full what comes waits in the intake, where callers see it.
+        if self.full.is_none() {
+            self.pending.extend(self.shared.intake.take());
+        }
+        if let Err(error) = self.shared.poison.check() {
+            self.fail_all(&error);
+            return Rest::UntilWork;
+        }
+        let result = self.write_and_sync(now);
+        if let Err(cause) = result {
+            self.poison(&cause);
+            return Rest::None;
+        }
+        if self.closing {
+            return Rest::None;
+        }
+        match self.clean() {
+            Ok(Progress::More) => Rest::None,
+            Ok(Progress::Idle) => self.rest(now),
+            Err(cause) => {
+                self.poison(&cause);
+                Rest::None
+            }
+        }
+    }
+
+    /// Sequence number of the last durable batch.
+    pub(crate) fn durable(&self) -> u64 {
+        self.durable
+    }
+
+    /// Asks for an fsync in the next round, whatever waits.
+    pub(crate) fn want_sync(&mut self) {
+        self.sync_wanted = true;
+    }
+
+    /// Whether there are state operations that were taken and not applied yet.
+    pub(crate) fn has_unapplied(&self) -> bool {
+        self.pending.iter().chain(&self.unsynced).any(Pending::has_operations)
+    }
+
+    fn write_and_sync(&mut self, now: Duration) -> Result<(), String> {
+        if self.full.as_ref().is_none_or(|full| full.retry_at <= now) {
+            match self.write() {
+                Ok(()) => self.has_room(),
+                Err(WriteFailure::Full) => self.has_no_room(now),
+                Err(WriteFailure::Failed(cause)) => return Err(cause),
+            }
+        }
+        if self.is_sync_due(now) {
+            self.sync()?;
+            self.complete()?;
+        }
+        if self.shared.state.take_corrupt() {
+            self.condemn_state();
+        }
+        self.checkpoint.poll(&self.shared)?;
+        if self.checkpoint.is_due(&self.shared.config) {
+            self.checkpoint.begin(&self.shared)?;
+        }
+        Ok(())
+    }
+
+    fn is_sync_due(&mut self, now: Duration) -> bool {
+        if self.unsynced.is_empty() {
+            self.sync_wanted = false;
+            return false;
+        }
+        let since = *self.lazy_since.get_or_insert(now);
+        let overdue = now.saturating_sub(since) >= self.lazy_sync();
+        if overdue && self.dirty {
+            self.shared.counters.lazy_sync();
+        }
+        let urgent = |pending: &Pending| pending.urgency == Urgency::Now;
+        overdue || self.sync_wanted || !self.is_dirty() || self.unsynced.iter().any(urgent)
+    }
+
+    fn is_dirty(&self) -> bool {
+        self.dirty || self.directory_dirty
+    }
+
+    fn lazy_sync(&self) -> Duration {
+        Duration::from_millis(self.shared.config.lazy_sync_ms)
+    }
+
+    fn rest(&self, now: Duration) -> Rest {
+        let lazy = self.lazy_since.map(|since| since + self.lazy_sync());
+        let retry = self.full.as_ref().map(|full| full.retry_at);
+        match [lazy, retry].into_iter().flatten().min() {
+            Some(at) => Rest::For(at.saturating_sub(now)),
+            None => Rest::UntilWork,
+        }
+    }
+
+    /// Sees to it that the next start makes the state again from the journal.
+    fn condemn_state(&self) {
+        let dir = &self.shared.dir;
+        match open::condemn(dir, &*self.shared.disk) {
+            Ok(()) => {
+                tracing::error!(dir = %dir.display(), "a value of the state is corrupt: the next start makes it again from the journal")
+            }
+            Err(error) => {
+                tracing::error!(dir = %dir.display(), %error, "a value of the state is corrupt, and this could not be noted for the next start")
+            }
+        }
+    }
+
+    fn clean(&mut self) -> Result<Progress, String> {
+        let mut cleaning = std::mem::take(&mut self.cleaning);
+        let progress = cleaning.step(self);
+        self.cleaning = cleaning;
+        progress
+    }
+
+    fn has_room(&mut self) {
+        if self.full.take().is_some() {
+            tracing::info!(dir = %self.shared.dir.display(), "the disk has room again and what waited is written");
+            self.shared.set_stuck(false);
+            crate::ballast::keep(&self.shared.dir, self.shared.config.ballast_bytes, &*self.shared.disk);
+        }
+    }
+
+    fn has_no_room(&mut self, now: Duration) {
+        self.shared.set_stuck(true);
+        self.shared.look_at_free_space();
+        let (delay, tries) = match &self.full {
+            Some(full) => ((full.delay * 2).min(RETRY_MAX), full.tries + 1),
+            None => (RETRY_MIN, 1),
+        };
+        if tries == 1 {
+            tracing::error!(dir = %self.shared.dir.display(), "the disk is full: what is committed waits until there is room");
+            if crate::ballast::exists(&self.shared.dir) {
+                let _ = crate::ballast::release(&self.shared.dir, &*self.shared.disk);
+            }
+        }
+        self.full = Some(Full { retry_at: now + delay, delay, tries });
+    }
+
+    /// Whether writing is held up by a full disk.
+    pub(crate) fn is_stuck(&self) -> bool {
+        self.full.is_some()
+    }
+
+    /// From now on nothing is written any more; everyone who waits is told.
+    fn poison(&mut self, cause: &str) {
+        tracing::error!(dir = %self.shared.dir.display(), cause, "the store could not write and refuses commits from now on");
+        let error = self.shared.poison.set(cause);
+        self.full = None;
+        self.fail_all(&error);
+    }
+
+    /// Writes what is left when the last handle has gone, and leaves the state durable, so that the next start is short.
+    fn close(&mut self) {
+        let mut now = Duration::ZERO;
+        self.closing = true;
+        self.sync_wanted = true;
+        while !(self.pending.is_empty() && self.unsynced.is_empty()) && self.shared.poison.check().is_ok() {
+            if self.full.as_ref().is_some_and(|full| full.tries > TRIES_WHEN_CLOSED) {
+                self.fail_all(&CommitError::DiskFull);
+                break;
+            }
+            if self.full.is_some() {
+                std::thread::sleep(RETRY_MIN);
+            }
+            now += RETRY_MAX;
+            let _ = self.round(now);
+            self.sync_wanted = true;
+        }
+        self.checkpoint.join();
+        if self.shared.poison.check().is_ok()
+            && let Err(cause) = self.checkpoint.finish(&self.shared)
+        {
+            tracing::error!(dir = %self.shared.dir.display(), cause, "the state could not be made durable at the end");
+        }
+    }
 }

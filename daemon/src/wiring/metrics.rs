@@ -107,7 +107,8 @@ fn journal(out: &mut Exposition, store: &selvedge_store::Metrics) {
         .value(store.messages_moved);
     out.counter("selvedge_store_messages_damaged_total", "Kept messages that could not be read")
         .value(store.messages_damaged);
-    out.counter("selvedge_store_checkpoints_total", "Times that the database was made durable").value(store.checkpoints);
+    out.counter("selvedge_store_checkpoints_total", "Times that the database was made durable")
+        .value(store.checkpoints);
     out.gauge("selvedge_store_recovery_dropped_bytes", "Bytes that were dropped or set aside at the start")
         .value(store.recovery_bytes_dropped);
 }

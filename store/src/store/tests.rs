@@ -1,12 +1,13 @@
 use std::collections::BTreeMap;
 use std::fs;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use proptest::prelude::*;
 
 use super::*;
-use crate::batch::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
+use crate::batch::{KEY_BYTES_MAX, VALUE_BYTES_MAX, tree_key};
 use crate::disk::tests::FaultyDisk;
 use crate::record::CHUNK_BYTES;
 
@@ -119,7 +120,7 @@ fn a_barrier_comes_after_what_was_committed_before_and_costs_no_fsync() {
 fn values_of_every_size_class_come_back_and_leave_no_chunks_behind() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());
-    let empty = store.shared().engine.raw_len();
+    let empty = store.shared().state.engine.raw_len();
     for length in [0, 1, CHUNK_BYTES, CHUNK_BYTES + 1, 2 * CHUNK_BYTES, VALUE_BYTES_MAX] {
         let value: Vec<u8> = (0..length).map(|index| (index % 251) as u8).collect();
         let key = [3; KEY_BYTES_MAX];
@@ -128,12 +129,12 @@ fn values_of_every_size_class_come_back_and_leave_no_chunks_behind() {
     }
     put(&store, &[3; KEY_BYTES_MAX], b"short");
     // The key and the tally.
-    assert_eq!(store.shared().engine.raw_len(), empty + 2);
+    assert_eq!(store.shared().state.engine.raw_len(), empty + 2);
     put(&store, b"long", &[1; VALUE_BYTES_MAX]);
     delete(&store, b"long");
     delete(&store, &[3; KEY_BYTES_MAX]);
     delete(&store, b"never there");
-    assert_eq!(store.shared().engine.raw_len(), empty + 1);
+    assert_eq!(store.shared().state.engine.raw_len(), empty + 1);
     assert_eq!(store.metrics().keys, [0; 4]);
 }
 
@@ -164,7 +165,7 @@ fn a_corrupt_value_is_reported_and_counted_and_its_neighbours_are_read() {
     for key in [b"a", b"b", b"c"] {
         put(&store, key, b"value");
     }
-    store.shared().engine.raw_put(Space::KeyValue, b"b", b"\x01\x00rubbish");
+    store.shared().state.engine.raw_put(&tree_key(Space::KeyValue, b"b"), b"\x01\x00rubbish");
     let corrupt = || ReadError::Corrupt { space: Space::KeyValue, key: b"b".to_vec() };
     assert_eq!(store.get(Space::KeyValue, b"b"), Err(corrupt()));
     let found: Vec<_> = store.scan(Space::KeyValue, b"", None, 10).collect();
@@ -181,10 +182,10 @@ fn a_long_value_whose_chunk_is_damaged_is_corrupt() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());
     put(&store, b"long", &[5; 3 * CHUNK_BYTES]);
-    let head = store.shared().engine.raw(&crate::batch::tree_key(Space::KeyValue, b"long")).unwrap().unwrap();
+    let head = store.shared().state.engine.raw(&tree_key(Space::KeyValue, b"long")).unwrap();
     put(&store, b"long", &[6; 3 * CHUNK_BYTES]);
     // The old head names chunks that are gone.
-    store.shared().engine.raw_put(Space::KeyValue, b"long", &head);
+    store.shared().state.engine.raw_put(&tree_key(Space::KeyValue, b"long"), &head);
     assert!(matches!(store.get(Space::KeyValue, b"long"), Err(ReadError::Corrupt { .. })));
 }
 
@@ -218,10 +219,10 @@ fn after_a_failed_fsync_every_commit_is_refused_with_the_first_cause() {
     let disk = Arc::new(FaultyDisk::default());
     let store = Store::open_on(dir.path(), Config::default(), disk.clone()).unwrap();
     put(&store, b"good", b"1");
-    disk.fail("sync_file");
+    disk.fail("sync");
     let lost = store.commit_blocking(batch(&[(Space::KeyValue, b"bad", b"2")])).unwrap_err();
     let CommitError::Poisoned { cause } = &lost else { panic!("{lost}") };
-    assert!(cause.starts_with("fsync of the database file: "), "{cause}");
+    assert!(cause.starts_with("fsync of the journal: "), "{cause}");
     disk.fail("nothing");
     assert_eq!(store.commit_blocking(batch(&[(Space::KeyValue, b"later", b"3")])), Err(lost.clone()));
     assert_eq!(store.commit_blocking(Batch::new()), Err(lost.clone()));

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
 
-use selvedge_store::{Disk, LocalDisk, Space};
+use selvedge_store::{Disk, DiskFile, LocalDisk, Space};
 use serde_json::{Value, json};
 
 use super::*;
@@ -16,25 +16,53 @@ const NOW: u64 = BUILD_FLOOR_MS + 1_000_000;
 /// A disk whose fsyncs fail and whose space is used up when told to.
 #[derive(Default)]
 struct BadDisk {
-    fsync_fails: AtomicBool,
+    fsync_fails: Arc<AtomicBool>,
     full: AtomicBool,
 }
 
+/// A file of a [`BadDisk`].
+struct BadFile {
+    file: Arc<dyn DiskFile>,
+    fsync_fails: Arc<AtomicBool>,
+}
+
+impl BadDisk {
+    fn wrap(&self, file: Arc<dyn DiskFile>) -> Arc<dyn DiskFile> {
+        Arc::new(BadFile { file, fsync_fails: self.fsync_fails.clone() })
+    }
+}
+
 impl Disk for BadDisk {
-    fn sync_file(&self, file: &File) -> io::Result<()> {
-        if self.fsync_fails.load(Ordering::Relaxed) {
-            Err(io::ErrorKind::Other.into())
-        } else {
-            LocalDisk.sync_file(file)
-        }
+    fn create(&self, path: &FilePath) -> io::Result<Arc<dyn DiskFile>> {
+        LocalDisk.create(path).map(|file| self.wrap(file))
+    }
+
+    fn open(&self, path: &FilePath) -> io::Result<Arc<dyn DiskFile>> {
+        LocalDisk.open(path).map(|file| self.wrap(file))
+    }
+
+    fn create_directory(&self, path: &FilePath) -> io::Result<()> {
+        LocalDisk.create_directory(path)
+    }
+
+    fn list(&self, path: &FilePath) -> io::Result<Vec<String>> {
+        LocalDisk.list(path)
+    }
+
+    fn remove(&self, path: &FilePath) -> io::Result<()> {
+        LocalDisk.remove(path)
+    }
+
+    fn rename(&self, from: &FilePath, to: &FilePath) -> io::Result<()> {
+        LocalDisk.rename(from, to)
     }
 
     fn sync_directory(&self, path: &FilePath) -> io::Result<()> {
         LocalDisk.sync_directory(path)
     }
 
-    fn rename(&self, from: &FilePath, to: &FilePath) -> io::Result<()> {
-        LocalDisk.rename(from, to)
+    fn sync_file(&self, file: &File) -> io::Result<()> {
+        LocalDisk.sync_file(file)
     }
 
     fn allocate(&self, file: &File, bytes: u64) -> io::Result<()> {
@@ -43,6 +71,28 @@ impl Disk for BadDisk {
 
     fn free_bytes(&self, path: &FilePath) -> io::Result<u64> {
         if self.full.load(Ordering::Relaxed) { Ok(1) } else { LocalDisk.free_bytes(path) }
+    }
+}
+
+impl DiskFile for BadFile {
+    fn length(&self) -> io::Result<u64> {
+        self.file.length()
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.file.read_at(buffer, offset)
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.file.write_at(bytes, offset)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        if self.fsync_fails.load(Ordering::Relaxed) { Err(io::ErrorKind::Other.into()) } else { self.file.sync() }
+    }
+
+    fn set_len(&self, bytes: u64) -> io::Result<()> {
+        self.file.set_len(bytes)
     }
 }
 

@@ -1,0 +1,157 @@
+//! Reading a segment bit by bit and appending again what is still wanted of it.
+
+use std::collections::HashSet;
+use std::io;
+use std::sync::Arc;
+
+use crate::batch::Batch;
+use crate::disk::DiskFile;
+use crate::entry::Urgency;
+use crate::front::{Front, Moved};
+use crate::index::Position;
+use crate::journal::batch_header::{BATCH_HEADER_BYTES, BatchHeader};
+use crate::journal::body::{self, Body};
+use crate::journal::file_name;
+use crate::journal::locator::LOCATOR_BYTES;
+use crate::journal::operations::OperationAt;
+use crate::journal::segment_header::SEGMENT_HEADER_BYTES;
+use crate::segments::Segment;
+use crate::state::{StateEngine, Unreadable};
+use crate::writer::Writer;
+
+/// One step ends when it has read or has to write about so much.
+const READ_BYTES: u64 = 512 * 1024;
+const COPY_BYTES: usize = 128 * 1024;
+
+/// How far a segment was gone through.
+pub(super) struct Cursor {
+    segment: u64,
+    file: Option<Arc<dyn DiskFile>>,
+    offset: u64,
+    end: u64,
+    /// The last batch that something of it was copied into; 0 if nothing was.
+    copied_until: u64,
+    buffer: Vec<u8>,
+}
+
+/// What one step found worth copying.
+#[derive(Default)]
+struct Found {
+    puts: Vec<(Vec<u8>, Vec<u8>)>,
+    keys: HashSet<Vec<u8>>,
+    moved: Vec<Moved>,
+    bytes: usize,
+}
+
+impl Cursor {
+    /// For a segment of which nothing is wanted.
+    pub(super) fn at_end(segment: &Segment) -> Self {
+        Self { segment: segment.number, file: None, offset: 0, end: 0, copied_until: 0, buffer: Vec::new() }
+    }
+
+    pub(super) fn open(segment: &Segment, writer: &Writer) -> io::Result<Self> {
+        let path = writer.shared.journal_dir.join(file_name::of_segment(segment.number));
+        let file = Some(writer.shared.disk.open(&path)?);
+        Ok(Self { file, offset: SEGMENT_HEADER_BYTES, end: segment.bytes, ..Self::at_end(segment) })
+    }
+
+    pub(super) fn is_at_end(&self) -> bool {
+        self.offset >= self.end
+    }
+
+    /// The last batch that something was copied into.
+    pub(super) fn copied_until(&self) -> u64 {
+        self.copied_until
+    }
+
+    /// Goes on a little. The state must have applied everything that the writer thread has taken.
+    pub(super) fn step(&mut self, writer: &Writer) -> io::Result<()> {
+        let mut found = Found::default();
+        let begun = self.offset;
+        while !self.is_at_end() && self.offset - begun < READ_BYTES && found.bytes < COPY_BYTES {
+            let (header, body_bytes) = self.read_batch()?;
+            let body = body::decode(&self.buffer[BATCH_HEADER_BYTES as usize..]).map_err(|_| damaged())?;
+            found.look_at_puts(&body, &*writer.shared.state.engine)?;
+            let body_at = self.offset + BATCH_HEADER_BYTES;
+            writer.shared.intake.with(|front| found.look_at_messages(&body, &header, self.segment, body_at, front));
+            self.offset += BATCH_HEADER_BYTES + body_bytes;
+        }
+        if found.puts.is_empty() && found.moved.is_empty() {
+            return Ok(());
+        }
+        let appended = writer.shared.intake.with(|front| append(front, found));
+        self.copied_until = appended.unwrap_or(self.copied_until);
+        Ok(())
+    }
+
+    /// Reads the next batch into the buffer and checks it.
+    fn read_batch(&mut self) -> io::Result<(BatchHeader, u64)> {
+        let file = self.file.as_ref().ok_or_else(damaged)?;
+        self.buffer.resize(BATCH_HEADER_BYTES as usize, 0);
+        let read = file.read_at(&mut self.buffer, self.offset)?;
+        let (_, body_len) = BatchHeader::peek(&self.buffer[..read]).ok_or_else(damaged)?;
+        let bytes = BATCH_HEADER_BYTES + u64::from(body_len);
+        if bytes > self.end - self.offset {
+            return Err(damaged());
+        }
+        self.buffer.resize(bytes as usize, 0);
+        let read = file.read_at(&mut self.buffer, self.offset)?;
+        let (header, _) = BatchHeader::decode(self.segment, &self.buffer[..read]).map_err(|_| damaged())?;
+        Ok((header, u64::from(body_len)))
+    }
+}
+
+impl Found {
+    /// Takes the puts that are what the state says now.
+    fn look_at_puts(&mut self, body: &Body<'_>, engine: &dyn StateEngine) -> io::Result<()> {
+        for OperationAt { tree_key, value } in &body.operations {
+            let Some(value) = value.filter(|_| !self.keys.contains(*tree_key)) else { continue };
+            let live = match engine.read(tree_key) {
+                Ok(current) => current.as_deref() == Some(value),
+                // What is there is no value: this one may be the right one.
+                Err(Unreadable::Corrupt) => true,
+                Err(Unreadable::Failed(cause)) => return Err(io::Error::other(cause)),
+            };
+            if live {
+                self.bytes += tree_key.len() + value.len();
+                self.keys.insert(tree_key.to_vec());
+                self.puts.push((tree_key.to_vec(), value.to_vec()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the messages that are found nowhere else.
+    fn look_at_messages(&mut self, body: &Body<'_>, header: &BatchHeader, segment: u64, body_at: u64, front: &Front) {
+        let position = |in_body: usize| Position { segment: segment as u32, offset: (body_at + in_body as u64) as u32 };
+        let own = body.messages.iter().enumerate().map(|(index, range)| {
+            let message = &body.records[range.start as usize..range.end as usize];
+            (header.first_message + index as u64, body.locators_at + index * LOCATOR_BYTES, message)
+        });
+        let moved = body.moved.iter().map(|moved| (moved.number, moved.locator_at, moved.message));
+        for (number, locator_at, message) in own.chain(moved) {
+            let from = position(locator_at);
+            if front.index.position(number) == Some(from) {
+                self.bytes += message.len();
+                self.moved.push(Moved { number, from, message: message.to_vec() });
+            }
+        }
+    }
+}
+
+/// Appends at the head, except puts of keys that something which waits is going to change: what is there then comes
+/// later in the journal anyway. Gives the sequence number, unless nothing is left.
+fn append(front: &mut Front, mut found: Found) -> Option<u64> {
+    for operation in front.waiting().iter().flat_map(|pending| pending.operations()) {
+        found.keys.remove(&operation.tree_key);
+    }
+    let mut batch = Batch::new();
+    for (tree_key, value) in found.puts.iter().filter(|(tree_key, _)| found.keys.contains(tree_key)) {
+        batch.push_stored(tree_key, Some(value));
+    }
+    (!batch.is_empty() || !found.moved.is_empty()).then(|| front.append_cleaned(batch, found.moved, Urgency::Lazy))
+}
+
+fn damaged() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "a batch in it is damaged")
+}
