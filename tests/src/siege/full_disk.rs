@@ -149,7 +149,7 @@ fn course(
         alive()?;
         let taken = publishers.acknowledged_bytes();
         ensure!(
-            plan.relief == Relief::Filler || taken < TIMES_THE_DISK * plan.size_mb << 20,
+            plan.relief == Relief::Filler || taken < (TIMES_THE_DISK * plan.size_mb) << 20,
             "{} MB were acknowledged and {} MB of disk are not full: does the node keep sessions in memory?",
             taken >> 20,
             plan.size_mb

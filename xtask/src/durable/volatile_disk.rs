@@ -13,9 +13,6 @@ use crate::{process, repository};
 /// What the program prints when the folder can be used.
 const MOUNTED: &str = "mounted";
 
-/// Room on it: a million messages with everything beside them, twice. Memory is taken only for what is written.
-const CAPACITY_MIB: &str = "4096";
-
 /// A mounted file system.
 pub struct VolatileDisk {
     child: Child,
@@ -32,7 +29,7 @@ impl VolatileDisk {
         let mut child = Command::new(&program)
             .arg("mount")
             .arg(folder)
-            .args(["--fsync-delay", fsync_delay, "--capacity-mib", CAPACITY_MIB, "--stats"])
+            .args(["--fsync-delay", fsync_delay, "--stats"])
             .arg(stats)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
