@@ -34,7 +34,7 @@ const BENCH_EXAMPLES: &str = "\
 Examples:
   selvedge bench pair
   selvedge bench pair --rate 1000 --qos 1 --durable --offline
-  selvedge bench backlog --pid "$(pidof selvedge)"
+  selvedge bench backlog --pid \"$(pidof selvedge)\"
   selvedge bench fan-out --help";
 
 /// One daemon that makes a gateway a programmable IoT edge node.

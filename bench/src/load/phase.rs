@@ -1,6 +1,8 @@
 //! One phase of a message scenario: publishes by window or by schedule, and books every delivery.
 //! Invariant: a publisher's window is given back exactly once per copy: by its delivery, or by the gap that shows its loss.
 
+mod publisher;
+
 use std::time::Duration;
 
 use selvedge_codec::ProtocolVersion;
@@ -19,9 +21,7 @@ use crate::sequence::{Arrival, Sequence};
 use crate::stamp::Stamp;
 use crate::target::Target;
 use crate::template::PublishTemplate;
-
-/// Bytes that may wait in a publisher's outbox before it pauses.
-const BACKLOG_BYTES_MAX: usize = 262_144;
+use publisher::{Publisher, Room};
 
 /// The state of a phase.
 pub(super) struct Phase {
@@ -48,23 +48,6 @@ pub(super) struct Phase {
     last_arrival_ns: u64,
     latency: Latency,
     acknowledgement: Latency,
-}
-
-struct Publisher {
-    in_flight: InFlight,
-    sent: u64,
-    quota: u64,
-    undelivered: u64,
-    awake: bool,
-}
-
-/// What stops a publisher.
-enum Room {
-    Free,
-    /// Until a delivery or an acknowledgement.
-    Full,
-    /// Until its socket takes more.
-    Backlog,
 }
 
 impl Phase {
@@ -265,21 +248,7 @@ impl Phase {
     }
 
     fn room(&self, publisher: u32, fleet: &Fleet) -> Room {
-        let state = &self.publishers[publisher as usize];
-        let copies = self.plan.copies();
-        let window_full = match self.plan.pace {
-            Pace::Window(window) if copies == 0 => state.in_flight.count() >= window as usize,
-            Pace::Window(window) => state.undelivered + copies > u64::from(window) * copies,
-            Pace::PerSecond(_) => false,
-        };
-        let no_id = self.plan.qos > 0 && !state.in_flight.has_room();
-        if no_id || state.sent >= state.quota || window_full {
-            Room::Full
-        } else if fleet.backlog(self.client_of(publisher)) > BACKLOG_BYTES_MAX {
-            Room::Backlog
-        } else {
-            Room::Free
-        }
+        self.publishers[publisher as usize].room(&self.plan, fleet.backlog(self.client_of(publisher)))
     }
 
     fn publish(&mut self, publisher: u32, fleet: &mut Fleet, sent_ns: u64) {
