@@ -89,32 +89,46 @@ pub fn fill(plan: &Plan) -> anyhow::Result<Outcome> {
     Ok(Outcome::Done(Box::new(filled)))
 }
 
+/// Everybody who depends on the disk or watches what it does.
+struct Cast {
+    sessions: Sessions,
+    publishers: Publishers,
+    pings: Pings,
+    twins: Twins,
+    publishing: AtomicBool,
+    stop: AtomicBool,
+}
+
 fn run(plan: &Plan, fortress: &Fortress, disk: &SmallDisk, durable: bool) -> anyhow::Result<Filled> {
     let target = &fortress.target;
-    let sessions = Sessions::prepare(target)?;
+    let cast = Cast {
+        sessions: Sessions::prepare(target)?,
+        publishers: Publishers::default(),
+        pings: Pings::default(),
+        twins: Twins::default(),
+        publishing: AtomicBool::new(true),
+        stop: AtomicBool::new(false),
+    };
     let bystanders = Bystanders::start(target)?;
-    let (stop, publishing) = (AtomicBool::new(false), AtomicBool::new(true));
-    let publishers = Publishers::default();
-    let (pings, twins) = (Pings::default(), Twins::default());
     let mut filled = Filled { disk: plan.kind.name(), size_mb: plan.size_mb, durable, ..Filled::default() };
     let outcome = std::thread::scope(|scope| {
         let watching = [
-            scope.spawn(|| pings.watch(target, &stop)),
-            scope.spawn(|| twins.watch(target, &stop)),
-            scope.spawn(|| publishers.publish(target, &publishing)),
-            scope.spawn(|| sessions.receive(target, &stop)),
+            scope.spawn(|| cast.pings.watch(target, &cast.stop)),
+            scope.spawn(|| cast.twins.watch(target, &cast.stop)),
+            scope.spawn(|| cast.publishers.publish(target, &cast.publishing)),
+            scope.spawn(|| cast.sessions.receive(target, &cast.stop)),
         ];
         // Publishers end when they are told to; nobody else before the time.
         let early = |(which, thread): (usize, &ScopedJoinHandle<'_, _>)| {
-            thread.is_finished() && !(which == 2 && publishers.ended())
+            thread.is_finished() && !(which == 2 && cast.publishers.ended())
         };
         let alive = || match watching.iter().enumerate().position(early) {
             None => Ok(()),
             Some(which) => bail!("{} ended before the time", ["pings", "twins", "publishers", "sessions"][which]),
         };
-        let course = course(plan, disk, &sessions, &publishers, &twins, &publishing, &alive, &mut filled);
-        publishing.store(false, Ordering::Relaxed);
-        stop.store(true, Ordering::Relaxed);
+        let course = course(plan, disk, &cast, &alive, &mut filled);
+        cast.publishing.store(false, Ordering::Relaxed);
+        cast.stop.store(true, Ordering::Relaxed);
         // What ended a thread explains more than that it ended.
         for thread in watching {
             thread.join().map_err(|_| anyhow::anyhow!("a client panicked"))??;
@@ -123,29 +137,29 @@ fn run(plan: &Plan, fortress: &Fortress, disk: &SmallDisk, durable: bool) -> any
     });
     let account = bystanders.finish().context("clients that need no disk");
     outcome?;
-    book(&mut filled, &account?, &publishers, &sessions, &pings, &twins)?;
+    book(&mut filled, &account?, &cast)?;
     Ok(filled)
 }
 
 /// Full, for a while, then room, then working again, then everything taken out.
-#[expect(clippy::too_many_arguments, reason = "everybody who takes part")]
 fn course(
     plan: &Plan,
     disk: &SmallDisk,
-    sessions: &Sessions,
-    publishers: &Publishers,
-    twins: &Twins,
-    publishing: &AtomicBool,
+    cast: &Cast,
     alive: &dyn Fn() -> anyhow::Result<()>,
     filled: &mut Filled,
 ) -> anyhow::Result<()> {
+    let Cast { sessions, publishers, twins, publishing, .. } = cast;
     let begun = Instant::now();
     wait_until("everybody at work", || Ok(publishers.acknowledged() > 0 && twins.accepted() > 0), String::new)?;
     let filler = match plan.relief {
         Relief::Filler => Some(Filler::fill(disk.folder())?),
         Relief::Drain => None,
     };
-    while !(publishers.refused() > 0 || publishers.waits_for(WAIT) || twins.rejected() > 0) {
+    // Who waits while there is room waits for something else.
+    let little = (plan.size_mb << 20) / 4;
+    let waits = || anyhow::Ok(publishers.waits_for(WAIT) && disk.free_bytes()? < little);
+    while !(publishers.refused() > 0 || twins.rejected() > 0 || waits()?) {
         alive()?;
         let taken = publishers.acknowledged_bytes();
         ensure!(
@@ -188,19 +202,12 @@ fn course(
     Ok(())
 }
 
-fn book(
-    filled: &mut Filled,
-    account: &Account,
-    publishers: &Publishers,
-    sessions: &Sessions,
-    pings: &Pings,
-    twins: &Twins,
-) -> anyhow::Result<()> {
+fn book(filled: &mut Filled, account: &Account, cast: &Cast) -> anyhow::Result<()> {
     account.nothing_lost()?;
-    publishers.book(filled);
-    sessions.book(filled, publishers);
-    twins.book(filled);
-    filled.pings = pings.latencies();
+    cast.publishers.book(filled);
+    cast.sessions.book(filled, &cast.publishers);
+    cast.twins.book(filled);
+    filled.pings = cast.pings.latencies();
     for pair in &account.pairs {
         let latencies = Latencies::of(pair.latencies_us.iter().map(|us| u64::from(*us)).collect());
         if pair.qos == 0 { filled.qos_0 = latencies } else { filled.qos_1 = latencies }
