@@ -212,3 +212,90 @@ pub(super) fn is_silence(error: &anyhow::Error) -> bool {
     let io = error.chain().find_map(|cause| cause.downcast_ref::<std::io::Error>());
     io.is_some_and(|io| matches!(io.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::{SocketAddr, TcpListener};
+
+    use super::*;
+
+    /// Takes every publisher; `verdict` gives the reason for the nth message of a connection, or none for no answer.
+    fn node(verdict: fn(u64) -> Option<u8>) -> Target {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address: SocketAddr = listener.local_addr().expect("an address");
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                std::thread::spawn(move || serve(stream, verdict));
+            }
+        });
+        Target {
+            mqtt: address,
+            websocket: address,
+            mqtts: None,
+            secure_websocket: None,
+            trust: None,
+            source: None,
+            login: None,
+        }
+    }
+
+    fn serve(mut stream: std::net::TcpStream, verdict: fn(u64) -> Option<u8>) {
+        use std::io::{Read as _, Write as _};
+        let (mut bytes, mut scratch, mut count) = (Vec::new(), vec![0; 65_536], 0);
+        while let Ok(read @ 1..) = stream.read(&mut scratch) {
+            bytes.extend_from_slice(&scratch[..read]);
+            if bytes[0] == 0x10 {
+                bytes.clear();
+                stream.write_all(&[0x20, 3, 0, 0, 0]).expect("the publisher listens");
+            }
+            // Every message is as long as the first: a topic of one digit and a payload of one size.
+            let length = Publish::new(&topic(0), vec![0; PAYLOAD_BYTES]).qos(1, 1).bytes(Version::V5).len();
+            while bytes.len() >= length {
+                let message: Vec<u8> = bytes.drain(..length).collect();
+                let at = 3 + 2 + topic(0).len();
+                if let Some(reason) = verdict(count) {
+                    let puback = [0x40, 3, message[at], message[at + 1], reason];
+                    stream.write_all(&puback).expect("the publisher listens");
+                }
+                count += 1;
+            }
+        }
+    }
+
+    fn published(target: &Target, until: impl Fn(&Publishers) -> bool) -> Publishers {
+        let (publishers, publishing) = (Publishers::default(), AtomicBool::new(true));
+        std::thread::scope(|scope| {
+            let thread = scope.spawn(|| publishers.publish(target, &publishing));
+            while !until(&publishers) && !thread.is_finished() {
+                std::thread::sleep(LISTEN);
+            }
+            publishing.store(false, Ordering::Relaxed);
+            thread.join().expect("no panic").expect("nobody is wrong");
+        });
+        publishers
+    }
+
+    #[test]
+    fn refused_messages_are_counted_by_reason_and_publishing_goes_on() {
+        let target = node(|count| Some(if count < 10 { 0x97 } else { 0 }));
+        let publishers = published(&target, |publishers| publishers.acknowledged() > 1_000);
+        assert_eq!((publishers.refused(), publishers.ended()), (10 * COUNT as u64, true));
+        let mut filled = Filled::default();
+        publishers.book(&mut filled);
+        assert_eq!((filled.refused.get("0x97"), filled.unanswered), (Some(&(10 * COUNT as u64)), 0));
+        assert!(
+            publishers.numbers(0).starts_with(&[10, 11, 12]),
+            "what was refused is not among what was acknowledged"
+        );
+    }
+
+    #[test]
+    fn a_publisher_that_gets_no_answer_waits_and_its_messages_are_unanswered() {
+        let target = node(|count| (count < 5).then_some(0));
+        let publishers = published(&target, |publishers| publishers.waits_for(Duration::from_millis(300)));
+        let mut filled = Filled::default();
+        publishers.book(&mut filled);
+        // Acknowledging five made room for five more.
+        assert_eq!((filled.acknowledged, filled.unanswered), (5 * COUNT as u64, IN_FLIGHT_MAX));
+    }
+}
