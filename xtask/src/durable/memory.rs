@@ -14,11 +14,20 @@ const INTERVAL: Duration = Duration::from_millis(100);
 
 /// Resident memory of a process, in bytes.
 pub fn resident_bytes(pid: u32) -> anyhow::Result<u64> {
+    field_bytes(pid, "VmRSS:")
+}
+
+/// The most resident memory that a process has had since it began, in bytes.
+pub fn peak_bytes(pid: u32) -> anyhow::Result<u64> {
+    field_bytes(pid, "VmHWM:")
+}
+
+fn field_bytes(pid: u32, field: &str) -> anyhow::Result<u64> {
     let path = format!("/proc/{pid}/status");
     let text = std::fs::read_to_string(&path).with_context(|| format!("read {path}"))?;
-    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let line = text.lines().find_map(|line| line.strip_prefix(field));
     let kibibytes = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
-    Ok(1_024 * kibibytes.with_context(|| format!("find VmRSS in {path}"))?)
+    Ok(1_024 * kibibytes.with_context(|| format!("find {field} in {path}"))?)
 }
 
 /// Seconds and bytes of one sample.
@@ -73,6 +82,9 @@ mod tests {
         let watch = MemoryWatch::start(std::process::id());
         let samples = watch.finish();
         assert!(samples.iter().all(|(_, bytes)| *bytes > 100_000));
+        let now = resident_bytes(std::process::id()).expect("own memory");
+        // The kernel counts pages by thread and adds them up late.
+        assert!(peak_bytes(std::process::id()).expect("own memory") + (1 << 20) >= now);
         assert!(resident_bytes(u32::MAX).is_err());
     }
 

@@ -139,6 +139,11 @@ impl Node {
         memory::resident_bytes(self.pid())
     }
 
+    /// The most that it has been since the start, in bytes.
+    pub fn peak_bytes(&self) -> anyhow::Result<u64> {
+        memory::peak_bytes(self.pid())
+    }
+
     /// Kills it as a crash of the process would; it can be started again at its place.
     pub fn kill(mut self) -> anyhow::Result<Place> {
         self.child.kill().context("kill the broker")?;
