@@ -5,6 +5,7 @@
 
 mod bench_peers;
 mod conformance;
+mod durable;
 mod fuzz;
 mod guests;
 mod hostile;
@@ -28,7 +29,8 @@ use clap::{Parser, Subcommand};
     after_help = "Examples:\n  \
         cargo xtask test                        everything that has to pass before a commit\n  \
         cargo xtask setup --print               the one command that installs what tests need\n  \
-        cargo xtask fuzz --seconds 60 codec     fuzz one target for a minute"
+        cargo xtask fuzz --seconds 60 codec     fuzz one target for a minute\n  \
+        cargo xtask bench-durable --quick       what durable sessions cost, in a minute"
 )]
 struct Arguments {
     #[command(subcommand)]
@@ -47,6 +49,12 @@ enum Task {
     Fuzz(fuzz::FuzzArgs),
     /// Measure Selvedge beside mosquitto, rumqttd and a bare relay: CPU per delivered message, as ratios.
     BenchPeers(bench_peers::Options),
+    /// Measure what durable sessions cost beside the same node without them and mosquitto: rates, CPU, fsyncs, bytes, PUBACK.
+    BenchDurable(durable::bench::Options),
+    /// A million messages for sessions that are away, a kill, the way back: memory, disk, time to the first client.
+    BenchBacklog(durable::backlog::Options),
+    /// Fill a node's disk under load and make room again: nobody else notices, nothing acknowledged is lost.
+    FullDisk(durable::full_disk::Options),
     /// Plant errors in the broker, one at a time, and see which suites notice.
     Mutants(mutants::Options),
     /// Run the conformance tests against the product or another broker: passed and failed by section and statement.
@@ -70,6 +78,9 @@ fn main() -> std::process::ExitCode {
         Task::Tidy => tidy::run(),
         Task::Fuzz(arguments) => fuzz::run(&arguments),
         Task::BenchPeers(arguments) => bench_peers::run(arguments),
+        Task::BenchDurable(arguments) => durable::bench::run(&arguments),
+        Task::BenchBacklog(arguments) => durable::backlog::run(&arguments),
+        Task::FullDisk(arguments) => durable::full_disk::run(&arguments),
         Task::Mutants(arguments) => mutants::run(&arguments),
         Task::Conformance(arguments) => conformance::run(&arguments),
         Task::Hostile(arguments) => hostile::run(&arguments),
