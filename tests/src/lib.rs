@@ -21,6 +21,7 @@ pub mod raw_websocket;
 pub mod scram;
 pub mod server_packet;
 pub mod siege;
+pub mod volatile_disk;
 
 use std::time::Duration;
 
