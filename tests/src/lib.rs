@@ -11,6 +11,7 @@ pub mod broker;
 pub mod child;
 pub mod client;
 pub mod client_packet;
+pub mod crash;
 pub mod http;
 pub mod installed;
 pub mod mosquitto;
