@@ -29,6 +29,9 @@ enum Task {
         seed: u64,
         #[arg(long, value_enum, default_value_t = Product::Selvedge)]
         target: Product,
+        /// What happens to it instead
+        #[arg(long, value_enum, default_value_t = kill::Strike::Kill)]
+        strike: kill::Strike,
     },
     /// Cut the power at operations of the node.
     PowerCut {
@@ -60,7 +63,7 @@ enum Task {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let report = match arguments.task {
-        Task::Kill { kills, seed, target } => kill::run(&kill::Plan { kills, seed, product: target }),
+        Task::Kill { kills, seed, target, strike } => kill::run(&kill::Plan { kills, seed, product: target, strike }),
         Task::PowerCut { cuts, seed, mode, every, r#break, fsync_delay_ms } => {
             let sync_delay = Duration::from_millis(fsync_delay_ms);
             power_cut::run(&power_cut::Plan { cuts, seed, mode, ignored: r#break, sync_delay, every })

@@ -56,10 +56,13 @@ pub enum Ignored {
     #[default]
     Nothing,
     /// Those of files.
+    #[value(name = "fsync")]
     FileSyncs,
     /// Those of directories.
+    #[value(name = "directory-fsync")]
     DirectorySyncs,
     /// All.
+    #[value(name = "every-fsync")]
     Syncs,
 }
 

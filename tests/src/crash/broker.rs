@@ -1,6 +1,6 @@
 //! The broker under test: a process on a data directory that outlives it.
 //!
-//! Invariant: a process never outlives its [`Running`], and nothing but a kill without warning ends it.
+//! Invariant: a process never outlives its [`Running`], and it ends when the test says so.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
@@ -113,6 +113,20 @@ impl Running {
             Process::Selvedge(node) => node.kill().map(drop),
             Process::Mosquitto(mut child) => {
                 child.signal(Signal::KILL)?;
+                child.wait(PATIENCE).map(drop)
+            }
+        }
+    }
+
+    /// Asks it to stop and waits for its end.
+    ///
+    /// # Errors
+    /// It does not stop.
+    pub fn terminate(self) -> anyhow::Result<()> {
+        match self.process {
+            Process::Selvedge(node) => node.stop().map(drop),
+            Process::Mosquitto(mut child) => {
+                child.signal(Signal::TERM)?;
                 child.wait(PATIENCE).map(drop)
             }
         }

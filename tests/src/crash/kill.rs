@@ -19,6 +19,17 @@ const LIFE: u64 = 25;
 /// Load before a kill, milliseconds.
 const LOAD_MS: usize = 500;
 
+/// What happens to the broker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Strike {
+    /// Kill -9.
+    Kill,
+    /// It is asked to stop: what it keeps then is not what it keeps in a crash, but shows that the account is right.
+    Terminate,
+    /// It goes on, and all connections break: nothing may be lost by any broker.
+    Disconnect,
+}
+
 /// A run.
 #[derive(Debug, Clone)]
 pub struct Plan {
@@ -28,6 +39,8 @@ pub struct Plan {
     pub seed: u64,
     /// What is killed.
     pub product: Product,
+    /// What happens to it.
+    pub strike: Strike,
 }
 
 /// Runs it.
@@ -41,10 +54,13 @@ pub fn run(plan: &Plan) -> anyhow::Result<Report> {
     let started = Instant::now();
     for kill in 1..=plan.kills {
         load(&mut world, &mut running);
-        running.kill()?;
+        let survivor = strike(running, plan.strike)?;
+        if survivor.is_some() {
+            world.disconnect_all();
+        }
         world.crashed();
         let last = kill == plan.kills || kill % LIFE == 0;
-        let restarted = broker.start().and_then(|restarted| {
+        let restarted = survivor.map_or_else(|| broker.start(), Ok).and_then(|restarted| {
             world.address = restarted.address;
             let attendance = if last { Attendance::All } else { Attendance::Some };
             recover(&mut world, attendance).with_context(|| restarted.said())?;
@@ -67,6 +83,15 @@ pub fn run(plan: &Plan) -> anyhow::Result<Report> {
         }
     }
     Ok(world.report)
+}
+
+/// The broker, if it goes on.
+fn strike(running: Running, strike: Strike) -> anyhow::Result<Option<Running>> {
+    match strike {
+        Strike::Kill => running.kill().map(|()| None),
+        Strike::Terminate => running.terminate().map(|()| None),
+        Strike::Disconnect => Ok(Some(running)),
+    }
 }
 
 fn begin(product: Product) -> anyhow::Result<(Broker, Running)> {

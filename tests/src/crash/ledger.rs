@@ -94,6 +94,11 @@ impl Ledger {
         }
     }
 
+    /// With which QoS a message was published.
+    pub fn qos(&self, id: MessageId) -> Option<u8> {
+        self.messages.get(&id).map(|message| message.qos)
+    }
+
     /// The broker has refused a message: whoever gets it nevertheless may have it.
     pub fn refused(&mut self, id: MessageId) {
         for account in self.accounts.values_mut() {

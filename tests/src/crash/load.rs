@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::ledger::{Message, Subscription};
 use super::members::{Role, SENSORS, Session, TOPICS};
-use super::world::World;
+use super::world::{World, reading};
 
 /// Messages of a publisher that may be unacknowledged.
 const WINDOW: usize = 12;
@@ -87,8 +87,10 @@ fn publish_plain(world: &mut World, index: usize) {
 }
 
 fn publish_retained(world: &mut World, index: usize) {
-    let topic = format!("r/{index}/{}", world.random.below(RETAINED_TOPICS));
-    let qos = world.random.pick(&[1, 2]);
+    let number = world.random.below(RETAINED_TOPICS);
+    let topic = format!("r/{index}/{number}");
+    // One for a topic: between messages of different QoS there is no order.
+    let qos = if number == 0 { 1 } else { 2 };
     let clears = world.random.below(5) == 0;
     let message = message(world, index, topic.clone(), qos, false);
     let id = world.ledger.publish(message);
@@ -111,7 +113,7 @@ fn publish_input(world: &mut World, index: usize) {
     let qos = world.random.pick(&[1, 2]);
     let message = message(world, index, format!("converted/{sensor}/temperature"), qos, true);
     let id = world.ledger.publish(message);
-    let payload = id.to_string().into_bytes();
+    let payload = reading(id).into_bytes();
     world.members[index].endpoint.publish(id, &format!("sensors/{sensor}/temperature"), payload, qos, false);
 }
 

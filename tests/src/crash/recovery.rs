@@ -48,6 +48,8 @@ pub fn recover(world: &mut World, attendance: Attendance) -> anyhow::Result<()> 
         member.asleep = sleeps && attendance == Attendance::Some && world.random.below(ASLEEP) == 0;
     }
     finish_handshakes(world);
+    let found = read_retained(world).context("read the retained messages")?;
+    world.retained.compare(&found, &mut world.report);
     read_to_the_end(world)?;
     for index in 0..world.members.len() {
         if !world.members[index].asleep {

@@ -129,6 +129,11 @@ impl World {
         }
     }
 
+    /// All connections break, and the broker goes on.
+    pub fn disconnect_all(&mut self) {
+        self.members.iter_mut().for_each(|member| member.endpoint.close(false));
+    }
+
     /// The broker is dead: reads what it said before, and counts what is owed now.
     pub fn crashed(&mut self) {
         let open = |world: &Self| world.members.iter().any(|member| member.endpoint.is_open());
@@ -170,7 +175,10 @@ impl World {
             Event::Acknowledged(id) => {
                 self.report.published += 1;
                 self.ledger.acknowledged(id, self.round, &mut self.report);
-                self.retained.acknowledged(id);
+                // With QoS 2 a broker may wait for PUBREL until it acts on a message (4.3.3).
+                if self.ledger.qos(id) == Some(1) {
+                    self.retained.acknowledged(id);
+                }
             }
             Event::NotTaken(id, _) => {
                 self.report.refused += 1;
@@ -192,7 +200,8 @@ impl World {
                     format!("{name} got packet identifier {packet_id} for {came:?} while {held:?} holds it")
                 });
             }
-            Event::Completed(_) | Event::Closed => {}
+            Event::Completed(id) => self.retained.acknowledged(id),
+            Event::Closed => {}
         }
     }
 
@@ -264,8 +273,13 @@ pub fn message_id(payload: &[u8]) -> Option<MessageId> {
     std::str::from_utf8(&payload[..digits]).ok()?.parse().ok()
 }
 
+/// A temperature that carries a number, in hundredths of a degree: the function takes no more than 10,000 degrees.
+pub fn reading(id: MessageId) -> String {
+    format!("{}.{:02}", id / 100, id % 100)
+}
+
 /// The number that a converted reading carries.
 fn converted_id(payload: &[u8]) -> Option<MessageId> {
     let value = serde_json::from_slice::<Value>(payload).ok()?["value"].as_f64()?;
-    (value >= 0.0 && value.fract() == 0.0).then_some(value as MessageId)
+    (value >= 0.0).then_some((value * 100.0).round() as MessageId)
 }
