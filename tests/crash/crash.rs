@@ -1,6 +1,7 @@
 //! `crash`: what `cargo xtask crash`, `power-cut` and `disk-faults` run. It starts brokers, loads them, strikes, and gives account
 //! of everything that was acknowledged; it fails when something of that was not kept.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use clap::{Parser, Subcommand};
 use selvedge_tests::crash::broker::Product;
 use selvedge_tests::crash::report::Report;
 use selvedge_tests::crash::{disk_faults, kill, power_cut};
-use selvedge_tests::volatile_disk::{Cut, Ignored};
+use selvedge_tests::volatile_disk::{Cut, Ignored, NamesKept};
 
 #[derive(Parser)]
 struct Arguments {
@@ -50,6 +51,12 @@ enum Task {
         /// What each fsync takes, milliseconds
         #[arg(long, default_value_t = 0)]
         fsync_delay_ms: u64,
+        /// What a sync of a file does for the names of files: strict is nothing, journaled is what ext4 does
+        #[arg(long, value_enum, default_value_t = NamesKept::Strict)]
+        names: NamesKept,
+        /// A folder in which is kept what each cut has left
+        #[arg(long)]
+        keep: Option<PathBuf>,
     },
     /// Let operations of the disk fail.
     DiskFaults {
@@ -64,9 +71,9 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let report = match arguments.task {
         Task::Kill { kills, seed, target, strike } => kill::run(&kill::Plan { kills, seed, product: target, strike }),
-        Task::PowerCut { cuts, seed, mode, every, r#break, fsync_delay_ms } => {
+        Task::PowerCut { cuts, seed, mode, every, r#break, fsync_delay_ms, names, keep } => {
             let sync_delay = Duration::from_millis(fsync_delay_ms);
-            power_cut::run(&power_cut::Plan { cuts, seed, mode, ignored: r#break, sync_delay, every })
+            power_cut::run(&power_cut::Plan { cuts, seed, mode, ignored: r#break, sync_delay, names, every, keep })
         }
         Task::DiskFaults { faults, seed } => {
             disk_faults::run(&disk_faults::Plan { faults, seed }).map(|(report, outcomes)| {

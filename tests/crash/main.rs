@@ -13,7 +13,7 @@ use selvedge_tests::crash::kill::Strike;
 use selvedge_tests::crash::report::{Breach, Kind, Report};
 use selvedge_tests::crash::{disk_faults, kill, power_cut};
 use selvedge_tests::installed;
-use selvedge_tests::volatile_disk::{Cut, Ignored, VolatileDisk};
+use selvedge_tests::volatile_disk::{Cut, Ignored, NamesKept, VolatileDisk};
 
 /// Tests that cannot pass yet, and what each waits for.
 const WAITING: &[(&str, &str)] = &[
@@ -69,7 +69,8 @@ fn killed(kills: u64, product: Product, strike: Strike) -> anyhow::Result<Report
 }
 
 fn cut(cuts: u64, mode: Cut, ignored: Ignored) -> anyhow::Result<Report> {
-    power_cut::run(&power_cut::Plan { cuts, seed: 12, mode, ignored, sync_delay: Duration::ZERO, every: None })
+    let (sync_delay, names) = (Duration::ZERO, NamesKept::Strict);
+    power_cut::run(&power_cut::Plan { cuts, seed: 12, mode, ignored, sync_delay, names, every: None, keep: None })
 }
 
 fn connections_break() -> anyhow::Result<()> {

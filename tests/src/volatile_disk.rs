@@ -6,6 +6,8 @@
 //!   taken the configured delay). Closing, renaming and time make nothing durable.
 //! - Names (of a new file too), renames and removals become durable by an fsync of their directory. A rename happens as a
 //!   whole or not at all, also across directories. A new directory's own name needs an fsync of its parent.
+//! - With [`NamesKept::Journaled`] each sync of a file keeps all names as well, as ext4 does; a program that is only safe
+//!   there is told from one that is safe everywhere.
 //! - After a failed fsync the pages stay visible, but no later fsync makes them durable unless they are written again.
 //! - A cut in mode *drop* takes all that is not durable. In mode *mix* each unsynced 4 KiB page is kept or lost by itself, the
 //!   size of a file is one that it had since its last fsync, and the changes of names survive up to a random one (they stay
@@ -47,6 +49,18 @@ pub struct Options {
     pub sync_delay: Duration,
     /// Syncs that succeed and do nothing, to see that a test notices.
     pub ignored: Ignored,
+    /// What a sync of a file does for names.
+    pub names: NamesKept,
+}
+
+/// What a sync of a file makes durable beside that file.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum NamesKept {
+    /// Nothing: what the standard promises, and what f2fs and btrfs come near to.
+    #[default]
+    Strict,
+    /// All names as they were, because a sync commits one journal for all: ext4, xfs.
+    Journaled,
 }
 
 /// Which syncs a disk only pretends to do.

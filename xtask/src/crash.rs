@@ -49,6 +49,12 @@ pub struct CutOptions {
     /// What each fsync takes, milliseconds
     #[arg(long, default_value_t = 0)]
     fsync_delay_ms: u64,
+    /// What an fsync of a file does for the names of files: strict (nothing) or journaled (all are kept, as on ext4)
+    #[arg(long, default_value = "strict")]
+    names: String,
+    /// A folder in which is kept what each cut has left
+    #[arg(long, value_name = "FOLDER")]
+    keep: Option<String>,
     /// Print the numbers as JSON
     #[arg(long)]
     json: bool,
@@ -87,7 +93,8 @@ pub fn power_cut(options: &CutOptions) -> anyhow::Result<()> {
     let [cuts, seed, delay] = [options.cuts, options.seed, options.fsync_delay_ms].map(|number| number.to_string());
     let every = options.every.map(|changes| changes.to_string());
     let mut words = vec!["power-cut", "--cuts", &cuts, "--seed", &seed, "--mode", &options.mode];
-    words.extend(["--fsync-delay-ms", &delay]);
+    words.extend(["--fsync-delay-ms", &delay, "--names", &options.names]);
+    words.extend(options.keep.iter().flat_map(|folder| ["--keep", folder]));
     words.extend(every.iter().flat_map(|changes| ["--every", changes]));
     words.extend(options.r#break.iter().flat_map(|what| ["--break", what]));
     crash(&options.node, &words, options.json)

@@ -4,6 +4,7 @@
 //! and new files, also while a node starts on what an earlier cut has left. Invariant: the seed decides the cut's place and what
 //! survives; only how far the clients got depends on time.
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -15,7 +16,7 @@ use super::report::{Breach, Kind, Report};
 use super::world::World;
 use super::{functions, round};
 use crate::siege::random::Random;
-use crate::volatile_disk::{Cut, CutPoint, Ignored, Operation, Options, Tree, VolatileDisk, Which};
+use crate::volatile_disk::{Cut, CutPoint, Ignored, NamesKept, Operation, Options, Tree, VolatileDisk, Which};
 
 /// Rounds on the same data.
 const LIFE: u64 = 15;
@@ -41,33 +42,43 @@ pub struct Plan {
     pub sync_delay: Duration,
     /// Cuts short runs on empty disks at their first change, then at this many later, and so on.
     pub every: Option<u64>,
+    /// What a sync of a file does for names.
+    pub names: NamesKept,
+    /// A folder in which is kept what each cut has left, by its number.
+    pub keep: Option<PathBuf>,
 }
 
 /// A node on a disk.
 struct Machine {
     broker: Broker,
     disk: VolatileDisk,
+    cuts: u64,
 }
 
 impl Machine {
     fn new(plan: &Plan) -> anyhow::Result<Self> {
         let broker = Broker::new(Product::Selvedge)?;
         let disk = VolatileDisk::mount(Tree::default(), plan.options(), &broker.data())?;
-        Ok(Self { broker, disk })
+        Ok(Self { broker, disk, cuts: 0 })
     }
 
     /// The machine with what the power left on its disk.
     fn after_cut(self, plan: &Plan, seed: u64) -> anyhow::Result<Self> {
         let survivors = self.disk.survivors(plan.mode, seed);
         self.disk.unmount()?;
+        let cuts = self.cuts + 1;
+        if let Some(keep) = &plan.keep {
+            let folder = keep.join(cuts.to_string());
+            std::fs::create_dir_all(&folder).and_then(|()| survivors.write_to(&folder)).context("keep a disk")?;
+        }
         let disk = VolatileDisk::mount(survivors, plan.options(), &self.broker.data())?;
-        Ok(Self { broker: self.broker, disk })
+        Ok(Self { broker: self.broker, disk, cuts })
     }
 }
 
 impl Plan {
     fn options(&self) -> Options {
-        Options { sync_delay: self.sync_delay, ignored: self.ignored }
+        Options { sync_delay: self.sync_delay, ignored: self.ignored, names: self.names }
     }
 }
 
@@ -144,7 +155,11 @@ fn cut_while_starting(machine: Machine, plan: &Plan, dice: &mut Random) -> anyho
 fn restart(machine: &Machine, world: &mut World, attendance: Attendance) -> Option<Running> {
     let restarted = machine.broker.start().and_then(|running| {
         world.address = running.address;
+        let breaches = world.report.tally(Kind::Twin).breaches;
         recover(world, attendance).with_context(|| running.said())?;
+        if world.report.tally(Kind::Twin).breaches != breaches {
+            eprintln!("cut {} of this data directory\n{}", machine.cuts, running.said());
+        }
         Ok(running)
     });
     match restarted {

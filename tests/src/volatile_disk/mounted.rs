@@ -20,7 +20,7 @@ use super::cut::PAGE_BYTES;
 use super::names::Inode;
 use super::plan::Operation;
 use super::tree::Kind;
-use super::{Ignored, Shared, State};
+use super::{Ignored, NamesKept, Shared, State};
 
 /// Nothing changes behind the kernel's back.
 const VALID: Duration = Duration::from_secs(3600);
@@ -85,7 +85,13 @@ impl Shared {
             true => Ok(()),
             false => state.tree.content(inode).map(Content::sync_begins),
         };
-        let synced = self.sync(Operation::FileSync, begin, |state| state.tree.content(inode).map(Content::sync_ends));
+        let end = |state: &mut State| {
+            if !ignored && self.options.names == NamesKept::Journaled {
+                state.tree.sync_names();
+            }
+            state.tree.content(inode).map(Content::sync_ends)
+        };
+        let synced = self.sync(Operation::FileSync, begin, end);
         if synced.is_err() {
             let mut state = self.lock();
             if let (false, Ok(content)) = (state.plan.is_frozen(), state.tree.content(inode)) {

@@ -241,7 +241,7 @@ impl Tree {
                 left.point(copies[&directory], name, copy).ok();
             }
         }
-        left.all_is_durable();
+        left.sync_names();
         left
     }
 
@@ -283,7 +283,8 @@ impl Tree {
         Ok(())
     }
 
-    fn all_is_durable(&mut self) {
+    /// A sync of all directories.
+    pub fn sync_names(&mut self) {
         let directories: Vec<Inode> = self.nodes.keys().copied().collect();
         for directory in directories {
             self.sync_directory(directory);
