@@ -5,6 +5,7 @@
 
 mod bench_peers;
 mod conformance;
+mod crash;
 mod durable;
 mod fuzz;
 mod guests;
@@ -67,6 +68,12 @@ enum Task {
     Soak(soak::SoakOptions),
     /// 24,000 clients: memory and processor time of each
     Crowd(soak::CrowdOptions),
+    /// Kill the node at random moments under load: nothing acknowledged is lost
+    Crash(crash::KillOptions),
+    /// Cut the power at operations of the node, on a file system with a volatile cache: nothing acknowledged is lost
+    PowerCut(crash::CutOptions),
+    /// Let writes, fsyncs and opens of the node fail: it goes on or says why not, and nothing acknowledged is lost
+    DiskFaults(crash::FaultOptions),
     /// Rebuild the function components that are committed beside their source, or compare with them.
     Guests(guests::Options),
 }
@@ -87,6 +94,9 @@ fn main() -> std::process::ExitCode {
         Task::Pound(arguments) => pound::run(&arguments),
         Task::Soak(arguments) => soak::soak(&arguments),
         Task::Crowd(arguments) => soak::crowd(&arguments),
+        Task::Crash(arguments) => crash::kill(&arguments),
+        Task::PowerCut(arguments) => crash::power_cut(&arguments),
+        Task::DiskFaults(arguments) => crash::disk_faults(&arguments),
         Task::Guests(arguments) => guests::run(&arguments),
     };
     match result {
