@@ -266,9 +266,7 @@ fn open_store(config: &Config, data: &Path) -> anyhow::Result<(Store, Restored)>
     if let Some(quarantine) = &store.report().quarantine {
         tracing::error!(path = %quarantine.path.display(), cause = quarantine.cause, "the database was damaged and set aside");
     }
-    let mut holds = Vec::new();
-    restored.holds(&mut |number| holds.push(number));
-    store.adopt(&mut holds.into_iter().map(|number| (number, 1)));
+    store.adopt(&mut broker_journal::holders(&restored));
     Ok((store, restored))
 }
 

@@ -152,6 +152,7 @@ fn limits(config: &Config, found: &mut Found) {
 fn durability(config: &Config, found: &mut Found) {
     let durability = &config.durability;
     found.period("durability.interval", durability.interval, Period::milliseconds(1), Period::seconds(3600));
+    found.period("durability.gather", durability.gather, Period::milliseconds(0), Period::seconds(1));
     for topic in &durability.topics {
         if selvedge_codec::topic::validate_filter(&topic.filter).is_err() {
             found.refuse("durability.topics", quoted(&topic.filter), "expected topic filters such as \"telemetry/#\"");

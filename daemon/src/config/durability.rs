@@ -48,12 +48,19 @@ pub struct DurabilityConfig {
     pub mode: DurabilityMode,
     /// What nobody waits for is on disk after this time at the latest.
     pub interval: Period,
+    /// Between two fsyncs at least: what comes meanwhile shares the next one. The first after a silence is not held up.
+    pub gather: Period,
     /// By topic, in order.
     pub topics: Vec<TopicDurability>,
 }
 
 impl Default for DurabilityConfig {
     fn default() -> Self {
-        Self { mode: DurabilityMode::Fsync, interval: Period::seconds(1), topics: Vec::new() }
+        Self {
+            mode: DurabilityMode::Fsync,
+            interval: Period::seconds(1),
+            gather: Period::milliseconds(5),
+            topics: Vec::new(),
+        }
     }
 }

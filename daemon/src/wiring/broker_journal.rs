@@ -43,6 +43,21 @@ impl Replay {
     }
 }
 
+/// The messages that are held, each once, with how many hold it.
+pub fn holders(restored: &Restored) -> impl Iterator<Item = (u64, u32)> {
+    let mut held = Vec::new();
+    restored.holds(&mut |number| held.push(number));
+    held.sort_unstable();
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        let number = *held.get(at)?;
+        let end = at + held[at..].iter().take_while(|other| **other == number).count();
+        let holders = u32::try_from(end - at).unwrap_or(u32::MAX);
+        at = end;
+        Some((number, holders))
+    })
+}
+
 /// Milliseconds since 1970 by which the broker goes on. A clock that is not trusted, or behind what was kept last, counts as if
 /// it had stood still while the node was off.
 pub fn time_to_go_on_by(clock: &TrustedClock, last_ms: u64) -> u64 {
@@ -159,5 +174,78 @@ impl CommitPath for BrokerPath {
         if let Err(alongside) = self.broker.commit(Vec::new(), Some(alongside)) {
             self.without_broker(alongside);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use selvedge_store::{Config, LocalDisk};
+
+    use super::*;
+
+    fn open(dir: &Path) -> (Store, Restored) {
+        let mut replay = Replay::default();
+        let store = Store::open_with(dir, Config::default(), Arc::new(LocalDisk), &mut |entry| replay.take(&entry));
+        (store.unwrap(), replay.finish().unwrap())
+    }
+
+    /// What the broker keeps of two sessions that wait for the same message.
+    fn kept() -> Kept {
+        use selvedge_codec::{Connect, Packet, PacketId, ProtocolVersion, Publish, QoS, Subscribe, SubscribeFilter};
+        use selvedge_core::{ConnectionId, Core, Effects, Input, Moment, OpenAccess, Peer};
+        let mut core = Core::new(selvedge_core::Config::default(), Box::new(OpenAccess), 1);
+        core.continue_from(Restored::default(), 0, 1, &mut |_| None);
+        let mut effects = Effects::new();
+        for slot in 0..3 {
+            let (connection, name) = (ConnectionId { slot, generation: 1 }, slot.to_string());
+            let connect = Connect { session_expiry_s: Some(9), ..Connect::new(ProtocolVersion::V5, &name, true) };
+            let input = Input::Connect { connection, connect: &connect, peer: Peer::default() };
+            core.handle(input, Moment::default(), &mut effects);
+            let packet = if slot < 2 {
+                Packet::Subscribe(Subscribe {
+                    packet_id: PacketId::MIN,
+                    subscription_identifier: None,
+                    user_properties: selvedge_codec::UserProperties::EMPTY,
+                    filters: [SubscribeFilter::new("t", QoS::AtLeastOnce)].into_iter().collect(),
+                })
+            } else {
+                Packet::Publish(Publish {
+                    dup: false,
+                    qos: QoS::AtLeastOnce,
+                    retain: true,
+                    topic: "t",
+                    packet_id: Some(PacketId::MIN),
+                    properties: selvedge_codec::PublishProperties::default(),
+                    payload: b"x",
+                })
+            };
+            core.handle(Input::Packet { connection, packet }, Moment::default(), &mut effects);
+        }
+        core.take_kept().unwrap()
+    }
+
+    #[test]
+    fn a_message_that_two_sessions_and_its_topic_hold_is_there_until_the_last_lets_go() {
+        let directory = tempfile::tempdir().unwrap();
+        let (store, _) = open(directory.path());
+        let mut journal = StoreJournal::new(store, 1000, 1 << 20);
+        let durable = Arc::new(AtomicU64::new(0));
+        let told = Arc::clone(&durable);
+        journal.append(kept(), Vec::new(), Box::new(move || drop(told.fetch_add(1, Ordering::Relaxed))));
+        drop(journal);
+        assert_eq!(durable.load(Ordering::Relaxed), 1);
+
+        let (store, restored) = open(directory.path());
+        assert_eq!(holders(&restored).collect::<Vec<_>>(), [(1, 3)]);
+        store.adopt(&mut holders(&restored));
+        for left in [2, 1, 0] {
+            assert!(store.load_blocking(1).is_some(), "{left} more hold it");
+            store.append(Entry { holds: vec![(1, -1)], ..Entry::default() }, 1000, |_| {});
+        }
+        assert!(store.load_blocking(1).is_none());
     }
 }

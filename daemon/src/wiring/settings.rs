@@ -114,6 +114,7 @@ pub fn store(config: &Config) -> selvedge_store::Config {
         segment_bytes: store.segment_bytes.0,
         slack_bytes: store.slack_bytes.0,
         checkpoint_bytes: store.checkpoint_bytes.0,
+        gather_ms: milliseconds(config.durability.gather),
         lazy_sync_ms: milliseconds(config.durability.interval),
         disk_bytes_max: store.disk_bytes_max.0,
     }
