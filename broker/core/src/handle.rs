@@ -184,6 +184,11 @@ impl Core {
         self.journal.bytes()
     }
 
+    /// Whether somebody waits for what [`Core::take_kept`] would give.
+    pub fn kept_is_urgent(&self) -> bool {
+        self.journal.is_urgent()
+    }
+
     /// Whether the disk has room for more messages. Without, publications that a durable session must get are refused
     /// (0x97), and everything else goes on.
     pub fn set_disk_room(&mut self, has_room: bool) {

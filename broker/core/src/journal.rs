@@ -142,6 +142,10 @@ impl Journal {
         self.kept.records.len()
     }
 
+    pub(crate) fn is_urgent(&self) -> bool {
+        self.kept.urgent
+    }
+
     /// Another input is handled.
     #[inline]
     pub(crate) fn begin_input(&mut self) {

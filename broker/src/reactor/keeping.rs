@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use selvedge_core::{ConnectionId, Input, SessionToken};
+use selvedge_core::{ConnectionId, Input, Moment, SessionToken};
 
 use super::Reactor;
 use crate::{
@@ -10,6 +10,9 @@ use crate::{
     journal::{Alongside, Journal, Mark},
 };
 
+/// What nobody waits for gathers for so long, or until it is so many bytes: each entry costs a head.
+const GATHER_MS: u64 = 20;
+const GATHER_BYTES: usize = 16 * 1024;
 /// Requests for messages from disk that are under way at once: each brings so many bytes as [`selvedge_core`] asks for in one go.
 const FETCHES_MAX: usize = 32;
 
@@ -19,6 +22,8 @@ pub(crate) struct Keeping {
     mark: Arc<Mark>,
     /// What becomes durable with the entry that gathers.
     pub(super) alongside: Vec<Alongside>,
+    /// When the oldest of what nobody waits for was left.
+    lazy_since: Option<Moment>,
     fetches: VecDeque<(SessionToken, Vec<u64>)>,
     fetching: usize,
     /// Connections that publish and are not read because the journal is behind.
@@ -27,7 +32,15 @@ pub(crate) struct Keeping {
 
 impl Keeping {
     pub(crate) fn new(journal: Box<dyn Journal>, mark: Arc<Mark>) -> Self {
-        Self { journal, mark, alongside: Vec::new(), fetches: VecDeque::new(), fetching: 0, stalled: Vec::new() }
+        Self {
+            journal,
+            mark,
+            alongside: Vec::new(),
+            lazy_since: None,
+            fetches: VecDeque::new(),
+            fetching: 0,
+            stalled: Vec::new(),
+        }
     }
 }
 
@@ -41,6 +54,18 @@ impl Reactor {
     /// Hand over what gathered since the last call.
     pub(super) fn keep(&mut self) {
         let Some(keeping) = &mut self.keeping else { return };
+        let is_awaited =
+            self.core.kept_is_urgent() || self.connections.holds_gathering || !keeping.alongside.is_empty();
+        if !is_awaited && !self.stopping && self.core.kept_bytes() < GATHER_BYTES {
+            if self.core.kept_bytes() == 0 {
+                return;
+            }
+            let since = *keeping.lazy_since.get_or_insert(self.now);
+            if self.now < since.plus_millis(GATHER_MS) {
+                return;
+            }
+        }
+        keeping.lazy_since = None;
         let kept = self.core.take_kept();
         if kept.is_none() && keeping.alongside.is_empty() && !self.connections.holds_gathering {
             return;
@@ -53,6 +78,11 @@ impl Reactor {
         let mark = keeping.mark.clone();
         let alongside = std::mem::take(&mut keeping.alongside);
         keeping.journal.append(kept, alongside, Box::new(move || mark.reached(entry)));
+    }
+
+    /// When what nobody waits for is to be handed over.
+    pub(super) fn keep_by(&self) -> Option<Moment> {
+        self.keeping.as_ref()?.lazy_since.map(|since| since.plus_millis(GATHER_MS))
     }
 
     /// Send what waited for what is durable by now, and read those again who had to wait for the disk.

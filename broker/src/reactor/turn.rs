@@ -101,7 +101,7 @@ impl Reactor {
     }
 
     fn next_deadline(&self) -> Option<Moment> {
-        [self.core.next_deadline(), self.incomplete.next_deadline()].into_iter().flatten().min()
+        [self.core.next_deadline(), self.incomplete.next_deadline(), self.keep_by()].into_iter().flatten().min()
     }
 
     fn end_turn(&mut self) {

@@ -31,7 +31,22 @@ impl Sender<'_> {
         // What was sent before comes before what was not [MQTT-4.6.0-1].
         if !session.queue.is_empty() && !session.in_flight.waits_for_disk() {
             self.send_queued(session, connection, &mut budget);
+            self.fetch_ahead(session, connection);
             session.settle(self.account);
+        }
+    }
+
+    /// Asks for what is on disk before what is in memory has run out.
+    fn fetch_ahead(&mut self, session: &mut Session, connection: &Connection) {
+        let queue = &session.queue;
+        let low = self.config.queue_memory_bytes_max / 2;
+        if !queue.stored.is_empty()
+            && !queue.stored.is_fetching
+            && !connection.congested
+            && queue.bytes_in_memory() <= low
+        {
+            let numbers = queue.stored.front(FETCHED_AT_ONCE, FETCHED_BYTES);
+            self.fetch(session, numbers);
         }
     }
 
@@ -45,13 +60,7 @@ impl Sender<'_> {
 
     fn send_queued(&mut self, session: &mut Session, connection: &mut Connection, budget: &mut usize) {
         while !connection.congested {
-            let Some(next) = session.queue.front() else {
-                if self.window_is_open(session, connection) {
-                    let numbers = session.queue.stored.front(FETCHED_AT_ONCE, FETCHED_BYTES);
-                    self.fetch(session, numbers);
-                }
-                return;
-            };
+            let Some(next) = session.queue.front() else { return };
             if !next.message.is_expired(self.now)
                 && next.qos != QoS::AtMostOnce
                 && !self.window_is_open(session, connection)

@@ -41,6 +41,10 @@ impl Body {
         matches!(self, Self::Gone)
     }
 
+    fn is_stored(&self) -> bool {
+        matches!(self, Self::Stored { .. })
+    }
+
     /// Number of the message that the journal keeps for an entry; 0 is none.
     pub(crate) fn number(&self) -> u64 {
         match self {
@@ -78,11 +82,13 @@ pub(crate) struct InFlight {
     bytes: usize,
     /// What the subscription identifiers take.
     identifier_bytes: usize,
+    /// Entries whose message is on disk.
+    stored: usize,
 }
 
 impl Default for InFlight {
     fn default() -> Self {
-        Self { entries: VecDeque::new(), next: 1, wrapped: false, sent: 0, bytes: 0, identifier_bytes: 0 }
+        Self { entries: VecDeque::new(), next: 1, wrapped: false, sent: 0, bytes: 0, identifier_bytes: 0, stored: 0 }
     }
 }
 
@@ -136,6 +142,7 @@ impl InFlight {
         self.identifier_bytes += identifier_bytes(&entry.identifiers);
         self.next = entry.packet_id.get().checked_add(1).unwrap_or(1);
         self.wrapped = true;
+        self.stored += usize::from(entry.body.is_stored());
         self.entries.push_back(entry);
     }
 
@@ -152,7 +159,7 @@ impl InFlight {
 
     /// Whether the next entry to be sent again is on disk.
     pub(crate) fn waits_for_disk(&self) -> bool {
-        self.entries.get(self.sent).is_some_and(|entry| matches!(entry.body, Body::Stored { .. }))
+        self.stored > 0 && self.entries.get(self.sent).is_some_and(|entry| matches!(entry.body, Body::Stored { .. }))
     }
 
     /// Numbers of the messages that are to be sent again and are on disk, the next ones first.
@@ -173,7 +180,9 @@ impl InFlight {
     /// A message was fetched from disk, or is not there any more: then its entries are over, and `lost` is told of them.
     pub(crate) fn arrive(&mut self, number: u64, message: Option<&Arc<Message>>, lost: &mut dyn FnMut(u64)) {
         let mut index = 0;
-        while let Some(entry) = self.entries.get_mut(index) {
+        while self.stored > 0
+            && let Some(entry) = self.entries.get_mut(index)
+        {
             if matches!(entry.body, Body::Stored { number: stored, .. } if stored == number) {
                 let Some(message) = message else {
                     lost(entry.entry);
@@ -181,6 +190,7 @@ impl InFlight {
                     continue;
                 };
                 self.bytes += message.cost_bytes();
+                self.stored -= 1;
                 entry.body = Body::Here(message.clone());
             }
             index += 1;
@@ -211,6 +221,7 @@ impl InFlight {
             Awaiting::Receipt | Awaiting::Completion => {
                 entry.awaiting = Awaiting::Completion;
                 let body = std::mem::replace(&mut entry.body, Body::Gone);
+                self.stored -= usize::from(body.is_stored());
                 self.bytes -= cost(&body);
                 Some((entry.entry, body.number()))
             }
@@ -266,6 +277,8 @@ impl InFlight {
     /// Counts anew; an error says what was miscounted.
     pub(crate) fn audit(&self) -> Result<(), String> {
         agree("bytes in flight of a session", self.bytes, self.entries.iter().map(|entry| cost(&entry.body)).sum())?;
+        let stored = self.entries.iter().filter(|entry| entry.body.is_stored()).count();
+        agree("messages in flight of a session that are on disk", self.stored, stored)?;
         let ids: BTreeSet<_> = self.entries.iter().map(|entry| entry.packet_id).collect();
         agree("identifiers in flight of a session", ids.len(), self.entries.len())?;
         agree("sent messages that are no longer in flight", self.sent.saturating_sub(self.entries.len()), 0)
@@ -281,6 +294,7 @@ impl InFlight {
     fn take(&mut self, index: usize) -> Option<Entry> {
         let entry = if index == 0 { self.entries.pop_front() } else { self.entries.remove(index) };
         if let Some(entry) = &entry {
+            self.stored -= usize::from(entry.body.is_stored());
             self.bytes -= cost(&entry.body);
             self.identifier_bytes -= identifier_bytes(&entry.identifiers);
         }
