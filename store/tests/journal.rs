@@ -37,7 +37,7 @@ fn entry(number: u64, holders: i32) -> Entry {
     let start = records.len() as u32;
     records.extend_from_slice(&message(number));
     Entry {
-        messages: Vec::from([start..records.len() as u32]),
+        messages: std::iter::once(start..records.len() as u32).collect(),
         first_message: number,
         records,
         holds: vec![(number, holders)],
@@ -154,7 +154,7 @@ fn an_entry_that_breaks_a_rule_is_refused_and_takes_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let (store, _) = open(dir.path(), small());
     append_blocking(&store, entry(10, 1), 1);
-    let outside = Entry { messages: Vec::from([0..400]), ..entry(11, 1) };
+    let outside = Entry { messages: std::iter::once(0..400).collect(), ..entry(11, 1) };
     let overlapping = Entry { messages: vec![0..10, 9..12], ..entry(11, 1) };
     for wrong in [entry(10, 1), entry(1, 1), outside, overlapping] {
         let (sender, done) = channel();

@@ -148,11 +148,12 @@ impl FileContent {
             if !random.chance(keep_percent) {
                 continue;
             }
-            let whole = if random.chance(80) { PAGE } else { random.below((PAGE / SECTOR) as u64) as usize * SECTOR };
-            let start = page * PAGE;
-            let end = (start + whole).min(self.cached.len()).min(found.len());
-            if start < end {
-                found[start..end].copy_from_slice(&self.cached[start..end]);
+            let torn = random.chance(20);
+            for start in (page * PAGE..(page + 1) * PAGE).step_by(SECTOR) {
+                let end = (start + SECTOR).min(self.cached.len()).min(found.len());
+                if start < end && !(torn && random.chance(50)) {
+                    found[start..end].copy_from_slice(&self.cached[start..end]);
+                }
             }
         }
         self.cached = found;

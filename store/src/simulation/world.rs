@@ -61,6 +61,7 @@ pub(super) struct Seen {
 pub(super) struct World {
     pub(super) disk: SimulatedDisk,
     engine: MemoryEngine,
+    config: Config,
     random: Random,
     now: Duration,
     model: Model,
@@ -82,9 +83,9 @@ struct Life {
     failing: bool,
 }
 
-fn config() -> Config {
+fn config(segment_bytes: u64) -> Config {
     Config {
-        segment_bytes: 4_096,
+        segment_bytes,
         slack_bytes: 8_192,
         checkpoint_bytes: 4_096,
         lazy_sync_ms: 40,
@@ -99,6 +100,7 @@ impl World {
         Self {
             disk: SimulatedDisk::new(lie),
             engine: MemoryEngine::new(),
+            config: config([4_096, 20_000][(seed % 2) as usize]),
             random: Random::new(seed),
             now: Duration::ZERO,
             model: Model::new(),
@@ -172,7 +174,7 @@ impl World {
             return Err("the state is older than the journal allows".to_owned());
         }
         let mut replayed: Vec<ReplayedEntry> = Vec::new();
-        let recovered = rebuild::replay(dir, &config(), &disk, &self.engine, &mut |entry| {
+        let recovered = rebuild::replay(dir, &self.config, &disk, &self.engine, &mut |entry| {
             let (records, messages) = (entry.records.to_vec(), entry.messages.to_vec());
             replayed.push((entry.sequence, entry.wall_ms, records, entry.first_message, messages));
         });
@@ -200,7 +202,7 @@ impl World {
             return Err(format!("message numbers go back to {}", front.next_message));
         }
         let state = State::new(Box::new(self.engine.clone()));
-        let shared = Arc::new(Shared::new(dir, config(), disk, front, state, None));
+        let shared = Arc::new(Shared::new(dir, self.config.clone(), disk, front, state, None));
         let writer = Writer::new(shared.clone(), Checkpoint::new(Where::Here));
         self.life = Some(Life::new(shared, writer));
         self.adopt()
@@ -290,7 +292,7 @@ impl World {
                 .shared
                 .intake
                 .with(|front| (front.segments.bytes(), crate::cleaning::live_bytes(front, self.engine.live_bytes())));
-            let limit = 2 * usage.1 + config().slack_bytes + config().slack_bytes;
+            let limit = 2 * (usage.1 + self.config.slack_bytes) + self.config.segment_bytes;
             if usage.0 > limit {
                 return Err(format!("the journal has {} bytes at rest, {} of them live", usage.0, usage.1));
             }
