@@ -4,6 +4,7 @@
 
 mod disk;
 mod engine;
+mod flips;
 mod model;
 mod owner;
 mod random;

@@ -116,6 +116,37 @@ impl SimulatedDisk {
         content.cut_after = None;
     }
 
+    /// A disk of its own with the same files on it, all of it durable.
+    pub(super) fn copy(&self) -> Self {
+        let content = self.0.lock();
+        let copy = Self::default();
+        {
+            let mut to = copy.0.lock();
+            to.next_file = content.next_file;
+            to.names.clone_from(&content.names);
+            to.durable_names.clone_from(&content.names);
+            to.files.clone_from(&content.files);
+            to.files.values_mut().for_each(FileContent::sync);
+        }
+        copy
+    }
+
+    /// Names of all files with their lengths.
+    pub(super) fn files(&self) -> Vec<(PathBuf, usize)> {
+        let content = self.0.lock();
+        content.names.iter().map(|(name, file)| (name.clone(), content.files[file].cached.len())).collect()
+    }
+
+    /// Turns one bit of a file over.
+    pub(super) fn flip(&self, path: &Path, bit: usize) {
+        let mut content = self.0.lock();
+        let file = content.names.get(path).copied();
+        if let Some(file) = file.and_then(|file| content.files.get_mut(&file)) {
+            file.cached[bit / 8] ^= 1 << (bit % 8);
+            file.sync();
+        }
+    }
+
     /// Everything that can be read, for comparing two runs.
     pub(super) fn digest(&self) -> u32 {
         let content = self.0.lock();

@@ -100,7 +100,7 @@ impl World {
         Self {
             disk: SimulatedDisk::new(lie),
             engine: MemoryEngine::new(),
-            config: config([4_096, 20_000][(seed % 2) as usize]),
+            config: config(if seed % 4 == 3 { 20_000 } else { 4_096 }),
             random: Random::new(seed),
             now: Duration::ZERO,
             model: Model::new(),
@@ -167,7 +167,7 @@ impl World {
         let disk: Arc<dyn Disk> = Arc::new(self.disk.clone());
         let oldest = recovery::oldest_state_sequence(&journal, &*disk).map_err(|error| error.to_string())?;
         // A rebuild that was cut off begins anew.
-        self.rebuilding |= self.random.chance(10);
+        self.rebuilding |= self.random.chance(20);
         if self.rebuilding {
             self.engine.lose_everything();
         } else if oldest.is_some_and(|oldest| self.engine.sequence() < oldest) {
