@@ -18,7 +18,7 @@ pub(crate) enum Where {
     /// On a thread of its own.
     Thread,
     /// In the call that begins it, for what has to be repeatable.
-    #[expect(dead_code, reason = "only the simulation needs it")]
+    #[cfg_attr(not(test), expect(dead_code, reason = "only the simulation needs it"))]
     Here,
 }
 

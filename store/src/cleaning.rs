@@ -33,8 +33,9 @@ pub(crate) enum Progress {
 pub(crate) struct Cleaning {
     /// The oldest segment, while what is wanted of it is written again.
     cursor: Option<Cursor>,
-    /// The newest segment when the cleaning began: when all up to it are gone, everything was written again once.
-    pass_until: Option<u64>,
+    /// The newest segment when the cleaning began, and the bytes that callers had appended by then: when all segments up
+    /// to it are gone, everything was written again once.
+    pass: Option<(u64, u64)>,
     /// Bytes past the limit that the last whole pass could not do away with.
     excess: u64,
     /// The oldest segment cannot be cleaned: it is damaged or could not be removed.
@@ -48,6 +49,7 @@ struct View {
     segments: u64,
     bytes: u64,
     live: u64,
+    bytes_appended: u64,
     adopted: bool,
     superseded_before: u64,
 }
@@ -62,6 +64,7 @@ impl View {
             segments: front.segments.len() as u64,
             bytes: front.segments.bytes(),
             live: live_bytes(front, state_bytes),
+            bytes_appended: front.bytes_appended,
             adopted: front.adopted,
             superseded_before: front.image.superseded_before,
         })
@@ -170,10 +173,10 @@ impl Cleaning {
     fn is_wanted(&mut self, view: &View, writer: &Writer) -> bool {
         let config = &writer.shared.config;
         let limit = view.live.saturating_mul(2).saturating_add(config.slack_bytes);
-        if self.pass_until.is_some_and(|until| view.oldest.number > until) {
-            // Everything was written again and it is still too much: the estimate of what is live is wrong by so much.
-            self.pass_until = None;
-            self.excess = view.bytes.saturating_sub(limit);
+        if let Some((_, appended)) = self.pass.take_if(|(until, _)| view.oldest.number > *until) {
+            // Everything was written again. What is too much and did not come since is live: the estimate is wrong.
+            let since = view.bytes_appended - appended;
+            self.excess = view.bytes.saturating_sub(limit).saturating_sub(since);
         }
         if view.bytes <= limit {
             self.excess = 0;
@@ -182,9 +185,9 @@ impl Cleaning {
         let segments_max = SEGMENTS_MIN + allowed.div_ceil(config.segment_bytes.max(1)) * 2;
         let wanted = view.bytes > allowed || view.segments > segments_max;
         if !wanted {
-            self.pass_until = None;
-        } else if self.pass_until.is_none() {
-            self.pass_until = Some(view.newest);
+            self.pass = None;
+        } else if view.is_superseded() {
+            self.pass.get_or_insert((view.newest, view.bytes_appended));
         }
         wanted
     }

@@ -53,6 +53,8 @@ mod recovery;
 mod scan;
 mod segments;
 mod shared;
+#[cfg(test)]
+mod simulation;
 mod state;
 mod store;
 mod usage;

@@ -5,7 +5,7 @@
 //! Invariant: nothing is ever set aside because of a fault that a later try could not have: missing permissions, a
 //! full or read-only disk, too many open files.
 
-mod rebuild;
+pub(crate) mod rebuild;
 
 use std::fs;
 use std::io;
@@ -29,7 +29,6 @@ use crate::recovery::{self, JournalReport};
 use crate::shared::{Shared, journal_dir};
 use crate::state::{State, StateEngine};
 use crate::writer::Writer;
-pub(crate) use rebuild::condemn;
 
 const STATE: &str = "state";
 const LOCK: &str = "lock";

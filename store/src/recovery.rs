@@ -118,7 +118,18 @@ pub(crate) fn recover(
         }
     }
     front.next_sequence = expected.unwrap_or(1);
+    make_durable(dir, disk, &front)?;
     Ok((front, report))
+}
+
+/// What was read may stand in a cache only, if the process was killed that wrote it. Every segment but the last is
+/// durable, because the next one began after it.
+fn make_durable(dir: &Path, disk: &dyn Disk, front: &Front) -> Result<(), OpenError> {
+    if let Some(newest) = front.segments.newest() {
+        let path = dir.join(file_name::of_segment(newest.number));
+        disk.open(&path).and_then(|file| file.sync()).map_err(io_error("fsync", &path))?;
+    }
+    disk.sync_directory(dir).map_err(io_error("fsync the directory", dir))
 }
 
 /// Takes over what a batch says.

@@ -18,7 +18,7 @@ use crate::entry::Urgency;
 use crate::front::Pending;
 use crate::health::CommitError;
 use crate::intake::Rest;
-use crate::open;
+use crate::open::rebuild;
 use crate::shared::Shared;
 use append::{Head, WriteFailure};
 
@@ -215,7 +215,7 @@ impl Writer {
     /// Sees to it that the next start makes the state again from the journal.
     fn condemn_state(&self) {
         let dir = &self.shared.dir;
-        match open::condemn(dir, &*self.shared.disk) {
+        match rebuild::condemn(dir, &*self.shared.disk) {
             Ok(()) => {
                 tracing::error!(dir = %dir.display(), "a value of the state is corrupt: the next start makes it again from the journal")
             }

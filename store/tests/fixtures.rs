@@ -33,7 +33,7 @@ fn check_state(store: &Store) {
         assert_eq!(store.get(Space::Function, format!("long-{number}").as_bytes()), Ok(long), "{number}");
     }
     for twin in 0..7_u32 {
-        let last = (0..60_u32).filter(|number| number % 7 == twin).next_back().unwrap();
+        let last = (0..60_u32).rfind(|number| number % 7 == twin).unwrap();
         assert_eq!(store.get(Space::Twin, format!("twin-{twin}").as_bytes()), Ok(Some(last.to_be_bytes().to_vec())));
     }
     assert_eq!(store.get(Space::Node, b"last"), Ok(Some(59_u32.to_be_bytes().to_vec())));

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 use selvedge_store::{Batch, Commit, CommitError, Config, Entry, LocalDisk, Space, Store, Urgency};
@@ -37,7 +37,7 @@ fn entry(number: u64, holders: i32) -> Entry {
     let start = records.len() as u32;
     records.extend_from_slice(&message(number));
     Entry {
-        messages: vec![start..records.len() as u32],
+        messages: std::iter::once(start..records.len() as u32).collect(),
         first_message: number,
         records,
         holds: vec![(number, holders)],
@@ -99,7 +99,7 @@ fn what_is_appended_is_replayed_in_order_with_its_numbers_clock_and_messages() {
 fn one_entry_carries_records_several_messages_and_state_and_its_callbacks_come_in_order() {
     let dir = tempfile::tempdir().unwrap();
     let (store, _) = open(dir.path(), small());
-    let (sender, done): (Sender<(&str, Option<Vec<u8>>)>, _) = channel();
+    let (sender, done) = channel();
     let mut batch = Batch::new();
     batch.put(Space::KeyValue, b"k", b"v").unwrap();
     let (reader, state_sender) = (store.clone(), sender.clone());
@@ -154,7 +154,7 @@ fn an_entry_that_breaks_a_rule_is_refused_and_takes_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let (store, _) = open(dir.path(), small());
     append_blocking(&store, entry(10, 1), 1);
-    let outside = Entry { messages: vec![0..400], ..entry(11, 1) };
+    let outside = Entry { messages: std::iter::once(0..400).collect(), ..entry(11, 1) };
     let overlapping = Entry { messages: vec![0..10, 9..12], ..entry(11, 1) };
     for wrong in [entry(10, 1), entry(1, 1), outside, overlapping] {
         let (sender, done) = channel();

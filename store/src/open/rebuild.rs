@@ -58,7 +58,7 @@ fn remove_mark(path: &Path, dir: &Path, disk: &dyn Disk) -> Result<(), OpenError
 }
 
 /// Reads the journal: applies what the state does not have, and hands on the owner's records.
-pub(super) fn replay(
+pub(crate) fn replay(
     dir: &Path,
     config: &Config,
     disk: &Arc<dyn Disk>,

@@ -150,6 +150,63 @@ fn a_damaged_database_file_never_stops_the_store_from_opening() {
     }
 }
 
+/// How many bytes of the database a run of the tests damages; every one if there are fewer.
+const BYTES_VARIABLE: &str = "SELVEDGE_STORE_DAMAGED_BYTES";
+const BYTES: usize = 100;
+
+#[test]
+fn a_damaged_byte_anywhere_in_the_database_loses_nothing_and_gives_no_wrong_value() {
+    let whole = tempfile::tempdir().unwrap();
+    let store = open_store(whole.path());
+    (0..8_u32).for_each(|index| put(&store, &index.to_be_bytes()));
+    let mut long = Batch::new();
+    long.put(Space::Twin, b"long", &[5; 9_000]).unwrap();
+    store.commit_blocking(long).unwrap();
+    drop(store);
+    let database = whole.path().join(STATE);
+    let files: Vec<(PathBuf, Vec<u8>)> = fs::read_dir(&database)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.is_file())
+        .map(|path| (path.clone(), fs::read(&path).unwrap()))
+        .collect();
+    let bytes: usize = files.iter().map(|(_, content)| content.len()).sum();
+    let wanted = std::env::var(BYTES_VARIABLE).ok().and_then(|text| text.parse().ok()).unwrap_or(BYTES);
+    // A stride without a factor in common with sled's sizes, so that runs hit different fields.
+    let stride = (bytes / wanted).max(1) | 1;
+    let dir = tempfile::tempdir().unwrap();
+    for (path, content) in &files {
+        for at in (0..content.len()).step_by(stride) {
+            let _ = fs::remove_dir_all(dir.path().join(STATE));
+            copy_files(whole.path(), dir.path());
+            let mut damaged = content.clone();
+            damaged[at] ^= 0x55;
+            let name = path.file_name().unwrap();
+            fs::write(dir.path().join(STATE).join(name), damaged).unwrap();
+            let store = Store::open(dir.path(), Config { ballast_bytes: 0, ..Config::default() });
+            let store = store.unwrap_or_else(|error| panic!("{name:?} byte {at}: {error}"));
+            for index in 0..8_u32 {
+                let value = store.get(Space::Node, &index.to_be_bytes());
+                assert_eq!(value, Ok(Some(b"value".to_vec())), "{name:?} byte {at}");
+            }
+            assert_eq!(store.get(Space::Twin, b"long"), Ok(Some(vec![5; 9_000])), "{name:?} byte {at}");
+            assert_eq!(store.metrics().keys, [1, 0, 0, 8]);
+        }
+    }
+}
+
+fn copy_files(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        if entry.file_type().unwrap().is_dir() {
+            copy_files(&entry.path(), &to.join(entry.file_name()));
+        } else {
+            fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+        }
+    }
+}
+
 #[test]
 fn a_second_store_in_the_same_directory_is_refused_by_name_and_process() {
     let dir = tempfile::tempdir().unwrap();

@@ -111,13 +111,11 @@ fn free_name(dir: &Path, disk: &dyn Disk, segment: u64, offset: u64) -> Result<P
 /// Ends the segment where it breaks off, or removes it if nothing of it is left.
 fn cut(dir: &Path, disk: &dyn Disk, found: &Found) -> Result<(), OpenError> {
     if found.offset <= SEGMENT_HEADER_BYTES {
-        remove(dir, disk, found.segment)?;
-        return disk.sync_directory(dir).map_err(io_error("fsync the directory", dir));
+        return remove(dir, disk, found.segment);
     }
     let path = dir.join(file_name::of_segment(found.segment));
     let file = disk.open(&path).map_err(io_error("open", &path))?;
-    file.set_len(found.offset).and_then(|()| file.sync()).map_err(io_error("cut off the torn end of", &path))?;
-    disk.sync_directory(dir).map_err(io_error("fsync the directory", dir))
+    file.set_len(found.offset).and_then(|()| file.sync()).map_err(io_error("cut off the torn end of", &path))
 }
 
 fn remove(dir: &Path, disk: &dyn Disk, segment: u64) -> Result<(), OpenError> {
