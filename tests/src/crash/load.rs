@@ -173,7 +173,7 @@ fn begin_anew(world: &mut World, index: usize) {
     let member = &mut world.members[index];
     if member.endpoint.version == crate::client::Version::V5 && matches!(member.role, Role::Reader(_)) {
         member.session = Session::Unknown;
-        world.ledger.session_begins(&world.members[index].name().to_owned());
+        world.ledger.session_begins(world.members[index].name());
         world.connect(index);
     }
 }
