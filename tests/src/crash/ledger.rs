@@ -12,6 +12,17 @@ use crate::server_packet::Publish;
 /// Number of a message, in the order of publication over all publishers.
 pub type MessageId = u64;
 
+/// How a message gets to its subscribers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// As it was published.
+    Direct,
+    /// As the output of a function.
+    Function,
+    /// When its owner has gone.
+    Will,
+}
+
 /// A message that was published.
 #[derive(Debug, Clone)]
 pub struct Message {
@@ -21,8 +32,8 @@ pub struct Message {
     pub topic: String,
     /// QoS of its publication.
     pub qos: u8,
-    /// Whether it is a function that makes it arrive.
-    pub through_function: bool,
+    /// What makes it arrive.
+    pub way: Way,
     /// In which round it was published and acknowledged.
     pub published: u64,
     /// As above.
@@ -173,7 +184,7 @@ impl Ledger {
         let first = debt.is_some();
         if *last < id {
             *last = id;
-        } else if first && !message.through_function {
+        } else if first && message.way == Way::Direct {
             let last = *last;
             report.breach(kind, Breach::Disordered, || format!("{session} got {id} after {last}: {message:?}"));
         } else if publish.qos == 1 {
@@ -189,6 +200,11 @@ impl Ledger {
             let kind = kind_of(message, debt.qos);
             report.breach(kind, Breach::Lost, || format!("{session} never got {id}: {message:?}"));
         }
+    }
+
+    /// Whether somebody must still get it.
+    pub fn is_due(&self, id: MessageId) -> bool {
+        self.accounts.values().any(|account| account.debts.get(&id).is_some_and(|debt| debt.due))
     }
 
     /// What a session is owed and must get.
@@ -231,10 +247,11 @@ impl Account {
 }
 
 fn kind_of(message: &Message, qos: u8) -> Kind {
-    match qos {
-        _ if message.through_function => Kind::Function,
-        2 => Kind::ExactlyOnce,
-        _ => Kind::AtLeastOnce,
+    match (message.way, qos) {
+        (Way::Function, _) => Kind::Function,
+        (Way::Will, _) => Kind::Will,
+        (Way::Direct, 2) => Kind::ExactlyOnce,
+        (Way::Direct, _) => Kind::AtLeastOnce,
     }
 }
 
