@@ -212,9 +212,14 @@ impl Ledger {
         self.accounts.get(session).map_or(0, |account| account.debts.values().filter(|debt| debt.due).count())
     }
 
-    /// Counts the subscriptions that a crash has to leave.
-    pub fn count_subscriptions(&self, report: &mut Report) {
+    /// Counts the messages and subscriptions that a crash has to leave.
+    pub fn count_outstanding(&self, report: &mut Report) {
         for account in self.accounts.values() {
+            for (id, debt) in account.debts.iter().filter(|(_, debt)| debt.due) {
+                if let Some(message) = self.messages.get(id) {
+                    report.outstanding(kind_of(message, debt.qos));
+                }
+            }
             let standing = account.subscriptions.values().filter(|(_, state)| *state == Subscription::Stands);
             report.owed(Kind::Subscription, standing.count() as u64);
         }

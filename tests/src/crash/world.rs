@@ -197,7 +197,7 @@ impl World {
         self.report.next_round();
         let standing = self.members.iter().filter(|member| member.session == Session::Stands).count();
         self.report.owed(Kind::Session, standing as u64);
-        self.ledger.count_subscriptions(&mut self.report);
+        self.ledger.count_outstanding(&mut self.report);
     }
 
     fn wait(&self, patience: Duration) {
