@@ -38,6 +38,8 @@ pub struct Message {
     pub published: u64,
     /// As above.
     pub acknowledged: Option<u64>,
+    /// What else happened to it, for whoever reads a breach.
+    pub history: Vec<String>,
 }
 
 /// A subscription of a durable session.
@@ -110,6 +112,13 @@ impl Ledger {
         self.messages.get(&id).map(|message| message.qos)
     }
 
+    /// Adds to the history of a message.
+    pub fn note(&mut self, id: MessageId, describe: impl FnOnce() -> String) {
+        if let Some(message) = self.messages.get_mut(&id) {
+            message.history.push(describe());
+        }
+    }
+
     /// The broker has refused a message: whoever gets it nevertheless may have it.
     pub fn refused(&mut self, id: MessageId) {
         for account in self.accounts.values_mut() {
@@ -155,7 +164,7 @@ impl Ledger {
 
     /// A message has arrived.
     pub fn delivered(&mut self, session: &str, id: MessageId, publish: &Publish, report: &mut Report) {
-        let (Some(account), Some(message)) = (self.accounts.get_mut(session), self.messages.get(&id)) else {
+        let (Some(account), Some(message)) = (self.accounts.get_mut(session), self.messages.get_mut(&id)) else {
             // Settled in a former round, and then forgotten: only a message that comes again is not known.
             let once = self.accounts.get(session).is_some_and(|account| account.once.contains(&id));
             if once && publish.qos == 2 {
@@ -166,6 +175,8 @@ impl Ledger {
             return;
         };
         let kind = kind_of(message, publish.qos);
+        let dup = if publish.dup { " again" } else { "" };
+        message.history.push(format!("to {session}{dup} as {:?} in {}", publish.packet_id.unwrap_or(0), report.rounds));
         if let Some(gone) = account.may_not_arrive(id, &message.topic) {
             report.breach(Kind::Subscription, Breach::Wrong, || format!("{session} got {id} {gone}: {message:?}"));
         }
@@ -195,7 +206,8 @@ impl Ledger {
     /// A session was drained: what it did not get it never will. Gives what was due.
     pub fn settle(&mut self, session: &str, report: &mut Report) {
         let Some(account) = self.accounts.get_mut(session) else { return };
-        for (id, debt) in std::mem::take(&mut account.debts) {
+        let debts = std::mem::take(&mut account.debts);
+        for (id, debt) in debts {
             let Some(message) = self.messages.get(&id).filter(|_| debt.due) else { continue };
             let kind = kind_of(message, debt.qos);
             report.breach(kind, Breach::Lost, || format!("{session} never got {id}: {message:?}"));

@@ -119,7 +119,7 @@ fn publish_input(world: &mut World, index: usize) {
 
 fn message(world: &World, index: usize, topic: String, qos: u8, way: Way) -> Message {
     let publisher = world.members[index].name().to_owned();
-    Message { publisher, topic, qos, way, published: world.round, acknowledged: None }
+    Message { publisher, topic, qos, way, published: world.round, acknowledged: None, history: Vec::new() }
 }
 
 fn payload(world: &mut World, id: u64) -> Vec<u8> {

@@ -126,8 +126,9 @@ impl World {
         let (qos, delay_s) = (self.random.pick(&[1, 2]), self.random.below(WILL_DELAY_S));
         let name = self.members[index].name().to_owned();
         let topic = format!("w/{name}");
-        let (published, acknowledged) = (self.round, None);
-        let message = Message { publisher: name, topic: topic.clone(), qos, way: Way::Will, published, acknowledged };
+        let (published, acknowledged, history) = (self.round, None, Vec::new());
+        let message =
+            Message { publisher: name, topic: topic.clone(), qos, way: Way::Will, published, acknowledged, history };
         let id = self.ledger.publish(message);
         let will = Will::new(&topic, id.to_string().as_bytes()).qos(qos);
         let member = &mut self.members[index];
@@ -215,6 +216,7 @@ impl World {
     fn handle(&mut self, index: usize, event: Event) {
         let name = self.members[index].name().to_owned();
         match event {
+            Event::Again(id) => self.ledger.note(id, || "sent again".to_owned()),
             Event::Connected { session_present } => self.connected(index, session_present),
             Event::Refused(_) if self.may_refuse => self.members[index].endpoint.close(false),
             Event::Refused(reason) => {
@@ -223,6 +225,7 @@ impl World {
             }
             Event::Acknowledged(id) => {
                 self.report.published += 1;
+                self.ledger.note(id, || "acknowledged".to_owned());
                 self.ledger.acknowledged(id, self.round, &mut self.report);
                 // With QoS 2 a broker may wait for PUBREL until it acts on a message (4.3.3).
                 if self.ledger.qos(id) == Some(1) {

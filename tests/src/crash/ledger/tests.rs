@@ -11,6 +11,7 @@ fn publish(ledger: &mut Ledger, topic: &str, qos: u8) -> MessageId {
         way: Way::Direct,
         published: 1,
         acknowledged: None,
+        history: Vec::new(),
     })
 }
 
