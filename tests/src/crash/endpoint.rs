@@ -60,6 +60,8 @@ pub enum Event {
     Acknowledged(u64),
     /// PUBACK or PUBREC of a refusal.
     NotTaken(u64, u8),
+    /// It was sent again, or its PUBREL was.
+    Again(u64),
     /// PUBCOMP.
     Completed(u64),
     /// SUBACK, with the reason code.
@@ -283,6 +285,7 @@ impl Endpoint {
                 self.connected = true;
                 self.former = None;
                 events.push(Event::Connected { session_present: connack.session_present });
+                events.extend(self.outgoing.keys().map(|id| Event::Again(*id)));
                 self.send_again();
             }
             ServerPacket::PubAck(ack) => self.acknowledged(ack.packet_id, ack.reason, events),

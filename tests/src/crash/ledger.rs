@@ -12,6 +12,17 @@ use crate::server_packet::Publish;
 /// Number of a message, in the order of publication over all publishers.
 pub type MessageId = u64;
 
+/// How a message gets to its subscribers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// As it was published.
+    Direct,
+    /// As the output of a function.
+    Function,
+    /// When its owner has gone.
+    Will,
+}
+
 /// A message that was published.
 #[derive(Debug, Clone)]
 pub struct Message {
@@ -21,12 +32,14 @@ pub struct Message {
     pub topic: String,
     /// QoS of its publication.
     pub qos: u8,
-    /// Whether it is a function that makes it arrive.
-    pub through_function: bool,
+    /// What makes it arrive.
+    pub way: Way,
     /// In which round it was published and acknowledged.
     pub published: u64,
     /// As above.
     pub acknowledged: Option<u64>,
+    /// What else happened to it, for whoever reads a breach.
+    pub history: Vec<String>,
 }
 
 /// A subscription of a durable session.
@@ -99,6 +112,13 @@ impl Ledger {
         self.messages.get(&id).map(|message| message.qos)
     }
 
+    /// Adds to the history of a message.
+    pub fn note(&mut self, id: MessageId, describe: impl FnOnce() -> String) {
+        if let Some(message) = self.messages.get_mut(&id) {
+            message.history.push(describe());
+        }
+    }
+
     /// The broker has refused a message: whoever gets it nevertheless may have it.
     pub fn refused(&mut self, id: MessageId) {
         for account in self.accounts.values_mut() {
@@ -144,7 +164,7 @@ impl Ledger {
 
     /// A message has arrived.
     pub fn delivered(&mut self, session: &str, id: MessageId, publish: &Publish, report: &mut Report) {
-        let (Some(account), Some(message)) = (self.accounts.get_mut(session), self.messages.get(&id)) else {
+        let (Some(account), Some(message)) = (self.accounts.get_mut(session), self.messages.get_mut(&id)) else {
             // Settled in a former round, and then forgotten: only a message that comes again is not known.
             let once = self.accounts.get(session).is_some_and(|account| account.once.contains(&id));
             if once && publish.qos == 2 {
@@ -155,6 +175,8 @@ impl Ledger {
             return;
         };
         let kind = kind_of(message, publish.qos);
+        let dup = if publish.dup { " again" } else { "" };
+        message.history.push(format!("to {session}{dup} as {:?} in {}", publish.packet_id.unwrap_or(0), report.rounds));
         if let Some(gone) = account.may_not_arrive(id, &message.topic) {
             report.breach(Kind::Subscription, Breach::Wrong, || format!("{session} got {id} {gone}: {message:?}"));
         }
@@ -173,7 +195,7 @@ impl Ledger {
         let first = debt.is_some();
         if *last < id {
             *last = id;
-        } else if first && !message.through_function {
+        } else if first && message.way == Way::Direct {
             let last = *last;
             report.breach(kind, Breach::Disordered, || format!("{session} got {id} after {last}: {message:?}"));
         } else if publish.qos == 1 {
@@ -184,11 +206,17 @@ impl Ledger {
     /// A session was drained: what it did not get it never will. Gives what was due.
     pub fn settle(&mut self, session: &str, report: &mut Report) {
         let Some(account) = self.accounts.get_mut(session) else { return };
-        for (id, debt) in std::mem::take(&mut account.debts) {
+        let debts = std::mem::take(&mut account.debts);
+        for (id, debt) in debts {
             let Some(message) = self.messages.get(&id).filter(|_| debt.due) else { continue };
             let kind = kind_of(message, debt.qos);
             report.breach(kind, Breach::Lost, || format!("{session} never got {id}: {message:?}"));
         }
+    }
+
+    /// Whether somebody must still get it.
+    pub fn is_due(&self, id: MessageId) -> bool {
+        self.accounts.values().any(|account| account.debts.get(&id).is_some_and(|debt| debt.due))
     }
 
     /// What a session is owed and must get.
@@ -196,9 +224,14 @@ impl Ledger {
         self.accounts.get(session).map_or(0, |account| account.debts.values().filter(|debt| debt.due).count())
     }
 
-    /// Counts the subscriptions that a crash has to leave.
-    pub fn count_subscriptions(&self, report: &mut Report) {
+    /// Counts the messages and subscriptions that a crash has to leave.
+    pub fn count_outstanding(&self, report: &mut Report) {
         for account in self.accounts.values() {
+            for (id, debt) in account.debts.iter().filter(|(_, debt)| debt.due) {
+                if let Some(message) = self.messages.get(id) {
+                    report.outstanding(kind_of(message, debt.qos));
+                }
+            }
             let standing = account.subscriptions.values().filter(|(_, state)| *state == Subscription::Stands);
             report.owed(Kind::Subscription, standing.count() as u64);
         }
@@ -231,10 +264,11 @@ impl Account {
 }
 
 fn kind_of(message: &Message, qos: u8) -> Kind {
-    match qos {
-        _ if message.through_function => Kind::Function,
-        2 => Kind::ExactlyOnce,
-        _ => Kind::AtLeastOnce,
+    match (message.way, qos) {
+        (Way::Function, _) => Kind::Function,
+        (Way::Will, _) => Kind::Will,
+        (Way::Direct, 2) => Kind::ExactlyOnce,
+        (Way::Direct, _) => Kind::AtLeastOnce,
     }
 }
 

@@ -5,9 +5,9 @@
 
 use std::time::Duration;
 
-use super::ledger::{Message, Subscription};
+use super::ledger::{Message, Subscription, Way};
 use super::members::{Role, SENSORS, Session, TOPICS};
-use super::world::{World, reading};
+use super::world::{Leaving, World, reading};
 
 /// Messages of a publisher that may be unacknowledged.
 const WINDOW: usize = 12;
@@ -80,7 +80,7 @@ fn publish(world: &mut World, index: usize) {
 fn publish_plain(world: &mut World, index: usize) {
     let topic = format!("p/{index}/{}", world.random.below(TOPICS));
     let qos = world.random.pick(&[0, 1, 1, 1, 2, 2, 2]);
-    let message = message(world, index, topic.clone(), qos, false);
+    let message = message(world, index, topic.clone(), qos, Way::Direct);
     let id = world.ledger.publish(message);
     let payload = payload(world, id);
     world.members[index].endpoint.publish(id, &topic, payload, qos, false);
@@ -92,7 +92,7 @@ fn publish_retained(world: &mut World, index: usize) {
     // One for a topic: between messages of different QoS there is no order.
     let qos = if number == 0 { 1 } else { 2 };
     let clears = world.random.below(5) == 0;
-    let message = message(world, index, topic.clone(), qos, false);
+    let message = message(world, index, topic.clone(), qos, Way::Direct);
     let id = world.ledger.publish(message);
     world.retained.set(&topic, id, clears);
     let payload = if clears { Vec::new() } else { payload(world, id) };
@@ -103,7 +103,7 @@ fn publish_input(world: &mut World, index: usize) {
     if world.random.below(3) == 0 {
         // Its outputs are not read: what it did is seen in its count.
         let topic = "counter/in".to_owned();
-        let message = message(world, index, topic.clone(), 2, true);
+        let message = message(world, index, topic.clone(), 2, Way::Function);
         let id = world.ledger.publish(message);
         world.counted += 1;
         world.members[index].endpoint.publish(id, &topic, b"add total 1".to_vec(), 2, false);
@@ -111,15 +111,15 @@ fn publish_input(world: &mut World, index: usize) {
     }
     let sensor = world.random.below(SENSORS);
     let qos = world.random.pick(&[1, 2]);
-    let message = message(world, index, format!("converted/{sensor}/temperature"), qos, true);
+    let message = message(world, index, format!("converted/{sensor}/temperature"), qos, Way::Function);
     let id = world.ledger.publish(message);
     let payload = reading(id).into_bytes();
     world.members[index].endpoint.publish(id, &format!("sensors/{sensor}/temperature"), payload, qos, false);
 }
 
-fn message(world: &World, index: usize, topic: String, qos: u8, through_function: bool) -> Message {
+fn message(world: &World, index: usize, topic: String, qos: u8, way: Way) -> Message {
     let publisher = world.members[index].name().to_owned();
-    Message { publisher, topic, qos, through_function, published: world.round, acknowledged: None }
+    Message { publisher, topic, qos, way, published: world.round, acknowledged: None, history: Vec::new() }
 }
 
 fn payload(world: &mut World, id: u64) -> Vec<u8> {
@@ -156,13 +156,18 @@ fn change_subscriptions(world: &mut World, index: usize) {
 
 /// A connection ends, a session is taken over, or begins anew.
 fn wander(world: &mut World, index: usize) {
-    let rarely = if world.members[index].role == Role::Publisher { 600 } else { 300 };
+    let rarely = match world.members[index].role {
+        Role::Publisher => 600,
+        Role::Mortal => 60,
+        _ => 300,
+    };
     if world.random.below(rarely) > 0 {
         return;
     }
     match world.random.below(12) {
-        0..4 => world.members[index].endpoint.close(false),
-        4..8 => world.members[index].endpoint.close(true),
+        0..4 => world.close(index, Leaving::Broken),
+        4..8 => world.close(index, Leaving::Polite),
+        _ if world.members[index].role == Role::Mortal => {}
         8..11 => world.connect(index),
         _ => begin_anew(world, index),
     }
@@ -173,12 +178,15 @@ fn begin_anew(world: &mut World, index: usize) {
     let member = &mut world.members[index];
     if member.endpoint.version == crate::client::Version::V5 && matches!(member.role, Role::Reader(_)) {
         member.session = Session::Unknown;
-        world.ledger.session_begins(&world.members[index].name().to_owned());
+        world.ledger.session_begins(world.members[index].name());
         world.connect(index);
     }
 }
 
 fn come_back(world: &mut World, index: usize) {
+    if world.mourned(index) {
+        return;
+    }
     let member = &world.members[index];
     let new = member.session != Session::Stands;
     let rarely = if new || member.role == Role::Publisher { 10 } else { 120 };

@@ -3,6 +3,7 @@
 //! Invariant: filters of one reader never overlap, so that each message is owed to it once.
 
 use super::endpoint::Endpoint;
+use super::ledger::MessageId;
 use crate::client::Version;
 use crate::siege::random::Random;
 
@@ -15,6 +16,13 @@ pub const SENSORS: usize = 4;
 /// Readers with subscriptions that change.
 pub const READERS: usize = 6;
 
+/// Clients with wills.
+const MORTALS: usize = 2;
+/// Topics of wills.
+pub const WILLS: &str = "w/#";
+/// Topics of what the converting function gives.
+pub const OUTPUTS: &str = "converted/#";
+
 /// What a client does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Role {
@@ -22,8 +30,10 @@ pub enum Role {
     Publisher,
     /// Subscribes to some of these filters.
     Reader(Vec<String>),
-    /// Subscribes to what a function gives, and stays.
-    OutputReader,
+    /// Subscribes to this and stays.
+    Keeper(&'static str),
+    /// Has a will, and stays away until its will was read.
+    Mortal,
 }
 
 /// What the client knows of its session at the broker.
@@ -52,12 +62,14 @@ pub struct Member {
     pub diligence: u8,
     /// The last marker that came.
     pub marker: u64,
+    /// Its will on this connection, and whether the broker has acknowledged that.
+    pub will: Option<(MessageId, bool)>,
 }
 
 impl Member {
     fn new(name: String, version: Version, role: Role, diligence: u8) -> Self {
         let endpoint = Endpoint::new(name, version, true);
-        Self { endpoint, role, session: Session::Unknown, asleep: false, diligence, marker: 0 }
+        Self { endpoint, role, session: Session::Unknown, asleep: false, diligence, marker: 0, will: None }
     }
 
     /// Its client identifier.
@@ -67,7 +79,7 @@ impl Member {
 
     /// Whether it has subscriptions.
     pub fn reads(&self) -> bool {
-        self.role != Role::Publisher
+        !matches!(self.role, Role::Publisher | Role::Mortal)
     }
 
     /// The topic of its own markers.
@@ -92,8 +104,12 @@ pub fn gather(life: u64, functions: bool, random: &mut Random) -> Vec<Member> {
         let diligence = random.pick(&[255, 255, 128, 20]);
         members.push(Member::new(format!("r{reader}-{life}"), version(reader), Role::Reader(filters), diligence));
     }
+    for mortal in 0..MORTALS {
+        members.push(Member::new(format!("m{mortal}-{life}"), Version::V5, Role::Mortal, 255));
+    }
+    members.push(Member::new(format!("w-{life}"), Version::V5, Role::Keeper(WILLS), 200));
     if functions {
-        members.push(Member::new(format!("f-{life}"), Version::V5, Role::OutputReader, 200));
+        members.push(Member::new(format!("f-{life}"), Version::V5, Role::Keeper(OUTPUTS), 200));
     }
     members
 }

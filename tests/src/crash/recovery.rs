@@ -46,6 +46,8 @@ pub fn recover(world: &mut World, attendance: Attendance) -> anyhow::Result<()> 
         let member = &mut world.members[index];
         let sleeps = matches!(member.role, Role::Reader(_)) && member.session == Session::Stands;
         member.asleep = sleeps && attendance == Attendance::Some && world.random.below(ASLEEP) == 0;
+        // They come back when their wills were read.
+        member.asleep |= member.role == Role::Mortal;
     }
     finish_handshakes(world);
     let found = read_retained(world).context("read the retained messages")?;

@@ -60,8 +60,10 @@ pub enum Breach {
 /// Numbers of one kind.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Tally {
-    /// What was owed after a crash and had been acknowledged.
+    /// What was acknowledged and owed, whether it was given before a crash or after it.
     pub acknowledged: u64,
+    /// Of that, messages that had not arrived when a crash came, counted at each crash.
+    pub outstanding: u64,
     /// Breaches, in the order of [`Breach`].
     pub breaches: [u64; 4],
 }
@@ -106,6 +108,11 @@ impl Report {
     /// Something was owed.
     pub fn owed(&mut self, kind: Kind, number: u64) {
         self.tallies.entry(kind).or_default().acknowledged += number;
+    }
+
+    /// Something that was owed had not been given when the crash came.
+    pub fn outstanding(&mut self, kind: Kind) {
+        self.tallies.entry(kind).or_default().outstanding += 1;
     }
 
     /// Something was not kept.
@@ -158,14 +165,16 @@ impl Report {
             self.rounds, self.published, self.refused, self.repeated
         );
         lines += &format!(
-            "{:<16} {:>12} {:>8} {:>8} {:>10} {:>8}\n",
-            "", "acknowledged", "lost", "twice", "disordered", "wrong"
+            "{:<16} {:>12} {:>11} {:>8} {:>8} {:>10} {:>8}\n",
+            "", "acknowledged", "outstanding", "lost", "twice", "disordered", "wrong"
         );
         for (kind, tally) in &self.tallies {
             let [lost, twice, disordered, wrong] = tally.breaches;
-            let name = kind.name();
-            lines +=
-                &format!("{name:<16} {:>12} {lost:>8} {twice:>8} {disordered:>10} {wrong:>8}\n", tally.acknowledged);
+            let (name, outstanding) = (kind.name(), tally.outstanding);
+            lines += &format!(
+                "{name:<16} {:>12} {outstanding:>11} {lost:>8} {twice:>8} {disordered:>10} {wrong:>8}\n",
+                tally.acknowledged
+            );
         }
         lines
     }
@@ -178,7 +187,7 @@ impl Report {
             .map(|(kind, tally)| {
                 let [lost, twice, disordered, wrong] = tally.breaches;
                 let numbers = json!({
-                    "acknowledged": tally.acknowledged, "lost": lost, "twice": twice,
+                    "acknowledged": tally.acknowledged, "outstanding": tally.outstanding, "lost": lost, "twice": twice,
                     "disordered": disordered, "wrong": wrong,
                 });
                 (kind.name().to_owned(), numbers)

@@ -10,11 +10,12 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::Value;
 
 use super::endpoint::Event;
-use super::ledger::{Ledger, MessageId, Subscription};
+use super::ledger::{Ledger, Message, MessageId, Subscription, Way};
 use super::members::{Member, Role, Session, gather};
 use super::report::{Breach, Kind, Report};
 use super::retained::Retained;
 use super::things::Thing;
+use crate::client_packet::Will;
 use crate::server_packet::Publish;
 use crate::siege::random::Random;
 
@@ -26,8 +27,17 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 const FAILURE: u8 = 0x80;
 /// Topics of markers.
 pub const MARKERS: &str = "sync/";
-/// Topics of what the converting function gives.
-pub const OUTPUTS: &str = "converted/#";
+/// Longest delay of a will, seconds.
+const WILL_DELAY_S: usize = 2;
+
+/// How a client goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Leaving {
+    /// With a DISCONNECT.
+    Polite,
+    /// As when a cable breaks, or the broker.
+    Broken,
+}
 
 /// Clients and ledger of one life of a data directory.
 #[derive(Debug)]
@@ -90,11 +100,50 @@ impl World {
 
     /// Connects a client with the session that it expects, or a new one.
     pub fn connect(&mut self, index: usize) {
+        if self.members[index].role == Role::Mortal {
+            self.make_will(index);
+        }
         let member = &mut self.members[index];
         let anew = member.session != Session::Stands;
         // Nothing listens while the broker is dead, which the next attempt finds out.
         if member.endpoint.connect(self.address, anew).is_ok() && anew {
             member.session = Session::Asked;
+        }
+    }
+
+    /// Ends a client's connection.
+    pub fn close(&mut self, index: usize, leaving: Leaving) {
+        self.members[index].endpoint.close(leaving == Leaving::Polite);
+        self.has_left(index, leaving);
+    }
+
+    /// Whether its will has still to be read.
+    pub fn mourned(&self, index: usize) -> bool {
+        self.members[index].will.is_some_and(|(id, _)| self.ledger.is_due(id))
+    }
+
+    fn make_will(&mut self, index: usize) {
+        let (qos, delay_s) = (self.random.pick(&[1, 2]), self.random.below(WILL_DELAY_S));
+        let name = self.members[index].name().to_owned();
+        let topic = format!("w/{name}");
+        let (published, acknowledged, history) = (self.round, None, Vec::new());
+        let message =
+            Message { publisher: name, topic: topic.clone(), qos, way: Way::Will, published, acknowledged, history };
+        let id = self.ledger.publish(message);
+        let will = Will::new(&topic, id.to_string().as_bytes()).qos(qos);
+        let member = &mut self.members[index];
+        member.endpoint.will = Some(will.delay(u32::try_from(delay_s).unwrap_or(0)));
+        member.will = Some((id, false));
+    }
+
+    /// A connection has ended: a will that the broker has taken is due, or given up.
+    fn has_left(&mut self, index: usize, leaving: Leaving) {
+        if let Some((id, true)) = self.members[index].will {
+            self.members[index].will = Some((id, false));
+            match leaving {
+                Leaving::Broken => self.ledger.acknowledged(id, self.round, &mut self.report),
+                Leaving::Polite => self.ledger.refused(id),
+            }
         }
     }
 
@@ -131,15 +180,16 @@ impl World {
 
     /// All connections break, and the broker goes on.
     pub fn disconnect_all(&mut self) {
-        self.members.iter_mut().for_each(|member| member.endpoint.close(false));
+        (0..self.members.len()).for_each(|index| self.close(index, Leaving::Broken));
     }
 
     /// The broker is dead: reads what it said before, and counts what is owed now.
     pub fn crashed(&mut self) {
         let open = |world: &Self| world.members.iter().any(|member| member.endpoint.is_open());
         self.pump_until(LAST_WORDS, |world| !open(world));
-        for member in &mut self.members {
-            member.endpoint.close(false);
+        for index in 0..self.members.len() {
+            self.close(index, Leaving::Broken);
+            let member = &mut self.members[index];
             if member.session == Session::Asked {
                 member.session = Session::Unknown;
             }
@@ -148,7 +198,7 @@ impl World {
         self.report.next_round();
         let standing = self.members.iter().filter(|member| member.session == Session::Stands).count();
         self.report.owed(Kind::Session, standing as u64);
-        self.ledger.count_subscriptions(&mut self.report);
+        self.ledger.count_outstanding(&mut self.report);
     }
 
     fn wait(&self, patience: Duration) {
@@ -166,6 +216,7 @@ impl World {
     fn handle(&mut self, index: usize, event: Event) {
         let name = self.members[index].name().to_owned();
         match event {
+            Event::Again(id) => self.ledger.note(id, || "sent again".to_owned()),
             Event::Connected { session_present } => self.connected(index, session_present),
             Event::Refused(_) if self.may_refuse => self.members[index].endpoint.close(false),
             Event::Refused(reason) => {
@@ -174,6 +225,7 @@ impl World {
             }
             Event::Acknowledged(id) => {
                 self.report.published += 1;
+                self.ledger.note(id, || "acknowledged".to_owned());
                 self.ledger.acknowledged(id, self.round, &mut self.report);
                 // With QoS 2 a broker may wait for PUBREL until it acts on a message (4.3.3).
                 if self.ledger.qos(id) == Some(1) {
@@ -201,7 +253,7 @@ impl World {
                 });
             }
             Event::Completed(id) => self.retained.acknowledged(id),
-            Event::Closed => {}
+            Event::Closed => self.has_left(index, Leaving::Broken),
         }
     }
 
@@ -209,6 +261,7 @@ impl World {
         let member = &mut self.members[index];
         let name = member.name().to_owned();
         let before = std::mem::replace(&mut member.session, Session::Stands);
+        member.will = member.will.map(|(id, _)| (id, true));
         if before == Session::Stands && session_present {
             return;
         }
@@ -226,8 +279,8 @@ impl World {
             }
             let marker_topic = self.members[index].marker_topic();
             self.subscribe(index, &marker_topic, MARKER_QOS);
-            if self.members[index].role == Role::OutputReader {
-                self.subscribe(index, OUTPUTS, 2);
+            if let Role::Keeper(filter) = self.members[index].role {
+                self.subscribe(index, filter, 2);
             }
         }
     }

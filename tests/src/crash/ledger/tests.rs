@@ -8,9 +8,10 @@ fn publish(ledger: &mut Ledger, topic: &str, qos: u8) -> MessageId {
         publisher: "p".to_owned(),
         topic: topic.to_owned(),
         qos,
-        through_function: false,
+        way: Way::Direct,
         published: 1,
         acknowledged: None,
+        history: Vec::new(),
     })
 }
 
