@@ -16,18 +16,7 @@ use selvedge_tests::installed;
 use selvedge_tests::volatile_disk::{Cut, Ignored, NamesKept, VolatileDisk};
 
 /// Tests that cannot pass yet, and what each waits for.
-const WAITING: &[(&str, &str)] = &[
-    ("nothing_acknowledged_is_lost_when_the_node_is_killed", "durable sessions and retained messages"),
-    (
-        "nothing_acknowledged_is_lost_when_the_power_is_cut_and_the_cache_dropped",
-        "durable sessions and retained messages",
-    ),
-    (
-        "nothing_acknowledged_is_lost_when_the_power_is_cut_and_the_cache_mixed",
-        "durable sessions and retained messages",
-    ),
-    ("nothing_acknowledged_is_lost_when_the_disk_fails", "durable sessions and retained messages"),
-];
+const WAITING: &[(&str, &str)] = &[];
 
 /// A test and its name.
 type Test = (&'static str, fn() -> anyhow::Result<()>);
