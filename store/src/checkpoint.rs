@@ -73,7 +73,7 @@ impl Checkpoint {
                 return Ok(());
             }
         }
-        self.synced = sync(shared)?;
+        self.note(sync(shared)?);
         Ok(())
     }
 
@@ -87,33 +87,38 @@ impl Checkpoint {
         };
         self.running = None;
         shared.look_at_state_bytes();
-        self.synced = ended?;
+        self.note(ended?);
         Ok(())
     }
 
     /// Ends what runs, then makes everything durable.
     pub(crate) fn finish(&mut self, shared: &Arc<Shared>) -> Result<(), String> {
         self.join();
-        if shared.state.engine.sequence() != self.synced {
-            self.synced = sync(shared)?;
+        if shared.state.engine_sequence() != self.synced {
+            self.note(sync(shared)?);
         }
         Ok(())
+    }
+
+    /// Everything up to this batch is durable in the state.
+    pub(crate) fn note(&mut self, synced: u64) {
+        self.synced = self.synced.max(synced);
     }
 
     /// Waits until nothing runs any more.
     pub(crate) fn join(&mut self) {
         if let Some(running) = self.running.take() {
             if let Ok(Ok(synced)) = running.result.recv() {
-                self.synced = synced;
+                self.note(synced);
             }
             let _ = running.thread.join();
         }
     }
 }
 
+/// Gives the last batch that is durable in the state; 0 if there was no room.
 fn sync(shared: &Shared) -> Result<u64, String> {
-    let sequence = shared.state.engine.sequence();
-    shared.state.engine.sync()?;
+    let Some(sequence) = shared.state.sync()? else { return Ok(0) };
     shared.counters.checkpoint();
     Ok(sequence)
 }

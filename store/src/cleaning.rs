@@ -3,7 +3,8 @@
 //!
 //! A segment may go when the owner's records in it are superseded by an image, its live messages and its puts that are
 //! still what the state says stand at the head, durable, and a durable state holds everything that it did. Deletes
-//! need nothing: what they deleted stood in front of them and is gone.
+//! need nothing: what they deleted stood in front of them and is gone. What says that a message is not wanted any more
+//! has to be durable too, or a power cut brings back a holder without the message.
 //!
 //! Invariant: only the oldest segment is ever removed, never the newest, and the next only when the removal is durable.
 
@@ -89,7 +90,7 @@ pub(crate) fn live_bytes(front: &Front, state_bytes: u64) -> u64 {
 impl Cleaning {
     /// Does a little. `Err`: an fsync failed.
     pub(crate) fn step(&mut self, writer: &mut Writer) -> Result<Progress, String> {
-        let state_bytes = writer.shared.state.engine.live_bytes();
+        let state_bytes = writer.shared.state.live_bytes();
         let view = writer.shared.intake.with(|front| View::of(front, state_bytes));
         let Some(view) = view.filter(|_| !self.stopped) else { return Ok(Progress::Idle) };
         if view.oldest.last_sequence > writer.durable() {
@@ -105,7 +106,7 @@ impl Cleaning {
             }
             if view.is_dead() {
                 self.cursor = Some(Cursor::at_end(&view.oldest));
-            } else if writer.is_stuck() {
+            } else if writer.shared.is_stuck() {
                 return Ok(Progress::Idle);
             } else {
                 match Cursor::open(&view.oldest, writer) {
@@ -120,7 +121,7 @@ impl Cleaning {
     fn advance(&mut self, view: &View, writer: &mut Writer) -> Result<Progress, String> {
         let Some(cursor) = &mut self.cursor else { return Ok(Progress::Idle) };
         if !cursor.is_at_end() {
-            if writer.is_stuck() {
+            if writer.shared.is_stuck() || writer.shared.state.is_behind() {
                 return Ok(Progress::Idle);
             }
             if writer.has_unapplied() {
@@ -132,11 +133,15 @@ impl Cleaning {
                 Err(error) => self.stop(&view.oldest, "reading it", &error),
             });
         }
-        if cursor.copied_until() > writer.durable() {
+        let last = writer.shared.intake.with(|front| front.last_sequence());
+        if cursor.needed_until(last) > writer.durable() {
             writer.want_sync();
-            return Ok(if writer.is_stuck() { Progress::Idle } else { Progress::More });
+            return Ok(if writer.shared.is_stuck() { Progress::Idle } else { Progress::More });
         }
         if view.oldest.state_last > writer.checkpoint.synced() {
+            if writer.shared.state.is_behind() {
+                return Ok(Progress::Idle);
+            }
             writer.checkpoint.begin(&writer.shared)?;
             return Ok(if view.oldest.state_last > writer.checkpoint.synced() {
                 Progress::Idle

@@ -17,10 +17,10 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use crate::batch::Space;
-use crate::disk::Disk;
+use crate::disk::{Disk, is_full};
 use crate::journal::operations::OperationAt;
 use crate::record::{self, CHUNK_BYTES, Head};
-use crate::state::{StateEngine, Unreadable};
+use crate::state::{EngineFailure, StateEngine, Unreadable};
 pub(crate) use tally::Standing;
 use tally::{TALLY_KEY, Tally};
 
@@ -104,9 +104,9 @@ impl Engine {
         Ok((value.len() == length && record::check(tree_key, &value, crc)).then_some(value))
     }
 
-    fn write(&self, mut out: sled::Batch, tally: Tally) -> Result<(), String> {
+    fn write(&self, mut out: sled::Batch, tally: Tally) -> Result<(), EngineFailure> {
         out.insert(TALLY_KEY, record::encode_inline(TALLY_KEY, &tally.encode()));
-        without_panic(|| self.db.apply_batch(out))?.map_err(|error| error.to_string())?;
+        without_panic(|| self.db.apply_batch(out)).map_err(EngineFailure::Failed)?.map_err(failure)?;
         *self.tally.lock() = tally;
         Ok(())
     }
@@ -125,7 +125,7 @@ impl StateEngine for Engine {
         self.tally.lock().live_bytes
     }
 
-    fn apply(&self, operations: &mut dyn Iterator<Item = OperationAt<'_>>, sequence: u64) -> Result<(), String> {
+    fn apply(&self, operations: &[OperationAt<'_>], sequence: u64) -> Result<(), EngineFailure> {
         let mut last: BTreeMap<&[u8], Option<&[u8]>> = BTreeMap::new();
         for operation in operations {
             last.insert(operation.tree_key, operation.value);
@@ -134,7 +134,7 @@ impl StateEngine for Engine {
         tally.sequence = sequence;
         let mut out = sled::Batch::default();
         for (tree_key, value) in last {
-            let old = self.raw_head(tree_key)?;
+            let old = self.raw_head(tree_key).map_err(EngineFailure::Failed)?;
             if let Some(old) = &old {
                 tally.remove(tree_key, old);
                 remove_chunks(&mut out, tree_key, old);
@@ -181,10 +181,11 @@ impl StateEngine for Engine {
         Ok(self.next(start)?.map(|(key, _)| key.to_vec()))
     }
 
-    fn sync(&self) -> Result<(), String> {
-        without_panic(|| self.db.flush())?.map_err(|error| format!("flushing sled: {error}"))?;
+    fn sync(&self) -> Result<(), EngineFailure> {
+        without_panic(|| self.db.flush()).map_err(EngineFailure::Failed)?.map_err(failure)?;
         // sled's flush ends at sync_file_range, which leaves the data in the drive's cache and the file's length unwritten.
-        self.disk.sync_file(&self.database).map_err(|error| format!("fsync of the database file: {error}"))
+        let synced = self.disk.sync_file(&self.database);
+        synced.map_err(|error| EngineFailure::Failed(format!("fsync of the database file: {error}")))
     }
 
     fn disk_bytes(&self) -> u64 {
@@ -233,6 +234,13 @@ fn remove_chunks(out: &mut sled::Batch, tree_key: &[u8], old: &[u8]) {
         for key in record::chunk_keys(tree_key[0], generation, length) {
             out.remove(&key);
         }
+    }
+}
+
+fn failure(error: sled::Error) -> EngineFailure {
+    match &error {
+        sled::Error::Io(cause) if is_full(cause) => EngineFailure::Full(error.to_string()),
+        _ => EngineFailure::Failed(error.to_string()),
     }
 }
 

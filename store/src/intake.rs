@@ -22,6 +22,8 @@ pub(crate) enum Rest {
     None,
     /// Until there is work, or this time has passed.
     For(Duration),
+    /// Until this time has passed, whatever work there is.
+    Hold(Duration),
     /// Until there is work.
     UntilWork,
 }
@@ -88,6 +90,10 @@ impl Intake {
                 self.work.wait_for(&mut state, time);
             }
             Rest::For(_) => {}
+            Rest::Hold(_) if state.closed => {}
+            Rest::Hold(time) => {
+                self.work.wait_for(&mut state, time);
+            }
             Rest::UntilWork => {
                 while idle(&state) {
                     self.work.wait(&mut state);

@@ -27,7 +27,7 @@ use crate::lock::{DirectoryLock, LockError};
 use crate::quarantine;
 use crate::recovery::{self, JournalReport};
 use crate::shared::{Shared, journal_dir};
-use crate::state::{State, StateEngine};
+use crate::state::{Reopen, State, StateEngine};
 use crate::writer::Writer;
 
 const STATE: &str = "state";
@@ -167,7 +167,7 @@ pub(crate) fn open(
     let rebuilt = oldest.is_some() && (created || quarantine.is_some());
     let (front, journal) = rebuild::replay(dir, &config, &disk, &engine, replay)?;
     if rebuilt {
-        engine.sync().map_err(|cause| OpenError::Database { dir: dir.to_path_buf(), cause })?;
+        engine.sync().map_err(|failure| rebuild::database_error(dir, failure))?;
     }
     rebuild::remove_condemnation(dir, &*disk)?;
     let ballast = if released { Ballast::Released } else { ballast::keep(dir, config.ballast_bytes, &*disk) };
@@ -175,7 +175,8 @@ pub(crate) fn open(
     let copied = rebuild::must_copy(dir, &engine, standing, &front);
     let report = OpenReport { created, quarantine, ballast, format_repaired, state_rebuilt: rebuilt, copied, journal };
 
-    let shared = Arc::new(Shared::new(dir, config, disk, front, State::new(Box::new(engine)), Some(lock)));
+    let reopen = reopen(&state, &config, &disk);
+    let shared = Arc::new(Shared::new(dir, config, disk, front, State::new(Box::new(engine), reopen), Some(lock)));
     let mut writer = Writer::new(shared.clone(), Checkpoint::new(Where::Thread));
     if copied {
         rebuild::copy_state_to_journal(&mut writer)?;
@@ -187,6 +188,18 @@ pub(crate) fn open(
         format::write(dir, &*shared.disk).map_err(io_error("write the format version in", dir))?;
     }
     Ok(Opened { shared, writer, report })
+}
+
+/// How the database is opened again after it failed on a full disk.
+fn reopen(state: &Path, config: &Config, disk: &Arc<dyn Disk>) -> Reopen {
+    let (state, cache_bytes, disk) = (state.to_path_buf(), config.cache_bytes, disk.clone());
+    Box::new(move || {
+        let (engine, standing) = Engine::open(&state, cache_bytes, disk.clone()).map_err(|error| error.to_string())?;
+        match standing {
+            Standing::Sequenced => Ok(Box::new(engine)),
+            standing => Err(format!("the database is {standing:?}")),
+        }
+    })
 }
 
 /// What the state must be for the journal to bring it up to date.

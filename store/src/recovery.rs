@@ -18,6 +18,7 @@ use crate::journal::batch_header::{BATCH_HEADER_BYTES, BatchHeader};
 use crate::journal::body::Body;
 use crate::journal::file_name;
 use crate::journal::locator::LOCATOR_BYTES;
+use crate::journal::operations::OperationAt;
 use crate::open::OpenError;
 use crate::segments::{Addition, Segment};
 use segment::{Break, SegmentReader, Whole};
@@ -120,6 +121,39 @@ pub(crate) fn recover(
     front.next_sequence = expected.unwrap_or(1);
     make_durable(dir, disk, &front)?;
     Ok((front, report))
+}
+
+/// Operations of one batch, and its sequence number.
+pub(crate) type OnOperations<'a> = dyn FnMut(&[OperationAt<'_>], u64) + 'a;
+
+/// Reads the state operations of all batches after `after` up to `until` again, while the store is open, beginning in
+/// the segment `first`. They are durable, so an end before `until` is an error.
+pub(crate) fn read_operations(
+    dir: &Path,
+    disk: &dyn Disk,
+    first: u64,
+    (after, until): (u64, u64),
+    on_operations: &mut OnOperations<'_>,
+) -> Result<(), OpenError> {
+    let mut buffer = Vec::new();
+    let mut expected = None;
+    for number in segments_in(dir, disk)?.into_iter().filter(|number| *number >= first) {
+        let path = dir.join(file_name::of_segment(number));
+        read(disk, &path, &mut buffer)?;
+        let mut reader = SegmentReader::new(number, &buffer, expected, &path)?;
+        while let Some(whole) = reader.next(0)? {
+            let sequence = whole.header.sequence;
+            if sequence > after && sequence <= until && !whole.body.operations.is_empty() {
+                on_operations(&whole.body.operations, sequence);
+            }
+        }
+        expected = Some(reader.expected());
+        if let Some(broken) = reader.broken().filter(|_| reader.expected() <= until) {
+            let source = io::Error::new(io::ErrorKind::InvalidData, broken.cause);
+            return Err(OpenError::Io { attempted: "read again", path, source });
+        }
+    }
+    Ok(())
 }
 
 /// What was read may stand in a cache only, if the process was killed that wrote it. Every segment but the last is

@@ -33,7 +33,7 @@ impl Scan {
     fn next_key(&mut self) -> Result<Option<Vec<u8>>, ReadError> {
         let Some(position) = self.position.take() else { return Ok(None) };
         let start = position.as_ref().map(Vec::as_slice);
-        let found = self.shared.state.engine.next_key(start).map_err(|cause| {
+        let found = self.shared.state.next_key(start).map_err(|cause| {
             let (Bound::Included(at) | Bound::Excluded(at)) = &position else { unreachable!("a scan has a position") };
             ReadError::Failed { space: self.space, key: at[1..].to_vec(), cause }
         })?;

@@ -111,6 +111,11 @@ impl Segments {
         self.0.get_mut(at)
     }
 
+    /// The number of the first segment that has a batch after `sequence`.
+    pub(crate) fn first_after(&self, sequence: u64) -> Option<u64> {
+        self.0.iter().find(|segment| segment.last_sequence > sequence).map(|segment| segment.number)
+    }
+
     /// A message that was found in `segment` is not any more.
     pub(crate) fn message_gone(&mut self, segment: u32) {
         if let Some(segment) = self.get_mut(u64::from(segment)) {

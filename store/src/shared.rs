@@ -78,7 +78,7 @@ impl Shared {
     }
 
     pub(crate) fn is_full(&self) -> bool {
-        self.is_stuck() || self.free_bytes() < self.config.free_bytes_min
+        self.is_stuck() || self.state.is_behind() || self.free_bytes() < self.config.free_bytes_min
     }
 
     /// Whether writes fail because there is no room.
@@ -92,7 +92,7 @@ impl Shared {
 
     /// Remembers how large the state is on the disk.
     pub(crate) fn look_at_state_bytes(&self) {
-        self.state_bytes.store(self.state.engine.disk_bytes(), Ordering::Relaxed);
+        self.state_bytes.store(self.state.disk_bytes(), Ordering::Relaxed);
     }
 
     pub(crate) fn state_bytes(&self) -> u64 {

@@ -3,15 +3,26 @@
 //!
 //! Invariant: an engine says up to which sequence number it has applied the journal, in the same step as what it
 //! applies, so that applying again after a crash neither skips nor repeats anything.
+//!
+//! On a full disk the engine falls behind: what it cannot take is durable in the journal and stands in an overlay in
+//! memory, which readers see first. When there is room the engine is opened again, because sled fails for good after
+//! its first failed write, and gets from the journal what it has not applied.
+
+mod overlay;
 
 use std::ops::Bound;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use parking_lot::RwLock;
 use thiserror::Error;
 
 use crate::batch::{Space, tree_key};
 use crate::journal::operations::OperationAt;
 use crate::metrics::Counters;
+pub(crate) use overlay::Overlay;
+
+/// Said of reads while the engine cannot be opened.
+const CLOSED: &str = "the database is closed until the disk has room";
 
 /// Why a value could not be read.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -46,6 +57,22 @@ pub(crate) enum Unreadable {
     Failed(String),
 }
 
+/// Why an engine did not do what it should.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum EngineFailure {
+    /// There is no room, which may pass. The engine may be of no more use until it is opened again.
+    Full(String),
+    /// Anything else.
+    Failed(String),
+}
+
+impl std::fmt::Display for EngineFailure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (EngineFailure::Full(cause) | EngineFailure::Failed(cause)) = self;
+        f.write_str(cause)
+    }
+}
+
 /// Keeps keys and values. Readers on any thread; only the writer thread applies and only one thread syncs.
 pub(crate) trait StateEngine: Send + Sync {
     /// The last batch of the journal that is applied.
@@ -55,12 +82,12 @@ pub(crate) trait StateEngine: Send + Sync {
     /// About how many bytes of journal it takes to write all of it again.
     fn live_bytes(&self) -> u64;
     /// Applies operations in order, in one step with the sequence number that stands for them.
-    fn apply(&self, operations: &mut dyn Iterator<Item = OperationAt<'_>>, sequence: u64) -> Result<(), String>;
+    fn apply(&self, operations: &[OperationAt<'_>], sequence: u64) -> Result<(), EngineFailure>;
     fn read(&self, tree_key: &[u8]) -> Result<Option<Vec<u8>>, Unreadable>;
     /// The first caller's key in a range that has no end.
     fn next_key(&self, start: Bound<&[u8]>) -> Result<Option<Vec<u8>>, String>;
     /// Makes everything applied durable.
-    fn sync(&self) -> Result<(), String>;
+    fn sync(&self) -> Result<(), EngineFailure>;
     /// Bytes on the disk.
     fn disk_bytes(&self) -> u64;
     /// Overwrites what is stored under a key, for tests of damage.
@@ -78,18 +105,33 @@ pub(crate) trait StateEngine: Send + Sync {
     }
 }
 
+/// Opens an engine again that was of no more use.
+pub(crate) type Reopen = Box<dyn Fn() -> Result<Box<dyn StateEngine>, String> + Send + Sync>;
+
+/// The engine, and in front of it what it could not take because the disk was full.
 pub(crate) struct State {
-    pub(crate) engine: Box<dyn StateEngine>,
+    /// `None` while it cannot be opened again.
+    engine: RwLock<Option<Box<dyn StateEngine>>>,
+    overlay: RwLock<Overlay>,
+    /// Whether the overlay is in use: looked at before its lock is.
+    behind: AtomicBool,
+    reopen: Reopen,
     corrupt: AtomicBool,
 }
 
 impl State {
-    pub(crate) fn new(engine: Box<dyn StateEngine>) -> Self {
-        Self { engine, corrupt: AtomicBool::new(false) }
+    pub(crate) fn new(engine: Box<dyn StateEngine>, reopen: Reopen) -> Self {
+        Self {
+            engine: RwLock::new(Some(engine)),
+            overlay: RwLock::default(),
+            behind: AtomicBool::new(false),
+            reopen,
+            corrupt: AtomicBool::new(false),
+        }
     }
 
     pub(crate) fn get(&self, space: Space, key: &[u8], counters: &Counters) -> Result<Option<Vec<u8>>, ReadError> {
-        self.engine.read(&tree_key(space, key)).map_err(|unreadable| match unreadable {
+        self.read(&tree_key(space, key)).map_err(|unreadable| match unreadable {
             Unreadable::Corrupt => {
                 counters.read_corrupt();
                 self.corrupt.store(true, Ordering::Relaxed);
@@ -99,8 +141,136 @@ impl State {
         })
     }
 
+    pub(crate) fn read(&self, tree_key: &[u8]) -> Result<Option<Vec<u8>>, Unreadable> {
+        if self.is_behind()
+            && let Some(value) = self.overlay.read().get(tree_key)
+        {
+            return Ok(value.map(<[u8]>::to_vec));
+        }
+        self.with(|engine| engine.read(tree_key)).unwrap_or_else(|| Err(Unreadable::Failed(CLOSED.to_owned())))
+    }
+
+    /// The first caller's key in a range that has no end.
+    pub(crate) fn next_key(&self, start: Bound<&[u8]>) -> Result<Option<Vec<u8>>, String> {
+        let mut start = start.map(<[u8]>::to_vec);
+        loop {
+            let from = start.as_ref().map(Vec::as_slice);
+            let below = self.with(|engine| engine.next_key(from)).ok_or(CLOSED)??;
+            if !self.is_behind() {
+                return Ok(below);
+            }
+            let overlay = self.overlay.read();
+            let above = overlay.next_put(from);
+            match below {
+                // Deleted in the overlay: look behind it.
+                Some(key) if overlay.get(&key) == Some(None) && above.is_none_or(|above| *key < *above) => {
+                    start = Bound::Excluded(key);
+                }
+                Some(key) => return Ok(Some(above.filter(|above| **above < *key).map_or(key, <[u8]>::to_vec))),
+                None => return Ok(above.map(<[u8]>::to_vec)),
+            }
+        }
+    }
+
+    /// Applies operations. Those that the engine has no room for are kept in front of it.
+    pub(crate) fn apply(&self, operations: &[OperationAt<'_>], sequence: u64) -> Result<(), String> {
+        if !self.is_behind() {
+            let applied = self.with(|engine| engine.apply(operations, sequence));
+            match applied.unwrap_or_else(|| Err(EngineFailure::Full(CLOSED.to_owned()))) {
+                Ok(()) => return Ok(()),
+                Err(EngineFailure::Failed(cause)) => return Err(cause),
+                Err(EngineFailure::Full(cause)) => self.fall_behind(&cause),
+            }
+        }
+        self.overlay.write().apply(operations, sequence);
+        Ok(())
+    }
+
+    /// The last batch of the journal that the engine itself has applied.
+    pub(crate) fn engine_sequence(&self) -> u64 {
+        self.with(|engine| engine.sequence()).unwrap_or(0)
+    }
+
+    pub(crate) fn keys(&self) -> [u64; Space::ALL.len()] {
+        self.with(|engine| engine.keys()).unwrap_or_default()
+    }
+
+    pub(crate) fn live_bytes(&self) -> u64 {
+        self.with(|engine| engine.live_bytes()).unwrap_or(0)
+    }
+
+    pub(crate) fn disk_bytes(&self) -> u64 {
+        self.with(|engine| engine.disk_bytes()).unwrap_or(0)
+    }
+
+    /// Makes durable what the engine has applied, and says up to which batch. `None`: it could not, for want of room.
+    pub(crate) fn sync(&self) -> Result<Option<u64>, String> {
+        let sequence = self.engine_sequence();
+        match self.with(|engine| engine.sync()) {
+            Some(Ok(())) => Ok(Some(sequence)),
+            Some(Err(EngineFailure::Failed(cause))) => Err(cause),
+            Some(Err(EngineFailure::Full(cause))) => {
+                self.fall_behind(&cause);
+                Ok(None)
+            }
+            None => Ok(None),
+        }
+    }
+
+    /// Whether the engine does not have everything, because the disk was full.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.behind.load(Ordering::Acquire)
+    }
+
+    /// Bytes that are kept in memory because the engine could not take them.
+    pub(crate) fn bytes_behind(&self) -> usize {
+        if self.is_behind() { self.overlay.read().bytes() } else { 0 }
+    }
+
+    /// Opens the engine again and gives it what it does not have: everything in the journal after what it says it has
+    /// applied, which `missing` reads. `Ok(false)`: there is still no room.
+    pub(crate) fn catch_up(
+        &self,
+        missing: &mut dyn FnMut(u64, &mut Overlay) -> Result<(), String>,
+    ) -> Result<bool, String> {
+        let mut slot = self.engine.write();
+        // The database is locked as long as it is open.
+        *slot = None;
+        let engine = match (self.reopen)() {
+            Ok(engine) => slot.insert(engine),
+            Err(cause) => {
+                tracing::warn!(cause, "the state cannot be opened again yet");
+                return Ok(false);
+            }
+        };
+        let mut overlay = Overlay::default();
+        missing(engine.sequence(), &mut overlay)?;
+        let applied = engine.apply(&overlay.operations(), overlay.sequence().max(engine.sequence()));
+        let caught_up = match applied.and_then(|()| engine.sync()) {
+            Ok(()) => true,
+            Err(EngineFailure::Full(_)) => false,
+            Err(EngineFailure::Failed(cause)) => return Err(cause),
+        };
+        *self.overlay.write() = if caught_up { Overlay::default() } else { overlay };
+        self.behind.store(!caught_up, Ordering::Release);
+        Ok(caught_up)
+    }
+
     /// Whether a reader found something corrupt since this was asked last.
     pub(crate) fn take_corrupt(&self) -> bool {
         self.corrupt.load(Ordering::Relaxed) && self.corrupt.swap(false, Ordering::Relaxed)
     }
+
+    /// Something of the engine, unless it is closed.
+    pub(crate) fn with<T>(&self, f: impl FnOnce(&dyn StateEngine) -> T) -> Option<T> {
+        self.engine.read().as_deref().map(f)
+    }
+
+    fn fall_behind(&self, cause: &str) {
+        tracing::error!(cause, "the disk is too full for the state: changes stay in the journal and in memory");
+        self.behind.store(true, Ordering::Release);
+    }
 }
+
+#[cfg(test)]
+mod tests;

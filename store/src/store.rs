@@ -167,7 +167,7 @@ impl Store {
     #[must_use]
     pub fn usage(&self) -> Usage {
         let shared = &self.handle.shared;
-        let state_live = shared.state.engine.live_bytes();
+        let state_live = shared.state.live_bytes();
         let usage = shared.intake.with(|front| Usage {
             journal_bytes: front.segments.bytes(),
             journal_live_bytes: cleaning::live_bytes(front, state_live),
@@ -269,7 +269,7 @@ impl Store {
         let usage = self.usage();
         let report = &self.handle.report;
         Metrics {
-            keys: shared.state.engine.keys(),
+            keys: shared.state.keys(),
             queue_bytes: self.backlog().bytes as u64,
             segments: usage.segments,
             journal_bytes: usage.journal_bytes,

@@ -7,6 +7,7 @@
 
 mod append;
 mod complete;
+mod full_disk;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -21,12 +22,7 @@ use crate::intake::Rest;
 use crate::open::rebuild;
 use crate::shared::Shared;
 use append::{Head, WriteFailure};
-
-/// First and longest pause between two tries to write on a full disk.
-const RETRY_MIN: Duration = Duration::from_millis(50);
-const RETRY_MAX: Duration = Duration::from_secs(1);
-/// How often entries are tried to be written on a full disk after the last handle has gone.
-const TRIES_WHEN_CLOSED: u32 = 20;
+use full_disk::FullDisk;
 
 pub(crate) struct Writer {
     pub(crate) shared: Arc<Shared>,
@@ -52,15 +48,8 @@ pub(crate) struct Writer {
     sync_wanted: bool,
     /// The last handle has gone.
     closing: bool,
-    full: Option<Full>,
+    full: FullDisk,
     buffer: Vec<u8>,
-}
-
-/// The disk was full at the last try to write.
-struct Full {
-    retry_at: Duration,
-    delay: Duration,
-    tries: u32,
 }
 
 /// Runs until the intake is closed and everything that was taken is done.
@@ -101,7 +90,7 @@ impl Writer {
             lazy_since: None,
             sync_wanted: false,
             closing: false,
-            full: None,
+            full: FullDisk::default(),
             buffer: Vec::new(),
         }
     }
@@ -118,7 +107,7 @@ impl Writer {
     /// One round at the time `now`, which only has to ascend: write, sync, complete, clean a little.
     pub(crate) fn round(&mut self, now: Duration) -> Rest {
         // While the disk is full what comes waits in the intake, where callers see it.
-        if self.full.is_none() {
+        if !self.full.is_holding(&self.shared) {
             self.pending.extend(self.shared.intake.take());
         }
         if let Err(error) = self.shared.poison.check() {
@@ -159,10 +148,10 @@ impl Writer {
     }
 
     fn write_and_sync(&mut self, now: Duration) -> Result<(), String> {
-        if self.full.as_ref().is_none_or(|full| full.retry_at <= now) {
+        if self.full.may_write(now) {
             match self.write() {
-                Ok(()) => self.has_room(),
-                Err(WriteFailure::Full) => self.has_no_room(now),
+                Ok(()) => self.full.has_written(&self.shared),
+                Err(WriteFailure::Full) => self.full.has_not_written(now, &self.shared),
                 Err(WriteFailure::Failed(cause)) => return Err(cause),
             }
         }
@@ -175,9 +164,12 @@ impl Writer {
             self.condemn_state();
         }
         self.checkpoint.poll(&self.shared)?;
-        if self.checkpoint.is_due(&self.shared.config) {
+        if self.shared.state.is_behind() {
+            self.full.catch_up(now, self.durable, &self.shared, &mut self.checkpoint)?;
+        } else if self.checkpoint.is_due(&self.shared.config) {
             self.checkpoint.begin(&self.shared)?;
         }
+        self.full.keep_ballast(&self.shared);
         Ok(())
     }
 
@@ -205,9 +197,10 @@ impl Writer {
 
     fn rest(&self, now: Duration) -> Rest {
         let lazy = self.lazy_since.map(|since| since + self.lazy_sync());
-        let retry = self.full.as_ref().map(|full| full.retry_at);
-        match [lazy, retry].into_iter().flatten().min() {
-            Some(at) => Rest::For(at.saturating_sub(now)),
+        let next = [lazy, self.full.next_try()].into_iter().flatten().min();
+        match next.map(|at| at.saturating_sub(now)) {
+            Some(time) if self.full.is_holding(&self.shared) => Rest::Hold(time),
+            Some(time) => Rest::For(time),
             None => Rest::UntilWork,
         }
     }
@@ -232,40 +225,11 @@ impl Writer {
         progress
     }
 
-    fn has_room(&mut self) {
-        if self.full.take().is_some() {
-            tracing::info!(dir = %self.shared.dir.display(), "the disk has room again and what waited is written");
-            self.shared.set_stuck(false);
-            crate::ballast::keep(&self.shared.dir, self.shared.config.ballast_bytes, &*self.shared.disk);
-        }
-    }
-
-    fn has_no_room(&mut self, now: Duration) {
-        self.shared.set_stuck(true);
-        self.shared.look_at_free_space();
-        let (delay, tries) = match &self.full {
-            Some(full) => ((full.delay * 2).min(RETRY_MAX), full.tries + 1),
-            None => (RETRY_MIN, 1),
-        };
-        if tries == 1 {
-            tracing::error!(dir = %self.shared.dir.display(), "the disk is full: what is committed waits until there is room");
-            if crate::ballast::exists(&self.shared.dir) {
-                let _ = crate::ballast::release(&self.shared.dir, &*self.shared.disk);
-            }
-        }
-        self.full = Some(Full { retry_at: now + delay, delay, tries });
-    }
-
-    /// Whether writing is held up by a full disk.
-    pub(crate) fn is_stuck(&self) -> bool {
-        self.full.is_some()
-    }
-
     /// From now on nothing is written any more; everyone who waits is told.
     fn poison(&mut self, cause: &str) {
         tracing::error!(dir = %self.shared.dir.display(), cause, "the store could not write and refuses commits from now on");
         let error = self.shared.poison.set(cause);
-        self.full = None;
+        self.full = FullDisk::default();
         self.fail_all(&error);
     }
 
@@ -275,14 +239,14 @@ impl Writer {
         self.closing = true;
         self.sync_wanted = true;
         while !(self.pending.is_empty() && self.unsynced.is_empty()) && self.shared.poison.check().is_ok() {
-            if self.full.as_ref().is_some_and(|full| full.tries > TRIES_WHEN_CLOSED) {
+            if self.full.has_tried_enough() {
                 self.fail_all(&CommitError::DiskFull);
                 break;
             }
-            if self.full.is_some() {
-                std::thread::sleep(RETRY_MIN);
+            if self.shared.is_stuck() {
+                std::thread::sleep(full_disk::RETRY_MIN);
             }
-            now += RETRY_MAX;
+            now += full_disk::RETRY_MAX;
             let _ = self.round(now);
             self.sync_wanted = true;
         }

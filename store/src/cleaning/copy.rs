@@ -16,7 +16,7 @@ use crate::journal::locator::LOCATOR_BYTES;
 use crate::journal::operations::OperationAt;
 use crate::journal::segment_header::SEGMENT_HEADER_BYTES;
 use crate::segments::Segment;
-use crate::state::{StateEngine, Unreadable};
+use crate::state::{State, Unreadable};
 use crate::writer::Writer;
 
 /// One step ends when it has read or has to write about so much.
@@ -29,8 +29,9 @@ pub(super) struct Cursor {
     file: Option<Arc<dyn DiskFile>>,
     offset: u64,
     end: u64,
-    /// The last batch that something of it was copied into; 0 if nothing was.
-    copied_until: u64,
+    /// The last batch that was appended when the end was reached: in or before it are all copies, and everything that
+    /// made something not worth a copy.
+    needed_until: Option<u64>,
     buffer: Vec<u8>,
 }
 
@@ -46,7 +47,7 @@ struct Found {
 impl Cursor {
     /// For a segment of which nothing is wanted.
     pub(super) fn at_end(segment: &Segment) -> Self {
-        Self { segment: segment.number, file: None, offset: 0, end: 0, copied_until: 0, buffer: Vec::new() }
+        Self { segment: segment.number, file: None, offset: 0, end: 0, needed_until: None, buffer: Vec::new() }
     }
 
     pub(super) fn open(segment: &Segment, writer: &Writer) -> io::Result<Self> {
@@ -59,9 +60,9 @@ impl Cursor {
         self.offset >= self.end
     }
 
-    /// The last batch that something was copied into.
-    pub(super) fn copied_until(&self) -> u64 {
-        self.copied_until
+    /// At the end: the batch that must be durable before the segment may go. `last` is the last one that was appended.
+    pub(super) fn needed_until(&mut self, last: u64) -> u64 {
+        *self.needed_until.get_or_insert(last)
     }
 
     /// Goes on a little. The state must have applied everything that the writer thread has taken.
@@ -71,7 +72,7 @@ impl Cursor {
         while !self.is_at_end() && self.offset - begun < READ_BYTES && found.bytes < COPY_BYTES {
             let (header, body_bytes) = self.read_batch()?;
             let body = body::decode(&self.buffer[BATCH_HEADER_BYTES as usize..]).map_err(|_| damaged())?;
-            found.look_at_puts(&body, &*writer.shared.state.engine)?;
+            found.look_at_puts(&body, &writer.shared.state)?;
             let body_at = self.offset + BATCH_HEADER_BYTES;
             writer.shared.intake.with(|front| found.look_at_messages(&body, &header, self.segment, body_at, front));
             self.offset += BATCH_HEADER_BYTES + body_bytes;
@@ -79,8 +80,7 @@ impl Cursor {
         if found.puts.is_empty() && found.moved.is_empty() {
             return Ok(());
         }
-        let appended = writer.shared.intake.with(|front| append(front, found));
-        self.copied_until = appended.unwrap_or(self.copied_until);
+        writer.shared.intake.with(|front| append(front, found));
         Ok(())
     }
 
@@ -103,10 +103,10 @@ impl Cursor {
 
 impl Found {
     /// Takes the puts that are what the state says now.
-    fn look_at_puts(&mut self, body: &Body<'_>, engine: &dyn StateEngine) -> io::Result<()> {
+    fn look_at_puts(&mut self, body: &Body<'_>, state: &State) -> io::Result<()> {
         for OperationAt { tree_key, value } in &body.operations {
             let Some(value) = value.filter(|_| !self.keys.contains(*tree_key)) else { continue };
-            let live = match engine.read(tree_key) {
+            let live = match state.read(tree_key) {
                 Ok(current) => current.as_deref() == Some(value),
                 // What is there is no value: this one may be the right one.
                 Err(Unreadable::Corrupt) => true,
@@ -140,8 +140,8 @@ impl Found {
 }
 
 /// Appends at the head, except puts of keys that something which waits is going to change: what is there then comes
-/// later in the journal anyway. Gives the sequence number, unless nothing is left.
-fn append(front: &mut Front, mut found: Found) -> Option<u64> {
+/// later in the journal anyway.
+fn append(front: &mut Front, mut found: Found) {
     for operation in front.waiting().iter().flat_map(|pending| pending.operations()) {
         found.keys.remove(&operation.tree_key);
     }
@@ -149,7 +149,9 @@ fn append(front: &mut Front, mut found: Found) -> Option<u64> {
     for (tree_key, value) in found.puts.iter().filter(|(tree_key, _)| found.keys.contains(tree_key)) {
         batch.push_stored(tree_key, Some(value));
     }
-    (!batch.is_empty() || !found.moved.is_empty()).then(|| front.append_cleaned(batch, found.moved, Urgency::Lazy))
+    if !batch.is_empty() || !found.moved.is_empty() {
+        front.append_cleaned(batch, found.moved, Urgency::Lazy);
+    }
 }
 
 fn damaged() -> io::Error {

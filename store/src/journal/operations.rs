@@ -17,6 +17,12 @@ pub(crate) struct OperationAt<'a> {
     pub(crate) value: Option<&'a [u8]>,
 }
 
+impl<'a> OperationAt<'a> {
+    pub(crate) fn of(operation: &'a Operation) -> Self {
+        Self { tree_key: &operation.tree_key, value: operation.value.as_deref() }
+    }
+}
+
 pub(crate) fn encode(operation: &Operation, out: &mut Vec<u8>) {
     let length = operation.value.as_ref().map_or(DELETE, |value| value.len() as u32);
     out.extend_from_slice(&(operation.tree_key.len() as u16).to_le_bytes());

@@ -20,7 +20,7 @@ use crate::health::CommitError;
 use crate::journal::operations::OperationAt;
 use crate::recovery::{self, JournalReport};
 use crate::shared::journal_dir;
-use crate::state::StateEngine;
+use crate::state::{EngineFailure, State, StateEngine};
 use crate::writer::Writer;
 
 /// Operations are applied, and written to the journal, in portions of about so many bytes.
@@ -111,12 +111,8 @@ impl Late<'_> {
         if batch.is_empty() {
             return Ok(());
         }
-        let mut operations = batch
-            .operations()
-            .iter()
-            .map(|operation| OperationAt { tree_key: &operation.tree_key, value: operation.value.as_deref() });
-        let applied = self.engine.apply(&mut operations, self.sequence);
-        applied.map_err(|cause| OpenError::Database { dir: self.dir.to_path_buf(), cause })
+        let operations: Vec<_> = batch.operations().iter().map(OperationAt::of).collect();
+        self.engine.apply(&operations, self.sequence).map_err(|failure| database_error(self.dir, failure))
     }
 }
 
@@ -136,31 +132,49 @@ pub(super) fn copy_state_to_journal(writer: &mut Writer) -> Result<(), OpenError
     let mark = incomplete(dir);
     shared.disk.create(&mark).map_err(io_error("create", &mark))?;
     shared.disk.sync_directory(dir).map_err(io_error("fsync the directory", dir))?;
-    let engine = &*shared.state.engine;
     let last = shared.intake.with(|front| front.last_sequence());
     // Numbers go on from the journal's last, so the state must not say that it has applied later ones.
-    engine.apply(&mut std::iter::empty(), last).and_then(|()| engine.sync()).map_err(database)?;
+    shared.state.apply(&[], last).map_err(database)?;
+    sync(writer)?;
     let mut after = Bound::Unbounded;
     loop {
-        let (batch, last_key) = next_portion(engine, after).map_err(database)?;
+        let (batch, last_key) = next_portion(&shared.state, after).map_err(database)?;
         after = Bound::Excluded(last_key);
         if batch.is_empty() {
             break;
         }
         append_blocking(writer, batch)?;
     }
-    engine.sync().map_err(database)?;
+    sync(writer)?;
     remove_mark(&mark, dir, &*shared.disk)
 }
 
+fn sync(writer: &Writer) -> Result<(), OpenError> {
+    let dir = writer.shared.dir.clone();
+    match writer.shared.state.sync() {
+        Ok(Some(_)) => Ok(()),
+        Ok(None) => Err(OpenError::DiskFull { dir, cause: "the state cannot be written".to_owned() }),
+        Err(cause) => Err(OpenError::Database { dir, cause }),
+    }
+}
+
+/// What a failure of the engine means while a store is opened.
+pub(super) fn database_error(dir: &Path, failure: EngineFailure) -> OpenError {
+    let dir = dir.to_path_buf();
+    match failure {
+        EngineFailure::Full(cause) => OpenError::DiskFull { dir, cause },
+        EngineFailure::Failed(cause) => OpenError::Database { dir, cause },
+    }
+}
+
 /// The next keys and values, and the last of the keys. A value that is corrupt is left out: nobody can read it.
-fn next_portion(engine: &dyn StateEngine, after: Bound<Vec<u8>>) -> Result<(Batch, Vec<u8>), String> {
+fn next_portion(state: &State, after: Bound<Vec<u8>>) -> Result<(Batch, Vec<u8>), String> {
     let mut batch = Batch::new();
     let mut position = after;
     while batch.bytes() < PORTION_BYTES {
-        let Some(tree_key) = engine.next_key(position.as_ref().map(Vec::as_slice))? else { break };
+        let Some(tree_key) = state.next_key(position.as_ref().map(Vec::as_slice))? else { break };
         if crate::record::space_of(&tree_key).is_some() {
-            match engine.read(&tree_key) {
+            match state.read(&tree_key) {
                 Ok(Some(value)) => batch.push_stored(&tree_key, Some(&value)),
                 unreadable => {
                     tracing::error!(key = %tree_key.escape_ascii(), ?unreadable, "a value of the state is lost");

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use super::random::Random;
 use crate::batch::Space;
 use crate::journal::operations::{OPERATION_OVERHEAD_BYTES, OperationAt};
-use crate::state::{StateEngine, Unreadable};
+use crate::state::{EngineFailure, StateEngine, Unreadable};
 
 type Map = BTreeMap<Vec<u8>, Vec<u8>>;
 
@@ -24,6 +24,11 @@ struct Versions {
     sequence: u64,
     /// The state after each application that is not synced, and the synced one in front.
     history: Vec<(u64, Map)>,
+    /// There is no room on the disk.
+    full: bool,
+    /// It failed once and has to be opened again, as sled has.
+    failed: bool,
+    opened: u64,
 }
 
 impl MemoryEngine {
@@ -33,11 +38,29 @@ impl MemoryEngine {
         engine
     }
 
-    pub(super) fn lose_power(&self, random: &mut Random) {
+    /// The process ends: what was not synced may be there or not, because sled keeps it in memory.
+    pub(super) fn end(&self, random: &mut Random) {
         let mut versions = self.0.lock();
+        (versions.full, versions.failed) = (false, false);
         let kept = random.below(versions.history.len() as u64) as usize;
-        let (sequence, map) = versions.history.swap_remove(kept);
-        *versions = Versions { map: map.clone(), sequence, history: vec![(sequence, map)] };
+        versions.go_back_to(kept);
+    }
+
+    pub(super) fn set_full(&self, full: bool) {
+        self.0.lock().full = full;
+    }
+
+    /// Opens it again after it failed: what was not synced may be there or not.
+    pub(super) fn reopen(&self) -> Result<Box<dyn StateEngine>, String> {
+        let mut versions = self.0.lock();
+        versions.opened += 1;
+        if versions.full && versions.opened.is_multiple_of(2) {
+            return Err("no room".to_owned());
+        }
+        let kept = versions.opened as usize % versions.history.len();
+        versions.go_back_to(kept);
+        versions.failed = false;
+        Ok(Box::new(self.clone()))
     }
 
     /// It cannot be opened: what is left is an empty one.
@@ -47,6 +70,20 @@ impl MemoryEngine {
 
     pub(super) fn map(&self) -> Map {
         self.0.lock().map.clone()
+    }
+}
+
+impl Versions {
+    fn go_back_to(&mut self, kept: usize) {
+        let (sequence, map) = self.history.swap_remove(kept);
+        self.map = map.clone();
+        self.sequence = sequence;
+        self.history = vec![(sequence, map)];
+    }
+
+    fn check(&mut self) -> Result<(), EngineFailure> {
+        self.failed |= self.full;
+        if self.failed { Err(EngineFailure::Full("no room".to_owned())) } else { Ok(()) }
     }
 }
 
@@ -64,12 +101,13 @@ impl StateEngine for MemoryEngine {
         self.0.lock().map.iter().map(weigh).sum()
     }
 
-    fn apply(&self, operations: &mut dyn Iterator<Item = OperationAt<'_>>, sequence: u64) -> Result<(), String> {
+    fn apply(&self, operations: &[OperationAt<'_>], sequence: u64) -> Result<(), EngineFailure> {
         let mut versions = self.0.lock();
+        versions.check()?;
         for OperationAt { tree_key, value } in operations {
             match value {
                 Some(value) => versions.map.insert(tree_key.to_vec(), value.to_vec()),
-                None => versions.map.remove(tree_key),
+                None => versions.map.remove(*tree_key),
             };
         }
         versions.sequence = sequence;
@@ -86,8 +124,9 @@ impl StateEngine for MemoryEngine {
         Ok(self.0.lock().map.range::<[u8], _>((start, Bound::Unbounded)).next().map(|(key, _)| key.clone()))
     }
 
-    fn sync(&self) -> Result<(), String> {
+    fn sync(&self) -> Result<(), EngineFailure> {
         let mut versions = self.0.lock();
+        versions.check()?;
         let last = versions.history.len() - 1;
         versions.history.drain(..last);
         Ok(())

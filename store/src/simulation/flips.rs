@@ -44,7 +44,8 @@ fn open(disk: &SimulatedDisk) -> Result<(Front, JournalReport, Replay), OpenErro
 }
 
 fn share(disk: &SimulatedDisk, front: Front) -> Arc<Shared> {
-    let state = State::new(Box::new(MemoryEngine::new()));
+    let engine = MemoryEngine::new();
+    let state = State::new(Box::new(engine.clone()), Box::new(move || engine.reopen()));
     Arc::new(Shared::new(Path::new(DIR), config(), Arc::new(disk.clone()), front, state, None))
 }
 

@@ -1,6 +1,8 @@
 //! One run: lives of a store on one disk, each with a random workload and an end that chance picks, and after each
 //! reopening a comparison with the model.
 
+use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -56,6 +58,7 @@ pub(super) struct Seen {
     pub(super) torn_tails: u64,
     pub(super) times_full: u64,
     pub(super) rebuilds: u64,
+    pub(super) times_behind: u64,
 }
 
 pub(super) struct World {
@@ -144,8 +147,9 @@ impl World {
             self.acknowledge(&life.answers, true)?;
         }
         self.disk.set_fault(None);
+        self.engine.end(&mut self.random);
         if self.random.chance(50) {
-            self.lose_power();
+            self.disk.lose_power(&mut self.random);
         }
         self.open()?;
         self.settle()
@@ -180,7 +184,7 @@ impl World {
         });
         let (front, report) = recovered.map_err(|error| error.to_string())?;
         if std::mem::take(&mut self.rebuilding) {
-            self.engine.sync()?;
+            self.engine.sync().map_err(|failure| failure.to_string())?;
             self.seen.rebuilds += 1;
         }
         self.seen.torn_tails += u64::from(report.dropped.is_some());
@@ -201,7 +205,8 @@ impl World {
         if front.next_message < self.model.next_message {
             return Err(format!("message numbers go back to {}", front.next_message));
         }
-        let state = State::new(Box::new(self.engine.clone()));
+        let engine = self.engine.clone();
+        let state = State::new(Box::new(engine.clone()), Box::new(move || engine.reopen()));
         let shared = Arc::new(Shared::new(dir, self.config.clone(), disk, front, state, None));
         let writer = Writer::new(shared.clone(), Checkpoint::new(Where::Here));
         self.life = Some(Life::new(shared, writer));
@@ -214,7 +219,11 @@ impl World {
         life.shared.intake.with(|front| front.adopt(&mut holds));
         let held: Vec<u64> = self.model.holds.keys().copied().collect();
         if life.shared.intake.with(|front| front.index.live()) != held.len() {
-            return Err("the index has other messages than those that are held".to_owned());
+            let missing: Vec<u64> = life
+                .shared
+                .intake
+                .with(|front| held.iter().copied().filter(|number| front.index.position(*number).is_none()).collect());
+            return Err(format!("the index has other messages than those that are held; it misses {missing:?}"));
         }
         self.check_loads(held.into_iter())
     }
@@ -236,6 +245,7 @@ impl World {
                     let room = self.random.below(6_000);
                     self.disk.leave_room_for(self.random.chance(40).then_some(room));
                 }
+                96..98 if plan.full_disks => self.engine.set_full(self.random.chance(40)),
                 _ => self.release_many(),
             }
         }
@@ -245,6 +255,7 @@ impl World {
     /// Ends the life as chance wants it.
     fn end(&mut self, plan: &Plan) -> Result<(), String> {
         self.disk.leave_room_for(None);
+        self.engine.set_full(false);
         let kind = self.random.below(3);
         if self.life.is_some() && !self.disk.is_off() && kind == 0 {
             self.settle()?;
@@ -257,22 +268,19 @@ impl World {
             self.seen.lazy_syncs += metrics.lazy_syncs;
             self.acknowledge(&life.answers, cut)?;
         }
+        self.engine.end(&mut self.random);
         // Otherwise the process is killed, and the cache of the disk survives.
         if self.disk.is_off() || plan.cuts && kind == 1 {
-            self.lose_power();
+            self.disk.lose_power(&mut self.random);
         }
         self.disk.cut_after(None);
         Ok(())
     }
 
-    fn lose_power(&mut self) {
-        self.disk.lose_power(&mut self.random);
-        self.engine.lose_power(&mut self.random);
-    }
-
     /// Lets the store do all that it has to do, and looks at what must be true then.
     fn settle(&mut self) -> Result<(), String> {
         self.disk.leave_room_for(None);
+        self.engine.set_full(false);
         let mut rounds = 0;
         loop {
             let rest = self.round();
@@ -286,6 +294,7 @@ impl World {
                 return Err("the store never comes to rest".to_owned());
             }
         }
+        self.check_state()?;
         let Some(life) = &self.life else { return Ok(()) };
         if life.shared.poison.cause().is_none() && !life.failing && !self.disk.is_off() {
             let usage = life
@@ -304,6 +313,22 @@ impl World {
             return Err(format!("{} of {appended} entries were answered", answers.lock().len()));
         }
         self.check_loads(self.model.holds.keys().copied().collect::<Vec<_>>().into_iter())
+    }
+
+    /// Reads everything as a reader would.
+    fn check_state(&self) -> Result<(), String> {
+        let Some(life) = &self.life else { return Ok(()) };
+        if life.failing || self.disk.is_off() {
+            return Ok(());
+        }
+        let mut found = BTreeMap::new();
+        let mut start = Bound::Unbounded;
+        while let Some(key) = life.shared.state.next_key(start.as_ref().map(Vec::as_slice))? {
+            let value = life.shared.state.read(&key).map_err(|error| format!("{error:?}"))?;
+            found.insert(key.clone(), value.ok_or("a key without a value")?);
+            start = Bound::Excluded(key);
+        }
+        if found == self.model.state(u64::MAX) { Ok(()) } else { Err("readers see another state".to_owned()) }
     }
 
     /// Takes over what was answered: in order, each once, and without an error unless one was made.
@@ -328,7 +353,8 @@ impl World {
         let Some(life) = &mut self.life else { return Rest::UntilWork };
         let rest = life.writer.round(self.now);
         self.seen.times_full += u64::from(life.shared.is_stuck());
-        if let Rest::For(time) = rest
+        self.seen.times_behind += u64::from(life.shared.state.is_behind());
+        if let Rest::For(time) | Rest::Hold(time) = rest
             && self.random.chance(50)
         {
             self.now += time;

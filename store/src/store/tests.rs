@@ -27,6 +27,11 @@ fn put(store: &Store, key: &[u8], value: &[u8]) {
     store.commit_blocking(batch(&[(Space::KeyValue, key, value)])).unwrap();
 }
 
+/// Overwrites what sled has.
+fn raw_put(store: &Store, key: &[u8], bytes: &[u8]) {
+    store.shared().state.with(|engine| engine.raw_put(&tree_key(Space::KeyValue, key), bytes));
+}
+
 fn delete(store: &Store, key: &[u8]) {
     let mut batch = Batch::new();
     batch.delete(Space::KeyValue, key).unwrap();
@@ -120,7 +125,8 @@ fn a_barrier_comes_after_what_was_committed_before_and_costs_no_fsync() {
 fn values_of_every_size_class_come_back_and_leave_no_chunks_behind() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());
-    let empty = store.shared().state.engine.raw_len();
+    let raw_len = || store.shared().state.with(|engine| engine.raw_len()).unwrap();
+    let empty = raw_len();
     for length in [0, 1, CHUNK_BYTES, CHUNK_BYTES + 1, 2 * CHUNK_BYTES, VALUE_BYTES_MAX] {
         let value: Vec<u8> = (0..length).map(|index| (index % 251) as u8).collect();
         let key = [3; KEY_BYTES_MAX];
@@ -129,12 +135,12 @@ fn values_of_every_size_class_come_back_and_leave_no_chunks_behind() {
     }
     put(&store, &[3; KEY_BYTES_MAX], b"short");
     // The key and the tally.
-    assert_eq!(store.shared().state.engine.raw_len(), empty + 2);
+    assert_eq!(raw_len(), empty + 2);
     put(&store, b"long", &[1; VALUE_BYTES_MAX]);
     delete(&store, b"long");
     delete(&store, &[3; KEY_BYTES_MAX]);
     delete(&store, b"never there");
-    assert_eq!(store.shared().state.engine.raw_len(), empty + 1);
+    assert_eq!(raw_len(), empty + 1);
     assert_eq!(store.metrics().keys, [0; 4]);
 }
 
@@ -165,7 +171,7 @@ fn a_corrupt_value_is_reported_and_counted_and_its_neighbours_are_read() {
     for key in [b"a", b"b", b"c"] {
         put(&store, key, b"value");
     }
-    store.shared().state.engine.raw_put(&tree_key(Space::KeyValue, b"b"), b"\x01\x00rubbish");
+    raw_put(&store, b"b", b"\x01\x00rubbish");
     let corrupt = || ReadError::Corrupt { space: Space::KeyValue, key: b"b".to_vec() };
     assert_eq!(store.get(Space::KeyValue, b"b"), Err(corrupt()));
     let found: Vec<_> = store.scan(Space::KeyValue, b"", None, 10).collect();
@@ -182,10 +188,10 @@ fn a_long_value_whose_chunk_is_damaged_is_corrupt() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());
     put(&store, b"long", &[5; 3 * CHUNK_BYTES]);
-    let head = store.shared().state.engine.raw(&tree_key(Space::KeyValue, b"long")).unwrap();
+    let head = store.shared().state.with(|engine| engine.raw(&tree_key(Space::KeyValue, b"long"))).flatten().unwrap();
     put(&store, b"long", &[6; 3 * CHUNK_BYTES]);
     // The old head names chunks that are gone.
-    store.shared().state.engine.raw_put(&tree_key(Space::KeyValue, b"long"), &head);
+    raw_put(&store, b"long", &head);
     assert!(matches!(store.get(Space::KeyValue, b"long"), Err(ReadError::Corrupt { .. })));
 }
 

@@ -91,10 +91,8 @@ impl Writer {
         let sequence =
             portion.iter().filter(|pending| pending.has_operations()).filter_map(|pending| pending.place.as_ref());
         let Some(sequence) = sequence.map(|place| place.sequence).next_back() else { return Ok(()) };
-        let operations = portion.iter().flat_map(Pending::operations);
-        let mut operations = operations
-            .map(|operation| OperationAt { tree_key: &operation.tree_key, value: operation.value.as_deref() });
-        let applied = self.shared.state.engine.apply(&mut operations, sequence);
+        let operations: Vec<_> = portion.iter().flat_map(Pending::operations).map(OperationAt::of).collect();
+        let applied = self.shared.state.apply(&operations, sequence);
         applied.map_err(|cause| format!("applying to the state: {cause}"))
     }
 }
