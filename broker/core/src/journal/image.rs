@@ -15,6 +15,7 @@ use crate::{
     session::{
         Session,
         in_flight::{Awaiting, Body, Entry},
+        queue::Queued as Waits,
     },
 };
 
@@ -24,6 +25,12 @@ pub(crate) struct ImageRound {
     /// Sessions before this index are written.
     pub(crate) next: u32,
     pub(crate) begun: bool,
+}
+
+/// An entry that waits and is in memory.
+enum Waiting<'s> {
+    Sent(&'s Entry),
+    Queued(&'s Waits),
 }
 
 impl Journal {
@@ -55,32 +62,34 @@ impl Journal {
             self.put(&Record::Subscribed { session: number, filter, options: *options });
         }
         let mut at = 1;
+        let mut waiting = Vec::new();
         for sent in session.in_flight.entries().filter(|sent| sent.entry != 0) {
             // Consumers inside the node get theirs anew, so what they have is as if it waited.
-            let packet_id = (!session.is_internal()).then_some(sent.packet_id);
-            self.put_sent(number, sent, packet_id, &mut at);
+            if session.is_internal() {
+                waiting.push((sent.entry, Waiting::Sent(sent)));
+            } else {
+                self.put_sent(number, sent, Some(sent.packet_id), &mut at);
+            }
         }
-        for queued in session.queue.in_memory().filter(|queued| queued.entry != 0) {
-            let mut identifiers = Vec::new();
-            encode_identifiers(queued.identifiers.as_deref().unwrap_or_default(), &mut identifiers);
-            let record = Queued {
-                session: number,
-                message: queued.message.number(),
-                qos: queued.qos,
-                retain: queued.retain,
-                cost: u32::try_from(queued.message.cost_bytes()).unwrap_or(u32::MAX),
-                identifiers: &identifiers,
-            };
-            self.put_entry(queued.entry, record, None, &mut at);
-        }
+        let in_memory = session.queue.in_memory().filter(|queued| queued.entry != 0);
+        waiting.extend(in_memory.map(|queued| (queued.entry, Waiting::Queued(queued))));
+        // A retained message may stand in memory before what was queued for the disk earlier; entries are said in their order.
+        waiting.sort_unstable_by_key(|(entry, _)| *entry);
+        let mut waiting = waiting.into_iter().peekable();
         let stored = &session.queue.stored;
         stored.each(&mut |entry| {
+            while let Some((_, before)) = waiting.next_if(|(other, _)| *other < entry.entry) {
+                self.put_waiting(number, before, &mut at);
+            }
             let mut identifiers = Vec::new();
             encode_identifiers(stored.identifiers(entry.entry), &mut identifiers);
             let (message, qos, retain, cost) = (entry.message, entry.qos, entry.retain, entry.cost);
             let record = Queued { session: number, message, qos, retain, cost, identifiers: &identifiers };
             self.put_entry(entry.entry, record, None, &mut at);
         });
+        for (_, rest) in waiting {
+            self.put_waiting(number, rest, &mut at);
+        }
         if at != session.next_entry {
             self.put(&Record::EntriesFrom { session: number, entry: session.next_entry });
         }
@@ -90,6 +99,24 @@ impl Journal {
         if session.connection.is_none() {
             self.put_away(session);
         }
+    }
+
+    fn put_waiting(&mut self, session: u64, waiting: Waiting<'_>, at: &mut u64) {
+        let queued = match waiting {
+            Waiting::Sent(sent) => return self.put_sent(session, sent, None, at),
+            Waiting::Queued(queued) => queued,
+        };
+        let mut identifiers = Vec::new();
+        encode_identifiers(queued.identifiers.as_deref().unwrap_or_default(), &mut identifiers);
+        let record = Queued {
+            session,
+            message: queued.message.number(),
+            qos: queued.qos,
+            retain: queued.retain,
+            cost: u32::try_from(queued.message.cost_bytes()).unwrap_or(u32::MAX),
+            identifiers: &identifiers,
+        };
+        self.put_entry(queued.entry, record, None, at);
     }
 
     fn put_sent(&mut self, session: u64, sent: &Entry, packet_id: Option<PacketId>, at: &mut u64) {

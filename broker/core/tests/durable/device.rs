@@ -14,6 +14,7 @@ pub enum Sending {
     Published {
         topic: &'static str,
         qos: QoS,
+        retain: bool,
         payload: String,
     },
     /// PUBREC came: PUBREL is what is sent from now on.
@@ -26,10 +27,10 @@ impl Sending {
         let id = PacketId::new(packet_id).unwrap();
         match self {
             Self::Received => Packet::PubRel(Ack::success(id)),
-            Self::Published { topic, qos, payload } => Packet::Publish(Publish {
+            Self::Published { topic, qos, retain, payload } => Packet::Publish(Publish {
                 dup,
                 qos: *qos,
-                retain: false,
+                retain: *retain,
                 topic,
                 packet_id: Some(id),
                 properties: PublishProperties::default(),
@@ -61,7 +62,7 @@ pub struct Device {
 
 impl Device {
     /// A new message to publish; `None` while too many are underway.
-    pub fn publish(&mut self, own: usize, topic: &'static str, qos: QoS) -> Option<u16> {
+    pub fn publish(&mut self, own: usize, topic: &'static str, qos: QoS, retain: bool) -> Option<u16> {
         const UNDERWAY_MAX: usize = 6;
         if self.outgoing.len() >= UNDERWAY_MAX {
             return None;
@@ -73,7 +74,7 @@ impl Device {
             self.next_packet_id = self.next_packet_id % 40 + 1;
         }
         let payload = format!("{own} {}", self.number);
-        self.outgoing.insert(self.next_packet_id, Sending::Published { topic, qos, payload });
+        self.outgoing.insert(self.next_packet_id, Sending::Published { topic, qos, retain, payload });
         self.order.push_back(self.next_packet_id);
         Some(self.next_packet_id)
     }
@@ -127,11 +128,14 @@ impl Device {
         let name = name_of(publish.payload);
         match (publish.qos, publish.packet_id) {
             (QoS::AtLeastOnce, Some(id)) => {
-                self.received.push((name, QoS::AtLeastOnce));
+                if !publish.retain {
+                    self.received.push((name, QoS::AtLeastOnce));
+                }
                 self.answers.push_back((4, id));
             }
             (QoS::ExactlyOnce, Some(id)) => {
-                if self.unreleased.insert(id, name) != Some(name) {
+                // What answers a subscription may have come before.
+                if self.unreleased.insert(id, name) != Some(name) && !publish.retain {
                     self.received.push((name, QoS::ExactlyOnce));
                 }
                 self.answers.push_back((5, id));

@@ -93,7 +93,7 @@ impl World {
             12..45 => {
                 let topic = TOPICS[random.below(TOPICS.len())].0;
                 let qos = if random.below(2) == 0 { QoS::AtLeastOnce } else { QoS::ExactlyOnce };
-                self.publish(device, topic, qos);
+                self.publish(device, topic, qos, random.below(8) == 0);
             }
             45..75 => (0..1 + random.below(5)).for_each(|_| self.answer(device)),
             75..86 => self.sync(1 + random.below(4)),
@@ -103,7 +103,12 @@ impl World {
                 self.images += 1;
                 self.feed(Input::WriteImage);
             }
-            96..98 => self.tick(),
+            96 => self.tick(),
+            97 => {
+                if self.devices[device].ready {
+                    self.subscribe(device);
+                }
+            }
             98 => self.congest(device),
             _ if crashes => {
                 let lucky = random.below(self.journal.unsynced() + 1);
@@ -158,9 +163,9 @@ impl World {
         self.feed(Input::Closed { connection });
     }
 
-    fn publish(&mut self, device: usize, topic: &'static str, qos: QoS) {
+    fn publish(&mut self, device: usize, topic: &'static str, qos: QoS, retain: bool) {
         if self.devices[device].ready
-            && let Some(packet_id) = self.devices[device].publish(device, topic, qos)
+            && let Some(packet_id) = self.devices[device].publish(device, topic, qos, retain)
         {
             self.send(device, packet_id, false);
         }
@@ -182,7 +187,7 @@ impl World {
     fn congest(&mut self, device: usize) {
         let Some(connection) = self.devices[device].connection else { return };
         self.feed(Input::Congested { connection });
-        self.publish(device, "b", QoS::AtLeastOnce);
+        self.publish(device, "b", QoS::AtLeastOnce, false);
         self.feed(Input::Drained { connection });
     }
 
