@@ -96,7 +96,8 @@ mod tests {
         assert_eq!(held.push([b"c", b""], None, Hold::Turn, 6), 5);
         assert_eq!(held.release(4), b"");
         assert_eq!(held.release(5), b"abc");
-        assert!(held.is_empty() && held.len() == 0);
+        assert!(held.is_empty());
+        assert_eq!(held.len(), 0, "bytes");
     }
 
     #[test]

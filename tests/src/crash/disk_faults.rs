@@ -20,7 +20,7 @@ use crate::volatile_disk::{Cut, Fault, Operation, Options, Tree, VolatileDisk, W
 /// Load after which a fault that did not come is given up.
 const LOAD: Duration = Duration::from_millis(600);
 /// Load that goes on after a fault.
-const AFTERWARDS: Duration = Duration::from_millis(300);
+const AFTERWARDS: Duration = Duration::from_millis(1500);
 /// What fails.
 const OPERATIONS: [Operation; 6] = [
     Operation::Write,
@@ -49,6 +49,8 @@ pub struct Outcomes {
     pub went_on: u64,
     /// It exited and said why.
     pub exited: u64,
+    /// It did not start and said why.
+    pub refused_to_start: u64,
 }
 
 /// Runs it.
@@ -77,15 +79,36 @@ fn one_fault(world: &mut World, dice: &mut Random, outcomes: &mut Outcomes) -> a
     }
     world.begin_anew();
     world.address = running.address;
-    let fault = random_fault(dice);
-    disk.fail_at(fault);
+    let mut fault = random_fault(dice);
+    let common = matches!(fault.which, Which::Only(Operation::Write | Operation::FileSync));
+    if !common || dice.below(4) == 0 {
+        // A node that starts on what it has: few operations, of all kinds.
+        load(world, &disk, &mut running);
+        running.kill()?;
+        world.crashed();
+        fault.nth = dice.below(12) as u64 + 1;
+        disk.fail_at(fault);
+        match broker.start() {
+            Ok(started) => running = started,
+            Err(error) => {
+                refused_to_start(world, outcomes, fault, &format!("{error:#}"));
+                disk.disarm();
+                running = broker.start().context("start on a disk that works again")?;
+            }
+        }
+        world.address = running.address;
+    } else {
+        disk.fail_at(fault);
+    }
     load(world, &disk, &mut running);
     let ended = running.has_ended();
-    match (disk.injected() > 0, ended) {
-        (false, _) => outcomes.not_reached += 1,
-        (true, false) => outcomes.went_on += 1,
-        (true, true) => outcomes.exited += 1,
-    }
+    let (outcome, words) = match (disk.injected() > 0, ended) {
+        (false, _) => (&mut outcomes.not_reached, "was not reached"),
+        (true, false) => (&mut outcomes.went_on, "and the node went on"),
+        (true, true) => (&mut outcomes.exited, "and the node exited"),
+    };
+    *outcome += 1;
+    eprintln!("{fault:?}, {words}");
     if ended {
         judge_exit(world, &running, fault);
     }
@@ -135,10 +158,18 @@ fn load(world: &mut World, disk: &VolatileDisk, running: &mut Running) {
     }
 }
 
+fn refused_to_start(world: &mut World, outcomes: &mut Outcomes, fault: Fault, said: &str) {
+    outcomes.refused_to_start += 1;
+    judge_words(world, fault, said);
+}
+
 /// An exit has a reason that a person can read, and is no panic.
 fn judge_exit(world: &mut World, running: &Running, fault: Fault) {
-    let said = running.said();
-    let explained = said.contains("ERROR") || said.contains("error:");
+    judge_words(world, fault, &running.said());
+}
+
+fn judge_words(world: &mut World, fault: Fault, said: &str) {
+    let explained = ["ERROR", "error:", "selvedge run:"].iter().any(|word| said.contains(word));
     if said.contains("panicked at") || !explained {
         world.report.breach(Kind::Node, Breach::Wrong, || format!("it ended badly after {fault:?}\n{said}"));
     }

@@ -321,7 +321,8 @@ mod tests {
             retain_as_published: !flag,
             identifier: number as u32,
         };
-        let will = flag.then_some(WillParts { delay_s: 9, expiry_s: (number % 2 == 0).then_some(4), message: bytes });
+        let will =
+            flag.then_some(WillParts { delay_s: 9, expiry_s: (number.is_multiple_of(2)).then_some(4), message: bytes });
         let opened = Opened { session, client_id: text, user: flag.then_some(text), expiry_s: number as u32, will };
         let queued =
             Queued { session, message, qos: options.qos, retain: flag, cost: number as u32, identifiers: bytes };

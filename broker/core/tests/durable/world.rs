@@ -85,9 +85,8 @@ impl World {
         let device = random.below(DEVICES);
         match random.below(100) {
             0..8 => {
-                if self.devices[device].connection.is_none() {
-                    self.connect(device, true);
-                }
+                let is_away = self.devices[device].connection.is_none();
+                is_away.then(|| self.connect(device, true));
             }
             8..12 => self.lose(device),
             12..45 => {
@@ -105,9 +104,8 @@ impl World {
             }
             96 => self.tick(),
             97 => {
-                if self.devices[device].ready {
-                    self.subscribe(device);
-                }
+                let is_ready = self.devices[device].ready;
+                is_ready.then(|| self.subscribe(device));
             }
             98 => self.congest(device),
             _ if crashes => {

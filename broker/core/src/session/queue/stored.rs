@@ -245,9 +245,9 @@ mod tests {
             entry: number,
             message: number * 1_000_000_007,
             qos: QoS::ExactlyOnce,
-            retain: number % 2 == 0,
+            retain: number.is_multiple_of(2),
             cost: number as u32,
-            identifiers: (number % 3 == 0).then(|| Box::from([number as u32])),
+            identifiers: (number.is_multiple_of(3)).then(|| Box::from([number as u32])),
         }
     }
 
@@ -264,8 +264,8 @@ mod tests {
         let mut out = Vec::new();
         while let Some(entry) = stored.pop() {
             assert_eq!(entry.message, entry.entry * 1_000_000_007);
-            assert_eq!((entry.qos, entry.retain), (QoS::ExactlyOnce, entry.entry % 2 == 0));
-            assert_eq!(entry.identifiers.is_some(), entry.entry % 3 == 0);
+            assert_eq!((entry.qos, entry.retain), (QoS::ExactlyOnce, entry.entry.is_multiple_of(2)));
+            assert_eq!(entry.identifiers.is_some(), entry.entry.is_multiple_of(3));
             out.push(entry.entry);
         }
         assert_eq!(out, [3, 5, 6, 12]);
