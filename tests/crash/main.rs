@@ -19,17 +19,7 @@ use selvedge_tests::volatile_disk::{Cut, Ignored, NamesKept, VolatileDisk};
 const MESSAGES: &str = "the last acknowledged messages that a crash still loses";
 
 /// Tests that cannot pass yet, and what each waits for.
-<<<<<<< HEAD
 const WAITING: &[(&str, &str)] = &[];
-=======
-const WAITING: &[(&str, &str)] = &[
-    ("nothing_acknowledged_is_lost_when_the_node_is_killed", MESSAGES),
-    ("nothing_acknowledged_is_lost_when_the_power_is_cut_and_the_cache_dropped", MESSAGES),
-    ("nothing_acknowledged_is_lost_when_the_power_is_cut_and_the_cache_mixed", MESSAGES),
-    ("nothing_acknowledged_is_lost_when_the_disk_fails", MESSAGES),
-    ("twins_survive_kills_and_cuts_and_the_node_starts_on_what_is_left", "accepted updates that a kill still loses"),
-];
->>>>>>> crash-harness
 
 /// A test and its name.
 type Test = (&'static str, fn() -> anyhow::Result<()>);
