@@ -255,9 +255,6 @@ impl Reactor {
         if cost > 0 {
             self.connections.carry_out(&self.effects);
             self.effects.clear();
-            if !self.connections.outstanding.fetches.is_empty() {
-                self.fetch();
-            }
             while let Some((connection, reason, data)) = self.connections.outstanding.authentications.pop() {
                 self.reauthenticate(connection, reason, &data);
             }

@@ -94,7 +94,6 @@ impl Reactor {
             }
             Command::Fetched { session, messages } => {
                 share.spend(self.fetched(session, &messages));
-                self.fetch();
             }
             Command::WriteImage => {
                 share.spend(self.handle(Input::WriteImage));

@@ -54,8 +54,11 @@ impl Reactor {
     /// Hand over what gathered since the last call.
     pub(super) fn keep(&mut self) {
         let Some(keeping) = &mut self.keeping else { return };
-        let is_awaited =
-            self.core.kept_is_urgent() || self.connections.holds_gathering || !keeping.alongside.is_empty();
+        // What is to be fetched must have been handed over before.
+        let is_awaited = self.core.kept_is_urgent()
+            || self.connections.holds_gathering
+            || !keeping.alongside.is_empty()
+            || !self.connections.outstanding.fetches.is_empty();
         if !is_awaited && !self.stopping && self.core.kept_bytes() < GATHER_BYTES {
             if self.core.kept_bytes() == 0 {
                 return;
@@ -124,7 +127,8 @@ impl Reactor {
         }
     }
 
-    /// Ask the journal for what the core wants from it, so much at a time.
+    /// Ask the journal for what the core wants from it, so much at a time. After [`Self::keep`]: a message may be wanted in the
+    /// turn in which it was left to be kept.
     pub(super) fn fetch(&mut self) {
         let Some(keeping) = &mut self.keeping else { return };
         keeping.fetches.extend(self.connections.outstanding.fetches.drain(..));

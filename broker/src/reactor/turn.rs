@@ -78,6 +78,7 @@ impl Future for TurnEnd {
         again |= reactor.flush_waiting();
         reactor.hand_over();
         reactor.keep();
+        reactor.fetch();
         reactor.look_at_disk();
         again |= !reactor.waiting.is_empty() || !reactor.connections.outstanding.dirty.is_empty();
         if let Some(deadline) = reactor.next_deadline() {

@@ -289,3 +289,39 @@ fn messages_that_are_kept_in_memory_only_are_acknowledged_at_once() {
     assert_eq!(journal.entries().kept.len(), before);
     assert_eq!(broker.statistics().core.queued_messages, 1);
 }
+
+/// A message may go to the disk and be wanted from there in one turn: the journal must have it by then.
+#[test]
+fn a_message_that_is_wanted_in_the_turn_in_which_it_was_left_is_found() {
+    let journal = TestJournal::default();
+    let core = selvedge_core::Config { queue_memory_bytes_max: 1_000, ..Default::default() };
+    let broker = broker(&journal, core);
+    journal.set_prompt(true);
+    let mut reader = Client::open(broker.tcp(), V5);
+    let connect = Connect { receive_maximum: std::num::NonZeroU16::new(1), ..lasting("reader") };
+    reader.handshake(&connect);
+    reader.subscribe("t", QoS::AtLeastOnce);
+    // The client publishes to itself. What does not fit into its window is left for the disk, and its acknowledgement, in the same
+    // write, makes room for that.
+    reader.publish("t", b"0", QoS::AtMostOnce, 0);
+    assert_eq!(reader.receive().publish().1, b"0");
+    let mut bytes = Vec::new();
+    for number in 1..=20_u16 {
+        bytes.extend(reader.publish_bytes("t", &[number as u8; 300], QoS::AtLeastOnce, number));
+    }
+    bytes.extend(reader.encode(&Packet::PubAck(selvedge_codec::Ack::success(selvedge_codec::PacketId::MIN))));
+    reader.send_bytes(&bytes);
+    let mut received = Vec::new();
+    while received.len() < 20 {
+        let packet = reader.receive();
+        let Packet::Publish(publish) = packet.packet() else { continue };
+        let packet_id = publish.packet_id.expect("QoS 1");
+        received.push(publish.payload[0]);
+        // The first is acknowledged already.
+        if received.len() > 1 {
+            reader.send(&Packet::PubAck(selvedge_codec::Ack::success(packet_id)));
+        }
+    }
+    assert_eq!(received, (1..=20).collect::<Vec<u8>>());
+    assert_eq!(broker.statistics().core.lost_on_disk, 0);
+}
