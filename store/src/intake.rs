@@ -104,11 +104,10 @@ impl Intake {
         !state.closed
     }
 
-    /// Everything that waits.
-    pub(crate) fn take(&self) -> Vec<Pending> {
-        let taken = self.state.lock().front.take();
+    /// Everything that waits, in exchange for an empty list.
+    pub(crate) fn take(&self, empty: &mut Vec<Pending>) {
+        self.state.lock().front.take(empty);
         self.room.notify_all();
-        taken
     }
 
     pub(crate) fn close(&self) {

@@ -24,10 +24,15 @@ use crate::shared::Shared;
 use append::{Head, WriteFailure};
 use full_disk::FullDisk;
 
+/// Entries that the list for what waits keeps room for when it is empty.
+const TAKEN_MAX: usize = 4_096;
+
 pub(crate) struct Writer {
     pub(crate) shared: Arc<Shared>,
     pub(crate) checkpoint: Checkpoint,
     cleaning: Cleaning,
+    /// Exchanged with what waits in the intake.
+    taken: Vec<Pending>,
     /// Taken and not written.
     pending: VecDeque<Pending>,
     /// Written and not known to be durable.
@@ -76,6 +81,7 @@ impl Writer {
             shared,
             checkpoint,
             cleaning: Cleaning::default(),
+            taken: Vec::new(),
             pending: VecDeque::new(),
             unsynced: Vec::new(),
             head: None,
@@ -95,10 +101,10 @@ impl Writer {
     pub(crate) fn round(&mut self, now: Duration) -> Rest {
         // While the disk is full what comes waits in the intake, where callers see it.
         if !self.is_holding() {
-            self.pending.extend(self.shared.intake.take());
+            self.take();
         }
         if let Err(error) = self.shared.poison.check() {
-            self.pending.extend(self.shared.intake.take());
+            self.take();
             self.fail_all(&error);
             return Rest::UntilWork;
         }
@@ -118,6 +124,12 @@ impl Writer {
                 Rest::None
             }
         }
+    }
+
+    fn take(&mut self) {
+        self.shared.intake.take(&mut self.taken);
+        self.pending.extend(self.taken.drain(..));
+        self.taken.shrink_to(TAKEN_MAX);
     }
 
     /// Sequence number of the last durable batch.
@@ -244,7 +256,7 @@ impl Writer {
             }
         }
         if self.has_work() {
-            self.pending.extend(self.shared.intake.take());
+            self.take();
             self.fail_all(&CommitError::DiskFull);
         }
         self.checkpoint.join();

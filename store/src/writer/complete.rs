@@ -18,7 +18,7 @@ impl Writer {
         let durable = self.durable;
         self.shared.intake.with(|front| {
             front.durable(durable);
-            for pending in &group {
+            for pending in group.iter().filter(|pending| !pending.moved.is_empty()) {
                 let Some(place) = &pending.place else { continue };
                 for (number, bytes, from, to) in pending.relocations(place) {
                     front.relocate(number, bytes, from, to);
