@@ -36,8 +36,9 @@ struct Running {
 }
 
 impl Checkpoint {
-    pub(crate) fn new(place: Where) -> Self {
-        Self { place, running: None, synced: 0, bytes_since: 0 }
+    /// For a state in which everything up to the batch `synced` is durable.
+    pub(crate) fn new(place: Where, synced: u64) -> Self {
+        Self { place, running: None, synced, bytes_since: 0 }
     }
 
     /// The last batch of the journal that is durable in the state.

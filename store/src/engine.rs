@@ -13,6 +13,7 @@ use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
@@ -26,6 +27,10 @@ use tally::{TALLY_KEY, Tally};
 
 /// How often a value that is replaced while it is read is read again.
 const READ_TRIES_MAX: usize = 100;
+
+/// How often, and how long apart, a database that is locked is tried again.
+const LOCK_TRIES_MAX: u32 = 200;
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
 /// An open sled database.
 pub(crate) struct Engine {
@@ -44,12 +49,23 @@ impl Engine {
             .mode(sled::Mode::LowSpace)
             .cache_capacity(cache_bytes.max(256 * 1024))
             .flush_every_ms(None);
-        let opened = without_panic(|| {
+        let open = || {
             let db = config.open()?;
             let (tally, standing) = tally::read(&db)?;
             Ok::<_, sled::Error>((db, tally, standing))
-        });
-        let (db, tally, standing) = opened.map_err(OpenFailure::Panic)?.map_err(OpenFailure::Sled)?;
+        };
+        let mut tries = 0;
+        let (db, tally, standing) = loop {
+            match without_panic(open).map_err(OpenFailure::Panic)? {
+                Ok(opened) => break opened,
+                // sled's own threads may keep the file for a moment after a database was dropped.
+                Err(sled::Error::Io(error)) if is_locked(&error) && tries < LOCK_TRIES_MAX => {
+                    tries += 1;
+                    std::thread::sleep(LOCK_PAUSE);
+                }
+                Err(error) => return Err(OpenFailure::Sled(error)),
+            }
+        };
         let database = File::open(path.join("db")).map_err(|error| OpenFailure::Sled(sled::Error::Io(error)))?;
         Ok((Self { db, database, disk, tally: Mutex::new(tally) }, standing))
     }
@@ -69,7 +85,7 @@ impl Engine {
             let found = self.next(start.as_ref().map(|key: &sled::IVec| &key[..]))?;
             let Some((tree_key, head)) = found else { break };
             if record::space_of(&tree_key).is_some() {
-                if self.value(&tree_key, &head)?.is_none() {
+                if self.value(&tree_key, &head).map_err(|failure| failure.to_string())?.is_none() {
                     return Err(format!("the value of key {} is corrupt", tree_key.escape_ascii()));
                 }
                 counted.put(&tree_key, &head);
@@ -85,12 +101,12 @@ impl Engine {
             .and_then(|found| found.map_err(|error| error.to_string()))
     }
 
-    fn raw_head(&self, tree_key: &[u8]) -> Result<Option<sled::IVec>, String> {
-        without_panic(|| self.db.get(tree_key))?.map_err(|error| error.to_string())
+    fn raw_head(&self, tree_key: &[u8]) -> Result<Option<sled::IVec>, EngineFailure> {
+        without_panic(|| self.db.get(tree_key)).map_err(EngineFailure::Failed)?.map_err(failure)
     }
 
     /// The value that `head` stands for, or `None` if it is not what was written.
-    fn value(&self, tree_key: &[u8], head: &[u8]) -> Result<Option<Vec<u8>>, String> {
+    fn value(&self, tree_key: &[u8], head: &[u8]) -> Result<Option<Vec<u8>>, EngineFailure> {
         let (generation, length, crc) = match record::decode(tree_key, head) {
             None => return Ok(None),
             Some(Head::Inline(value)) => return Ok(Some(value.to_vec())),
@@ -134,7 +150,7 @@ impl StateEngine for Engine {
         tally.sequence = sequence;
         let mut out = sled::Batch::default();
         for (tree_key, value) in last {
-            let old = self.raw_head(tree_key).map_err(EngineFailure::Failed)?;
+            let old = self.raw_head(tree_key)?;
             if let Some(old) = &old {
                 tally.remove(tree_key, old);
                 remove_chunks(&mut out, tree_key, old);
@@ -164,8 +180,8 @@ impl StateEngine for Engine {
     fn read(&self, tree_key: &[u8]) -> Result<Option<Vec<u8>>, Unreadable> {
         let mut previous: Option<sled::IVec> = None;
         for _ in 0..READ_TRIES_MAX {
-            let Some(head) = self.raw_head(tree_key).map_err(Unreadable::Failed)? else { return Ok(None) };
-            if let Some(value) = self.value(tree_key, &head).map_err(Unreadable::Failed)? {
+            let Some(head) = self.raw_head(tree_key).map_err(unreadable)? else { return Ok(None) };
+            if let Some(value) = self.value(tree_key, &head).map_err(unreadable)? {
                 return Ok(Some(value));
             }
             // A replaced value's chunks are gone before its new head is seen; an unchanged head means damage.
@@ -235,6 +251,15 @@ fn remove_chunks(out: &mut sled::Batch, tree_key: &[u8], old: &[u8]) {
             out.remove(&key);
         }
     }
+}
+
+/// Whether sled says that someone has the database open. Only its words tell.
+pub(crate) fn is_locked(error: &io::Error) -> bool {
+    error.to_string().contains("could not acquire lock")
+}
+
+fn unreadable(failure: EngineFailure) -> Unreadable {
+    Unreadable::Failed(failure.to_string())
 }
 
 fn failure(error: sled::Error) -> EngineFailure {

@@ -135,10 +135,10 @@ impl Front {
         self.waiting_bytes
     }
 
-    /// Hands all that waits to the writer thread.
-    pub(crate) fn take(&mut self) -> Vec<Pending> {
+    /// Hands all that waits to the writer thread, in exchange for an empty list that has grown already.
+    pub(crate) fn take(&mut self, empty: &mut Vec<Pending>) {
         self.waiting_bytes = 0;
-        std::mem::take(&mut self.waiting)
+        std::mem::swap(&mut self.waiting, empty);
     }
 
     /// Bytes that an entry with so many counts for.

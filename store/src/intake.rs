@@ -80,7 +80,7 @@ impl Intake {
         self.wait(&mut self.state.lock(), bytes)
     }
 
-    /// Sleeps as long as `rest` says. `false`: closed, and nothing waits any more.
+    /// Sleeps as long as `rest` says. `false`: closed.
     pub(crate) fn rest(&self, rest: Rest) -> bool {
         let mut state = self.state.lock();
         let idle = |state: &State| !state.closed && !state.called && state.front.waiting().is_empty();
@@ -101,14 +101,13 @@ impl Intake {
             }
         }
         state.called = false;
-        !state.closed || !state.front.waiting().is_empty()
+        !state.closed
     }
 
-    /// Everything that waits.
-    pub(crate) fn take(&self) -> Vec<Pending> {
-        let taken = self.state.lock().front.take();
+    /// Everything that waits, in exchange for an empty list.
+    pub(crate) fn take(&self, empty: &mut Vec<Pending>) {
+        self.state.lock().front.take(empty);
         self.room.notify_all();
-        taken
     }
 
     pub(crate) fn close(&self) {

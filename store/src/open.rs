@@ -19,7 +19,7 @@ use crate::ballast::{self, Ballast};
 use crate::checkpoint::{Checkpoint, Where};
 use crate::config::Config;
 use crate::disk::{Disk, is_full};
-use crate::engine::{Engine, OpenFailure, Standing};
+use crate::engine::{self, Engine, OpenFailure, Standing};
 use crate::entry::Replayed;
 use crate::format::{self, FORMAT_VERSION, Found};
 use crate::journal::JOURNAL_VERSION;
@@ -166,9 +166,9 @@ pub(crate) fn open(
 
     let rebuilt = oldest.is_some() && (created || quarantine.is_some());
     let (front, journal) = rebuild::replay(dir, &config, &disk, &engine, replay)?;
-    if rebuilt {
-        engine.sync().map_err(|failure| rebuild::database_error(dir, failure))?;
-    }
+    // What was read back may stand in a cache only, and what was applied just now in sled's memory.
+    engine.sync().map_err(|failure| rebuild::database_error(dir, failure))?;
+    let synced = engine.sequence();
     rebuild::remove_condemnation(dir, &*disk)?;
     let ballast = if released { Ballast::Released } else { ballast::keep(dir, config.ballast_bytes, &*disk) };
     let format_repaired = found == Found::Damaged;
@@ -177,7 +177,7 @@ pub(crate) fn open(
 
     let reopen = reopen(&state, &config, &disk);
     let shared = Arc::new(Shared::new(dir, config, disk, front, State::new(Box::new(engine), reopen), Some(lock)));
-    let mut writer = Writer::new(shared.clone(), Checkpoint::new(Where::Thread));
+    let mut writer = Writer::new(shared.clone(), Checkpoint::new(Where::Thread, synced));
     if copied {
         rebuild::copy_state_to_journal(&mut writer)?;
     }
@@ -287,6 +287,7 @@ fn is_passing(error: &io::Error) -> bool {
     let errnos = [Errno::MFILE, Errno::NFILE, Errno::AGAIN].map(Errno::raw_os_error);
     matches!(error.kind(), PermissionDenied | ReadOnlyFilesystem | OutOfMemory | Interrupted | ResourceBusy)
         || error.raw_os_error().is_some_and(|errno| errnos.contains(&errno))
+        || engine::is_locked(error)
 }
 
 struct Remedies<'a> {

@@ -78,7 +78,7 @@ impl Shared {
     }
 
     pub(crate) fn is_full(&self) -> bool {
-        self.is_stuck() || self.state.is_behind() || self.free_bytes() < self.config.free_bytes_min
+        self.is_stuck() || self.free_bytes() < self.config.free_bytes_min
     }
 
     /// Whether writes fail because there is no room.

@@ -3,7 +3,7 @@
 //! in memory, because sled does its own I/O.
 
 mod disk;
-mod engine;
+pub(crate) mod engine;
 mod flips;
 mod model;
 mod owner;

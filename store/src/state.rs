@@ -5,8 +5,9 @@
 //! applies, so that applying again after a crash neither skips nor repeats anything.
 //!
 //! On a full disk the engine falls behind: what it cannot take is durable in the journal and stands in an overlay in
-//! memory, which readers see first. When there is room the engine is opened again, because sled fails for good after
-//! its first failed write, and gets from the journal what it has not applied.
+//! memory, which readers see first. An engine that failed to write is of no more use, not even for reading what it had
+//! not written yet, so it is given nothing any more as soon as room gets scarce. If it failed all the same, what it may
+//! have lost is put into the overlay from the journal, and it is opened again when there is room.
 
 mod overlay;
 
@@ -105,6 +106,13 @@ pub(crate) trait StateEngine: Send + Sync {
     }
 }
 
+/// Whether the engine should be given something to write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Room {
+    Enough,
+    Little,
+}
+
 /// Opens an engine again that was of no more use.
 pub(crate) type Reopen = Box<dyn Fn() -> Result<Box<dyn StateEngine>, String> + Send + Sync>;
 
@@ -115,6 +123,8 @@ pub(crate) struct State {
     overlay: RwLock<Overlay>,
     /// Whether the overlay is in use: looked at before its lock is.
     behind: AtomicBool,
+    /// The engine failed for want of room and has to be opened again.
+    failed: AtomicBool,
     reopen: Reopen,
     corrupt: AtomicBool,
 }
@@ -125,6 +135,7 @@ impl State {
             engine: RwLock::new(Some(engine)),
             overlay: RwLock::default(),
             behind: AtomicBool::new(false),
+            failed: AtomicBool::new(false),
             reopen,
             corrupt: AtomicBool::new(false),
         }
@@ -172,8 +183,13 @@ impl State {
         }
     }
 
-    /// Applies operations. Those that the engine has no room for are kept in front of it.
-    pub(crate) fn apply(&self, operations: &[OperationAt<'_>], sequence: u64) -> Result<(), String> {
+    /// Applies operations. Those that the engine has no room for are kept in front of it, and so are all if `room` says
+    /// that there is little: an engine that is left alone on a full disk can be read.
+    pub(crate) fn apply(&self, operations: &[OperationAt<'_>], sequence: u64, room: Room) -> Result<(), String> {
+        if !self.is_behind() && room == Room::Little {
+            tracing::warn!("the disk is almost full: changes of the state stay in the journal and in memory");
+            self.behind.store(true, Ordering::Release);
+        }
         if !self.is_behind() {
             let applied = self.with(|engine| engine.apply(operations, sequence));
             match applied.unwrap_or_else(|| Err(EngineFailure::Full(CLOSED.to_owned()))) {
@@ -227,17 +243,30 @@ impl State {
         if self.is_behind() { self.overlay.read().bytes() } else { 0 }
     }
 
-    /// Opens the engine again and gives it what it does not have: everything in the journal after what it says it has
-    /// applied, which `missing` reads. `Ok(false)`: there is still no room.
-    pub(crate) fn catch_up(
+    /// Whether the engine failed for want of room and is of no more use.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Acquire)
+    }
+
+    /// Puts in front of the engine what it may have lost when it failed.
+    pub(crate) fn cover(&self, overlay: Overlay) {
+        *self.overlay.write() = overlay;
+    }
+
+    /// Opens the engine again if it failed, and puts everything in front of it that is in the journal after what it
+    /// says it has applied, which `missing` reads. `Ok(false)`: it cannot be opened yet.
+    pub(crate) fn reopen(
         &self,
         missing: &mut dyn FnMut(u64, &mut Overlay) -> Result<(), String>,
     ) -> Result<bool, String> {
+        if !self.failed.load(Ordering::Acquire) {
+            return Ok(true);
+        }
         let mut slot = self.engine.write();
         // The database is locked as long as it is open.
         *slot = None;
         let engine = match (self.reopen)() {
-            Ok(engine) => slot.insert(engine),
+            Ok(engine) => engine,
             Err(cause) => {
                 tracing::warn!(cause, "the state cannot be opened again yet");
                 return Ok(false);
@@ -245,15 +274,33 @@ impl State {
         };
         let mut overlay = Overlay::default();
         missing(engine.sequence(), &mut overlay)?;
-        let applied = engine.apply(&overlay.operations(), overlay.sequence().max(engine.sequence()));
-        let caught_up = match applied.and_then(|()| engine.sync()) {
-            Ok(()) => true,
-            Err(EngineFailure::Full(_)) => false,
-            Err(EngineFailure::Failed(cause)) => return Err(cause),
-        };
-        *self.overlay.write() = if caught_up { Overlay::default() } else { overlay };
-        self.behind.store(!caught_up, Ordering::Release);
-        Ok(caught_up)
+        *self.overlay.write() = overlay;
+        *slot = Some(engine);
+        self.failed.store(false, Ordering::Release);
+        Ok(true)
+    }
+
+    /// Gives the engine what it does not have. `Ok(false)`: there is still no room.
+    pub(crate) fn catch_up(&self) -> Result<bool, String> {
+        let overlay = self.overlay.read();
+        let caught_up = self.with(|engine| {
+            let sequence = overlay.sequence().max(engine.sequence());
+            engine.apply(&overlay.operations(), sequence).and_then(|()| engine.sync())
+        });
+        drop(overlay);
+        match caught_up {
+            Some(Ok(())) => {
+                self.behind.store(false, Ordering::Release);
+                *self.overlay.write() = Overlay::default();
+                Ok(true)
+            }
+            Some(Err(EngineFailure::Failed(cause))) => Err(cause),
+            Some(Err(EngineFailure::Full(cause))) => {
+                self.fall_behind(&cause);
+                Ok(false)
+            }
+            None => Ok(false),
+        }
     }
 
     /// Whether a reader found something corrupt since this was asked last.
@@ -268,6 +315,7 @@ impl State {
 
     fn fall_behind(&self, cause: &str) {
         tracing::error!(cause, "the disk is too full for the state: changes stay in the journal and in memory");
+        self.failed.store(true, Ordering::Release);
         self.behind.store(true, Ordering::Release);
     }
 }

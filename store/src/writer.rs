@@ -24,10 +24,15 @@ use crate::shared::Shared;
 use append::{Head, WriteFailure};
 use full_disk::FullDisk;
 
+/// Entries that the list for what waits keeps room for when it is empty.
+const TAKEN_MAX: usize = 4_096;
+
 pub(crate) struct Writer {
     pub(crate) shared: Arc<Shared>,
     pub(crate) checkpoint: Checkpoint,
     cleaning: Cleaning,
+    /// Exchanged with what waits in the intake.
+    taken: Vec<Pending>,
     /// Taken and not written.
     pending: VecDeque<Pending>,
     /// Written and not known to be durable.
@@ -79,6 +84,7 @@ impl Writer {
             shared,
             checkpoint,
             cleaning: Cleaning::default(),
+            taken: Vec::new(),
             pending: VecDeque::new(),
             unsynced: Vec::new(),
             head: None,
@@ -107,10 +113,11 @@ impl Writer {
     /// One round at the time `now`, which only has to ascend: write, sync, complete, clean a little.
     pub(crate) fn round(&mut self, now: Duration) -> Rest {
         // While the disk is full what comes waits in the intake, where callers see it.
-        if !self.full.is_holding(&self.shared) {
-            self.pending.extend(self.shared.intake.take());
+        if !self.is_holding() {
+            self.take();
         }
         if let Err(error) = self.shared.poison.check() {
+            self.take();
             self.fail_all(&error);
             return Rest::UntilWork;
         }
@@ -130,6 +137,12 @@ impl Writer {
                 Rest::None
             }
         }
+    }
+
+    fn take(&mut self) {
+        self.shared.intake.take(&mut self.taken);
+        self.pending.extend(self.taken.drain(..));
+        self.taken.shrink_to(TAKEN_MAX);
     }
 
     /// Sequence number of the last durable batch.
@@ -187,6 +200,16 @@ impl Writer {
         overdue || self.sync_wanted || !self.is_dirty() || self.unsynced.iter().any(urgent)
     }
 
+    /// Whether nothing is taken from callers until there is room on the disk.
+    fn is_holding(&self) -> bool {
+        self.shared.is_stuck() || !self.closing && full_disk::is_too_far_behind(&self.shared)
+    }
+
+    fn has_work(&self) -> bool {
+        let waits = !self.shared.intake.with(|front| front.waiting().is_empty());
+        waits || !self.pending.is_empty() || !self.unsynced.is_empty()
+    }
+
     fn is_dirty(&self) -> bool {
         self.dirty || self.directory_dirty
     }
@@ -199,7 +222,7 @@ impl Writer {
         let lazy = self.lazy_since.map(|since| since + self.lazy_sync());
         let next = [lazy, self.full.next_try()].into_iter().flatten().min();
         match next.map(|at| at.saturating_sub(now)) {
-            Some(time) if self.full.is_holding(&self.shared) => Rest::Hold(time),
+            Some(time) if self.is_holding() => Rest::Hold(time),
             Some(time) => Rest::For(time),
             None => Rest::UntilWork,
         }
@@ -230,25 +253,25 @@ impl Writer {
         tracing::error!(dir = %self.shared.dir.display(), cause, "the store could not write and refuses commits from now on");
         let error = self.shared.poison.set(cause);
         self.full = FullDisk::default();
+        self.shared.set_stuck(false);
         self.fail_all(&error);
     }
 
     /// Writes what is left when the last handle has gone, and leaves the state durable, so that the next start is short.
     fn close(&mut self) {
-        let mut now = Duration::ZERO;
         self.closing = true;
-        self.sync_wanted = true;
-        while !(self.pending.is_empty() && self.unsynced.is_empty()) && self.shared.poison.check().is_ok() {
-            if self.full.has_tried_enough() {
-                self.fail_all(&CommitError::DiskFull);
-                break;
-            }
+        let mut now = full_disk::RETRY_MAX;
+        while self.has_work() && !self.full.has_tried_enough() {
+            self.sync_wanted = true;
+            now += full_disk::RETRY_MAX;
+            self.round(now);
             if self.shared.is_stuck() {
                 std::thread::sleep(full_disk::RETRY_MIN);
             }
-            now += full_disk::RETRY_MAX;
-            let _ = self.round(now);
-            self.sync_wanted = true;
+        }
+        if self.has_work() {
+            self.take();
+            self.fail_all(&CommitError::DiskFull);
         }
         self.checkpoint.join();
         if self.shared.poison.check().is_ok()

@@ -20,7 +20,7 @@ use crate::health::CommitError;
 use crate::journal::operations::OperationAt;
 use crate::recovery::{self, JournalReport};
 use crate::shared::journal_dir;
-use crate::state::{EngineFailure, State, StateEngine};
+use crate::state::{EngineFailure, Room, State, StateEngine};
 use crate::writer::Writer;
 
 /// Operations are applied, and written to the journal, in portions of about so many bytes.
@@ -134,7 +134,7 @@ pub(super) fn copy_state_to_journal(writer: &mut Writer) -> Result<(), OpenError
     shared.disk.sync_directory(dir).map_err(io_error("fsync the directory", dir))?;
     let last = shared.intake.with(|front| front.last_sequence());
     // Numbers go on from the journal's last, so the state must not say that it has applied later ones.
-    shared.state.apply(&[], last).map_err(database)?;
+    shared.state.apply(&[], last, Room::Enough).map_err(database)?;
     sync(writer)?;
     let mut after = Bound::Unbounded;
     loop {

@@ -45,6 +45,7 @@ fn each_failure_has_its_remedy() {
     const PLENTY: Option<u64> = Some(1 << 30);
     const SCARCE: Option<u64> = Some(1000);
     let mfile = || OpenFailure::Sled(sled::Error::Io(io::Error::from_raw_os_error(Errno::MFILE.raw_os_error())));
+    let locked = || OpenFailure::Sled(sled::Error::Io(io::Error::other("could not acquire lock on \"db\"")));
     let panicked = || OpenFailure::Panic("index out of bounds".to_owned());
     let cases = [
         (failure(StorageFull), PLENTY, true, Remedy::ReleaseBallast),
@@ -61,6 +62,7 @@ fn each_failure_has_its_remedy() {
         (failure(PermissionDenied), PLENTY, true, Remedy::GiveUp),
         (failure(ReadOnlyFilesystem), PLENTY, true, Remedy::GiveUp),
         (mfile(), PLENTY, true, Remedy::GiveUp),
+        (locked(), PLENTY, true, Remedy::GiveUp),
     ];
     for (failure, free_bytes, has_ballast, expected) in cases {
         let found = remedy(&failure, free_bytes, 1 << 20, has_ballast);

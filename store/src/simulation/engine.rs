@@ -15,7 +15,7 @@ type Map = BTreeMap<Vec<u8>, Vec<u8>>;
 
 /// Shared by the engine in use and by whoever cuts its power.
 #[derive(Clone, Default)]
-pub(super) struct MemoryEngine(Arc<Mutex<Versions>>);
+pub(crate) struct MemoryEngine(Arc<Mutex<Versions>>);
 
 #[derive(Default)]
 struct Versions {
@@ -32,7 +32,7 @@ struct Versions {
 }
 
 impl MemoryEngine {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let engine = Self::default();
         engine.0.lock().history.push((0, Map::new()));
         engine
@@ -46,12 +46,12 @@ impl MemoryEngine {
         versions.go_back_to(kept);
     }
 
-    pub(super) fn set_full(&self, full: bool) {
+    pub(crate) fn set_full(&self, full: bool) {
         self.0.lock().full = full;
     }
 
     /// Opens it again after it failed: what was not synced may be there or not.
-    pub(super) fn reopen(&self) -> Result<Box<dyn StateEngine>, String> {
+    pub(crate) fn reopen(&self) -> Result<Box<dyn StateEngine>, String> {
         let mut versions = self.0.lock();
         versions.opened += 1;
         if versions.full && versions.opened.is_multiple_of(2) {
@@ -68,7 +68,7 @@ impl MemoryEngine {
         *self.0.lock() = Versions { history: vec![(0, Map::new())], ..Versions::default() };
     }
 
-    pub(super) fn map(&self) -> Map {
+    pub(crate) fn map(&self) -> Map {
         self.0.lock().map.clone()
     }
 }

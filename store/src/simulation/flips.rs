@@ -54,7 +54,7 @@ fn small_journal() -> (SimulatedDisk, Replay) {
     let disk = SimulatedDisk::new(Lie::None);
     let (front, ..) = open(&disk).unwrap();
     let shared = share(&disk, front);
-    let mut writer = Writer::new(shared.clone(), Checkpoint::new(Where::Here));
+    let mut writer = Writer::new(shared.clone(), Checkpoint::new(Where::Here, 0));
     let mut expected = Vec::new();
     for number in 1..=MESSAGES {
         let mut records = format!("record {number} ").into_bytes();

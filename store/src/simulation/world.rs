@@ -183,10 +183,8 @@ impl World {
             replayed.push((entry.sequence, entry.wall_ms, records, entry.first_message, messages));
         });
         let (front, report) = recovered.map_err(|error| error.to_string())?;
-        if std::mem::take(&mut self.rebuilding) {
-            self.engine.sync().map_err(|failure| failure.to_string())?;
-            self.seen.rebuilds += 1;
-        }
+        self.engine.sync().map_err(|failure| failure.to_string())?;
+        self.seen.rebuilds += u64::from(std::mem::take(&mut self.rebuilding));
         self.seen.torn_tails += u64::from(report.dropped.is_some());
         let last = front.last_sequence();
         let first = front.segments.oldest().map_or(1, |segment| segment.first_sequence);
@@ -208,7 +206,7 @@ impl World {
         let engine = self.engine.clone();
         let state = State::new(Box::new(engine.clone()), Box::new(move || engine.reopen()));
         let shared = Arc::new(Shared::new(dir, self.config.clone(), disk, front, state, None));
-        let writer = Writer::new(shared.clone(), Checkpoint::new(Where::Here));
+        let writer = Writer::new(shared.clone(), Checkpoint::new(Where::Here, self.engine.sequence()));
         self.life = Some(Life::new(shared, writer));
         self.adopt()
     }

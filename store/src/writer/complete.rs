@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::Writer;
+use super::{Writer, full_disk};
 use crate::entry::{Commit, OnDurable};
 use crate::front::Pending;
 use crate::health::CommitError;
@@ -18,7 +18,7 @@ impl Writer {
         let durable = self.durable;
         self.shared.intake.with(|front| {
             front.durable(durable);
-            for pending in &group {
+            for pending in group.iter().filter(|pending| !pending.moved.is_empty()) {
                 let Some(place) = &pending.place else { continue };
                 for (number, bytes, from, to) in pending.relocations(place) {
                     front.relocate(number, bytes, from, to);
@@ -92,7 +92,7 @@ impl Writer {
             portion.iter().filter(|pending| pending.has_operations()).filter_map(|pending| pending.place.as_ref());
         let Some(sequence) = sequence.map(|place| place.sequence).next_back() else { return Ok(()) };
         let operations: Vec<_> = portion.iter().flat_map(Pending::operations).map(OperationAt::of).collect();
-        let applied = self.shared.state.apply(&operations, sequence);
+        let applied = self.shared.state.apply(&operations, sequence, full_disk::room(&self.shared));
         applied.map_err(|cause| format!("applying to the state: {cause}"))
     }
 }

@@ -9,6 +9,7 @@ use crate::checkpoint::Checkpoint;
 use crate::journal::operations::OperationAt;
 use crate::recovery;
 use crate::shared::Shared;
+use crate::state::{Overlay, Room};
 
 /// First and longest pause between two tries to write.
 pub(super) const RETRY_MIN: Duration = Duration::from_millis(50);
@@ -17,7 +18,9 @@ pub(super) const RETRY_MAX: Duration = Duration::from_secs(1);
 const TRIES_WHEN_CLOSED: u32 = 20;
 /// So many bytes of changes that the state could not take are kept in memory before no more is taken from callers.
 const BEHIND_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// With less room it is no use to open the state again.
+/// With less room than this, or than what counts as a full disk if that is less, the state is given nothing.
+const STATE_BYTES_MIN: u64 = 4 * 1024 * 1024;
+/// So much more must be free before it is given something again.
 const CATCH_UP_BYTES_MIN: u64 = 1024 * 1024;
 
 #[derive(Default)]
@@ -40,12 +43,17 @@ impl Retry {
     }
 }
 
-impl FullDisk {
-    /// Whether nothing is taken from callers until there is room.
-    pub(super) fn is_holding(&self, shared: &Shared) -> bool {
-        self.writing.is_some() || shared.state.bytes_behind() > BEHIND_BYTES_MAX
-    }
+/// Whether as much is kept in memory for the state as may be.
+pub(super) fn is_too_far_behind(shared: &Shared) -> bool {
+    shared.state.bytes_behind() > BEHIND_BYTES_MAX
+}
 
+/// Whether the state should be given something to write.
+pub(super) fn room(shared: &Shared) -> Room {
+    if shared.free_bytes() < shared.config.free_bytes_min.min(STATE_BYTES_MIN) { Room::Little } else { Room::Enough }
+}
+
+impl FullDisk {
     pub(super) fn may_write(&self, now: Duration) -> bool {
         self.writing.as_ref().is_none_or(|retry| retry.at <= now)
     }
@@ -84,24 +92,21 @@ impl FullDisk {
         shared: &Shared,
         checkpoint: &mut Checkpoint,
     ) -> Result<(), String> {
-        if self.catching_up.is_none() {
-            self.release_ballast(shared);
-        }
         if self.catching_up.as_ref().is_some_and(|retry| retry.at > now) {
             return Ok(());
         }
-        shared.look_at_free_space();
         checkpoint.join();
-        let enough = CATCH_UP_BYTES_MIN + 2 * shared.state.bytes_behind() as u64;
-        let caught_up = shared.free_bytes() >= enough
-            && shared.state.catch_up(&mut |after, overlay| {
-                let Some(first) = shared.intake.with(|front| front.segments.first_after(after)) else { return Ok(()) };
-                let (dir, disk) = (&shared.journal_dir, &*shared.disk);
-                let mut take = |operations: &[OperationAt<'_>], sequence: u64| overlay.apply(operations, sequence);
-                let read = recovery::read_operations(dir, disk, first, (after, durable), &mut take);
-                read.map_err(|error| error.to_string())
-            })?;
-        if caught_up {
+        let read = |after: u64, overlay: &mut Overlay| read_into(overlay, (after, durable), shared);
+        if self.catching_up.is_none() && shared.state.has_failed() {
+            self.release_ballast(shared);
+            let mut overlay = Overlay::default();
+            read(checkpoint.synced(), &mut overlay)?;
+            shared.state.cover(overlay);
+        }
+        shared.look_at_free_space();
+        let least = shared.config.free_bytes_min.min(STATE_BYTES_MIN) + CATCH_UP_BYTES_MIN;
+        let enough = shared.free_bytes() >= least + 2 * shared.state.bytes_behind() as u64;
+        if enough && shared.state.reopen(&mut { read })? && shared.state.catch_up()? {
             tracing::info!(dir = %shared.dir.display(), "the state has what it could not take while the disk was full");
             checkpoint.note(shared.state.engine_sequence());
             self.catching_up = None;
@@ -125,4 +130,12 @@ impl FullDisk {
             self.ballast_released |= ballast::release(&shared.dir, &*shared.disk).is_ok();
         }
     }
+}
+
+/// Reads from the journal what the state does not have: everything after the first batch up to the second.
+fn read_into(overlay: &mut Overlay, (after, until): (u64, u64), shared: &Shared) -> Result<(), String> {
+    let Some(first) = shared.intake.with(|front| front.segments.first_after(after)) else { return Ok(()) };
+    let mut take = |operations: &[OperationAt<'_>], sequence: u64| overlay.apply(operations, sequence);
+    let read = recovery::read_operations(&shared.journal_dir, &*shared.disk, first, (after, until), &mut take);
+    read.map_err(|error| error.to_string())
 }
