@@ -15,9 +15,6 @@ use selvedge_tests::crash::{disk_faults, kill, power_cut};
 use selvedge_tests::installed;
 use selvedge_tests::volatile_disk::{Cut, Ignored, NamesKept, VolatileDisk};
 
-/// What most of them wait for.
-const MESSAGES: &str = "the last acknowledged messages that a crash still loses";
-
 /// Tests that cannot pass yet, and what each waits for.
 const WAITING: &[(&str, &str)] = &[];
 
