@@ -59,7 +59,7 @@ use node_api::NodeApi;
 use twin_service::TwinService;
 
 /// How often the node looks at its own health.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How often expired key-values are removed.
 const SWEEP_EVERY: Duration = Duration::from_secs(3600);
 /// For functions and twins to finish what they have, when shutting down.

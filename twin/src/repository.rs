@@ -73,6 +73,24 @@ pub struct Metrics {
     pub damaged: u64,
 }
 
+/// What a request leads to; see [`Twins::handle_with`].
+pub enum Answer {
+    /// These replies, now.
+    Replies(Vec<Reply>),
+    /// These replies, once `batch` is durable.
+    Commit {
+        /// What changes.
+        batch: Batch,
+        /// What is told of it then.
+        replies: Vec<Reply>,
+        /// To be called then, or when that is known to be impossible; gives what is to be told.
+        finish: Finish,
+    },
+}
+
+/// See [`Answer::Commit`].
+pub type Finish = Box<dyn FnOnce(Result<(), CommitError>, Vec<Reply>) -> Vec<Reply> + Send>;
+
 /// All twins of a node. Cheap to clone.
 #[derive(Clone)]
 pub struct Twins {
@@ -171,6 +189,27 @@ impl Twins {
         wall_ms: u64,
         on_done: impl FnOnce(Vec<Reply>) + Send + 'static,
     ) {
+        let twins = self.clone();
+        self.handle_with(thing, operation, payload, wall_ms, move |answer| match answer {
+            Answer::Replies(replies) => on_done(replies),
+            Answer::Commit { batch, replies, finish } => {
+                let on_durable = move |result: Result<(), CommitError>| on_done(finish(result, replies));
+                twins.inner.path().commit(batch, Box::new(on_durable));
+            }
+        });
+    }
+
+    /// As [`Twins::handle`], where the caller has a change made durable together with something else. `on_answer` runs exactly
+    /// once; with [`Answer::Commit`] it must hand the batch over, in the order of its calls, to where
+    /// [`Twins::commit_through`] leads, and must neither block nor call the twins.
+    pub fn handle_with(
+        &self,
+        thing: &str,
+        operation: Operation,
+        payload: &[u8],
+        wall_ms: u64,
+        on_answer: impl FnOnce(Answer) + Send + 'static,
+    ) {
         let inner = &self.inner;
         let request = thing::check(thing).map_err(|error| Rejection::new(400, error.to_string()));
         let request = request.and_then(|()| message::parse_request(operation, payload, &inner.config));
@@ -192,22 +231,29 @@ impl Twins {
             Ok(Outcome::Reply(replies)) => (Batch::new(), Vec::new(), replies),
             Err(rejection) => {
                 inner.rejected.fetch_add(1, Ordering::Relaxed);
-                return self.reply_in_turn(shelf, thing, rejected(rejection), on_done);
+                let replies = rejected(rejection);
+                return self.reply_in_turn(shelf, thing, replies, |replies| on_answer(Answer::Replies(replies)));
             }
         };
         inner.accepted.fetch_add(1, Ordering::Relaxed);
-        if underway.is_empty() && !shelf.cache.is_underway(thing) {
-            drop(shelf);
-            return on_done(replies);
-        }
-        let on_durable = move |result: Result<(), CommitError>| {
+        let has_change = !underway.is_empty();
+        let finish = move |result: Result<(), CommitError>, replies| {
             drop(underway);
-            on_done(match result {
+            match result {
                 Ok(()) => replies,
                 Err(error) => rejected(Rejection::new(500, error.to_string())),
-            });
+            }
         };
-        inner.path().commit(batch, Box::new(on_durable));
+        if has_change {
+            on_answer(Answer::Commit { batch, replies, finish: Box::new(finish) });
+        } else if shelf.cache.is_underway(thing) {
+            // Nobody is told of a change that may still fail.
+            let on_durable = move |result| on_answer(Answer::Replies(finish(result, replies)));
+            inner.path().commit(batch, Box::new(on_durable));
+        } else {
+            drop(shelf);
+            on_answer(Answer::Replies(replies));
+        }
     }
 
     /// The twin of `thing`, or `None` if it does not exist. May show a change some milliseconds before it is durable.

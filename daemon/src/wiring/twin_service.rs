@@ -1,7 +1,7 @@
 //! Twins for the rest of the node: requests in over MQTT and HTTP, replies out on `$twin/{thing}/…` after the fsync.
 //!
-//! One thread takes the requests of a turn from the broker; a request is acknowledged together with its replies, so what was
-//! not answered is delivered again. Invariant: every change of a twin, wherever it comes from, is told to MQTT and to watchers.
+//! One thread takes the requests of a turn from the broker; a request is acknowledged together with its change and its replies, so
+//! what was not answered is delivered again, and what was is not. Invariant: every change of a twin, wherever it comes from, is told to MQTT and to watchers.
 
 use std::io;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -12,7 +12,8 @@ use parking_lot::Mutex;
 use selvedge_broker::{Attachment, Handle};
 use selvedge_codec::{PacketId, QoS};
 use selvedge_core::{Delivery, Message};
-use selvedge_twin::{Operation, Reply, Twins};
+use selvedge_store::{Commit, CommitError};
+use selvedge_twin::{Answer, Operation, Reply, Twins};
 use serde_json::{Value, json};
 
 use super::clock::wall_ms;
@@ -124,10 +125,33 @@ impl TwinService {
         let service = Arc::clone(self);
         let owner = thing.to_owned();
         let publisher = message.publisher().filter(|_| super::messages::depth(&message) > 0).cloned();
-        self.twins.handle(thing, operation, message.payload(), wall_ms(), move |replies| {
-            service.tell_watchers(&owner, &replies);
-            let outputs = messages_of(&owner, replies, publisher);
-            service.answered(packet_ids, outputs);
+        self.twins.handle_with(thing, operation, message.payload(), wall_ms(), move |answer| match answer {
+            Answer::Replies(replies) => {
+                service.tell_watchers(&owner, &replies);
+                let outputs = messages_of(&owner, replies, publisher);
+                service.answered(packet_ids, outputs);
+            }
+            // The change, its replies and the acknowledgement of the request are one entry: after a crash a request is not
+            // handled again on top of later ones.
+            Answer::Commit { batch, replies, finish } => {
+                let outputs = messages_of(&owner, replies.clone(), publisher);
+                // It runs on the store's own thread, which must not be the last to hold the store.
+                let told = Arc::downgrade(&service);
+                let on_durable = move |result: Result<(), CommitError>| {
+                    let changed = result.is_ok();
+                    let replies = finish(result, replies);
+                    let Some(told) = told.upgrade() else { return };
+                    if changed {
+                        told.tell_watchers(&owner, &replies);
+                    }
+                    told.waiting.fetch_sub(1, Ordering::AcqRel);
+                };
+                let commit = Commit { batch, on_durable: Box::new(on_durable) };
+                if let Some(attachment) = service.attachment.get() {
+                    // A broker that has stopped leaves the request for the next start.
+                    let _ = attachment.commit(packet_ids, outputs, Some(Box::new(commit)));
+                }
+            }
         });
     }
 
