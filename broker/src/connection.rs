@@ -95,6 +95,8 @@ pub(crate) struct Connection {
     pub(crate) keeps: bool,
     /// It is not read because the journal is behind.
     pub(crate) stalled: bool,
+    /// It is over, and closed with this when what waits for the journal is sent.
+    pub(crate) closes_with: Option<CloseCode>,
     /// In the count of its address.
     pub(crate) place: Option<Place>,
     /// Enhanced authentication, if the client named a method for it.
@@ -131,6 +133,7 @@ impl Connection {
             durability: None,
             keeps: false,
             stalled: false,
+            closes_with: None,
             place: None,
             login: None,
             peer_closes: None,

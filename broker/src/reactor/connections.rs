@@ -228,8 +228,13 @@ impl Connections {
             if held.is_empty() {
                 connection.held = None;
             }
+            let closes_with = if connection.held.is_none() { connection.closes_with.take() } else { None };
             if !bytes.is_empty() {
                 self.send(id, &bytes, None);
+            }
+            if let (Some(code), Some((connection, resources))) = (closes_with, self.open_connection(id)) {
+                connection.begin_close(code, resources);
+                self.mark_dirty(id);
             }
         }
     }
@@ -296,6 +301,12 @@ impl Connections {
     fn close(&mut self, id: ConnectionId, cause: CloseCause) {
         tracing::debug!(slot = id.slot, generation = id.generation, ?cause, "connection is being closed");
         if let Some((connection, resources)) = self.open_connection(id) {
+            if connection.held.is_some() && cause != CloseCause::ShuttingDown {
+                // What it was to be told is sent first; nothing it sends counts any more.
+                connection.closes_with = Some(close_code(cause));
+                connection.paused = true;
+                return;
+            }
             connection.begin_close(close_code(cause), resources);
             self.mark_dirty(id);
         } else if let Some(consumer) = self.consumer(id) {
