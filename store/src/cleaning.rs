@@ -53,13 +53,16 @@ struct View {
     bytes_appended: u64,
     adopted: bool,
     superseded_before: u64,
+    clean_until: u64,
 }
 
 impl View {
     fn of(front: &Front, state_bytes: u64) -> Option<Self> {
         let oldest = *front.segments.oldest()?;
         let newest = front.segments.newest()?.number;
-        (oldest.number != newest).then(|| Self {
+        // One that is written to no more may be gone through although there is none after it yet.
+        let compacting = front.clean_until >= oldest.number && !front.head_open;
+        (oldest.number != newest || compacting).then(|| Self {
             oldest,
             newest,
             segments: front.segments.len() as u64,
@@ -68,6 +71,7 @@ impl View {
             bytes_appended: front.bytes_appended,
             adopted: front.adopted,
             superseded_before: front.image.superseded_before,
+            clean_until: front.clean_until,
         })
     }
 
@@ -150,6 +154,11 @@ impl Cleaning {
             });
         }
         self.cursor = None;
+        if view.oldest.number == view.newest {
+            // Nothing came after it: it stays, because it says where the numbers stand.
+            writer.shared.intake.with(|front| front.clean_until = 0);
+            return Ok(Progress::Idle);
+        }
         self.remove(view, writer)
     }
 
@@ -188,7 +197,8 @@ impl Cleaning {
         }
         let allowed = if self.excess == 0 { limit } else { limit + self.excess + config.slack_bytes / 2 };
         let segments_max = SEGMENTS_MIN + allowed.div_ceil(config.segment_bytes.max(1)) * 2;
-        let wanted = view.bytes > allowed || view.segments > segments_max;
+        let asked_for = view.oldest.number <= view.clean_until;
+        let wanted = view.bytes > allowed || view.segments > segments_max || asked_for;
         if !wanted {
             self.pass = None;
         } else if view.is_superseded() {
@@ -206,8 +216,8 @@ impl Cleaning {
 }
 
 fn ask_for_image(view: &View, writer: &Writer) {
-    let wanted = writer.shared.image_wanted.lock();
-    let Some(wanted) = wanted.as_ref().filter(|_| view.adopted) else { return };
+    let wanted = writer.shared.image_wanted.lock().clone();
+    let Some(wanted) = wanted.filter(|_| view.adopted) else { return };
     let asked = writer.shared.intake.with(|front| std::mem::replace(&mut front.image.asked, true));
     if !asked {
         wanted();

@@ -43,6 +43,8 @@ pub(crate) struct Front {
     /// Whether the owner has said which of the recovered messages are held.
     pub(crate) adopted: bool,
     pub(crate) image: Image,
+    /// Segments up to this one are cleaned, however little is dead in them.
+    pub(crate) clean_until: u64,
     /// Bytes of batches that were appended, but not by cleaning.
     pub(crate) bytes_appended: u64,
     durable_sequence: u64,
@@ -191,6 +193,12 @@ impl Front {
         let segments = &mut self.segments;
         self.index.adopt(holds, &mut |position| segments.message_gone(position.segment));
         self.adopted = true;
+    }
+
+    /// Has everything that stands in the journal now gone through and what is wanted of it written again.
+    pub(crate) fn compact(&mut self) {
+        self.clean_until = self.segments.newest().map_or(0, |newest| newest.number);
+        self.head_open = false;
     }
 
     pub(crate) fn image_complete(&mut self, began: u64) {

@@ -151,9 +151,9 @@ impl Store {
 
     /// `wanted` is called (on the thread `store`, it must not block) when the owner should write an image of all its
     /// state, because segments wait to be removed; once until [`Store::image_complete`], and never before
-    /// [`Store::adopt`].
+    /// [`Store::adopt`]. A handle of the store in it keeps the store open.
     pub fn on_image_wanted(&self, wanted: Box<dyn Fn() + Send + Sync>) {
-        *self.handle.shared.image_wanted.lock() = Some(wanted);
+        *self.handle.shared.image_wanted.lock() = Some(Arc::from(wanted));
         self.handle.shared.intake.push(None, |_| ());
     }
 
@@ -161,6 +161,21 @@ impl Store {
     /// before that are superseded. Takes effect when all of it is durable.
     pub fn image_complete(&self, began: u64) {
         self.handle.shared.intake.push(None, |front| front.image_complete(began));
+    }
+
+    /// Has the journal cleaned of everything that is dead in it now, also if that is little. Goes on in the background;
+    /// the owner is asked for an image if one is needed. [`Store::is_compacting`] tells when it is done.
+    pub fn compact(&self) {
+        self.handle.shared.intake.push(None, Front::compact);
+    }
+
+    /// Whether what [`Store::compact`] asked for is not done yet.
+    #[must_use]
+    pub fn is_compacting(&self) -> bool {
+        self.handle.shared.intake.with(|front| {
+            let oldest = front.segments.oldest().map_or(u64::MAX, |oldest| oldest.number);
+            oldest <= front.clean_until
+        })
     }
 
     /// How much of the disk is used.

@@ -240,3 +240,44 @@ fn segments_of_state_alone_are_cleaned_without_an_owner_and_every_key_stays() {
     }
     assert_eq!(store.metrics().keys, [45, 0, 0, 1]);
 }
+
+#[test]
+fn compacting_leaves_what_is_wanted_and_nothing_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = Config { slack_bytes: 1 << 30, ..small() };
+    let (store, _) = open(dir.path(), config.clone());
+    store.adopt(&mut std::iter::empty());
+    for number in 1..=500 {
+        append_blocking(&store, entry(number, 1), 1);
+    }
+    release(&store, (1..=500).filter(|number| number % 50 != 0));
+    let mut batch = Batch::new();
+    batch.put(Space::Node, b"kept", b"value").unwrap();
+    store.commit_blocking(batch).unwrap();
+    let handle = store.clone();
+    store.on_image_wanted(Box::new(move || {
+        let image = Entry { records: b"image".to_vec(), urgency: Urgency::Now, ..Entry::default() };
+        handle.image_complete(handle.append(image, 2, |_| {}));
+    }));
+    assert!(store.usage().journal_bytes > 150_000);
+    store.compact();
+    wait_until("it is compacted", || !store.is_compacting());
+    assert!(store.usage().journal_bytes < 5_000, "{:?}", store.usage());
+    let check = |store: &Store| {
+        for number in 1..=500 {
+            let expected = (number % 50 == 0).then(|| message(number));
+            assert_eq!(store.load_blocking(number), expected, "{number}");
+        }
+        assert_eq!(store.get(Space::Node, b"kept"), Ok(Some(b"value".to_vec())));
+    };
+    check(&store);
+    // The callback that writes images holds a handle.
+    store.on_image_wanted(Box::new(|| {}));
+    drop(store);
+    std::fs::remove_dir_all(dir.path().join("state")).unwrap();
+    let (store, replay) = open(dir.path(), config);
+    assert_eq!(replay.iter().map(|(_, _, records, _)| &records[..]).collect::<Vec<_>>(), [b"image"]);
+    store.adopt(&mut (1..=10).map(|index| (index * 50, 1)));
+    check(&store);
+    assert_eq!(store.next_message(), 501);
+}
