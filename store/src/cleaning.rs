@@ -39,8 +39,6 @@ pub(crate) struct Cleaning {
     pass: Option<(u64, u64)>,
     /// Bytes past the limit that the last whole pass could not do away with.
     excess: u64,
-    /// The oldest segment cannot be cleaned: it is damaged or could not be removed.
-    stopped: bool,
 }
 
 /// The journal as it stands, for one decision.
@@ -60,6 +58,9 @@ impl View {
     fn of(front: &Front, state_bytes: u64) -> Option<Self> {
         let oldest = *front.segments.oldest()?;
         let newest = front.segments.newest()?.number;
+        if front.cleaning_stopped {
+            return None;
+        }
         // One that is written to no more may be gone through although there is none after it yet.
         let compacting = front.clean_until >= oldest.number && !front.head_open;
         (oldest.number != newest || compacting).then(|| Self {
@@ -96,7 +97,7 @@ impl Cleaning {
     pub(crate) fn step(&mut self, writer: &mut Writer) -> Result<Progress, String> {
         let state_bytes = writer.shared.state.live_bytes();
         let view = writer.shared.intake.with(|front| View::of(front, state_bytes));
-        let Some(view) = view.filter(|_| !self.stopped) else { return Ok(Progress::Idle) };
+        let Some(view) = view else { return Ok(Progress::Idle) };
         if view.oldest.last_sequence > writer.durable() {
             return Ok(Progress::Idle);
         }
@@ -115,7 +116,7 @@ impl Cleaning {
             } else {
                 match Cursor::open(&view.oldest, writer) {
                     Ok(cursor) => self.cursor = Some(cursor),
-                    Err(error) => return Ok(self.stop(&view.oldest, "opening it", &error)),
+                    Err(error) => return Ok(self.stop(writer, &view.oldest, "opening it", &error)),
                 }
             }
         }
@@ -134,7 +135,7 @@ impl Cleaning {
             }
             return Ok(match cursor.step(writer) {
                 Ok(()) => Progress::More,
-                Err(error) => self.stop(&view.oldest, "reading it", &error),
+                Err(error) => self.stop(writer, &view.oldest, "reading it", &error),
             });
         }
         let last = writer.shared.intake.with(|front| front.last_sequence());
@@ -167,7 +168,7 @@ impl Cleaning {
         let path = shared.journal_dir.join(file_name::of_segment(view.oldest.number));
         match shared.disk.remove(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Ok(self.stop(&view.oldest, "removing it", &error));
+                return Ok(self.stop(writer, &view.oldest, "removing it", &error));
             }
             _ => {}
         }
@@ -207,10 +208,10 @@ impl Cleaning {
         wanted
     }
 
-    fn stop(&mut self, segment: &Segment, attempted: &str, error: &io::Error) -> Progress {
+    fn stop(&mut self, writer: &Writer, segment: &Segment, attempted: &str, error: &io::Error) -> Progress {
         tracing::error!(segment = segment.number, attempted, %error, "the oldest segment of the journal cannot be cleaned: the journal grows until the next start");
         self.cursor = None;
-        self.stopped = true;
+        writer.shared.intake.with(|front| front.cleaning_stopped = true);
         Progress::Idle
     }
 }

@@ -45,6 +45,8 @@ pub(crate) struct Front {
     pub(crate) image: Image,
     /// Segments up to this one are cleaned, however little is dead in them.
     pub(crate) clean_until: u64,
+    /// The oldest segment cannot be cleaned: it is damaged or could not be removed.
+    pub(crate) cleaning_stopped: bool,
     /// Bytes of batches that were appended, but not by cleaning.
     pub(crate) bytes_appended: u64,
     durable_sequence: u64,
@@ -198,6 +200,12 @@ impl Front {
     /// Has everything that stands in the journal now gone through and what is wanted of it written again.
     pub(crate) fn compact(&mut self) {
         self.clean_until = self.segments.newest().map_or(0, |newest| newest.number);
+        self.head_open = false;
+    }
+
+    /// [`Front::compact`] of the segments before the first with something of the owner's.
+    pub(crate) fn compact_state(&mut self) {
+        self.clean_until = self.segments.last_before_records().unwrap_or(0);
         self.head_open = false;
     }
 

@@ -111,6 +111,12 @@ impl Segments {
         self.0.get_mut(at)
     }
 
+    /// The number of the last segment before the first that has something of the owner's.
+    pub(crate) fn last_before_records(&self) -> Option<u64> {
+        let of_state = |segment: &&Segment| segment.records_last == 0 && segment.messages == 0;
+        self.0.iter().take_while(of_state).last().map(|segment| segment.number)
+    }
+
     /// The number of the first segment that has a batch after `sequence`.
     pub(crate) fn first_after(&self, sequence: u64) -> Option<u64> {
         self.0.iter().find(|segment| segment.last_sequence > sequence).map(|segment| segment.number)

@@ -172,10 +172,24 @@ impl Store {
     /// Whether what [`Store::compact`] asked for is not done yet.
     #[must_use]
     pub fn is_compacting(&self) -> bool {
-        self.handle.shared.intake.with(|front| {
-            let oldest = front.segments.oldest().map_or(u64::MAX, |oldest| oldest.number);
-            oldest <= front.clean_until
-        })
+        self.oldest_segment() <= self.compacting_until()
+    }
+
+    /// [`Store::compact`] of what stands in front of the first records of an owner.
+    pub(crate) fn compact_state(&self) {
+        self.handle.shared.intake.push(None, Front::compact_state);
+    }
+
+    pub(crate) fn oldest_segment(&self) -> u64 {
+        self.handle.shared.intake.with(|front| front.segments.oldest().map_or(u64::MAX, |oldest| oldest.number))
+    }
+
+    pub(crate) fn compacting_until(&self) -> u64 {
+        self.handle.shared.intake.with(|front| front.clean_until)
+    }
+
+    pub(crate) fn is_cleaning_stopped(&self) -> bool {
+        self.handle.shared.intake.with(|front| front.cleaning_stopped)
     }
 
     /// How much of the disk is used.
@@ -305,7 +319,6 @@ impl Store {
         }
     }
 
-    #[cfg(test)]
     pub(crate) fn shared(&self) -> &Shared {
         &self.handle.shared
     }
