@@ -9,6 +9,7 @@
 //! Invariant: only the oldest segment is ever removed, never the newest, and the next only when the removal is durable.
 
 mod copy;
+mod salvage;
 
 use std::io;
 
@@ -116,7 +117,7 @@ impl Cleaning {
             } else {
                 match Cursor::open(&view.oldest, writer) {
                     Ok(cursor) => self.cursor = Some(cursor),
-                    Err(error) => return Ok(self.stop(writer, &view.oldest, "opening it", &error)),
+                    Err(error) => return Ok(self.stop(writer, &view.oldest, "opening it", &error.to_string())),
                 }
             }
         }
@@ -135,7 +136,7 @@ impl Cleaning {
             }
             return Ok(match cursor.step(writer) {
                 Ok(()) => Progress::More,
-                Err(error) => self.stop(writer, &view.oldest, "reading it", &error),
+                Err(cause) => self.stop(writer, &view.oldest, "reading the state", &cause),
             });
         }
         let last = writer.shared.intake.with(|front| front.last_sequence());
@@ -154,21 +155,25 @@ impl Cleaning {
                 Progress::More
             });
         }
+        let damaged = cursor.is_damaged();
         self.cursor = None;
         if view.oldest.number == view.newest {
             // Nothing came after it: it stays, because it says where the numbers stand.
             writer.shared.intake.with(|front| front.clean_until = 0);
             return Ok(Progress::Idle);
         }
-        self.remove(view, writer)
+        self.remove(view, damaged, writer)
     }
 
-    fn remove(&mut self, view: &View, writer: &mut Writer) -> Result<Progress, String> {
+    /// Removes the oldest segment, or sets it aside if it is damaged.
+    fn remove(&mut self, view: &View, damaged: bool, writer: &mut Writer) -> Result<Progress, String> {
         let shared = &writer.shared;
         let path = shared.journal_dir.join(file_name::of_segment(view.oldest.number));
-        match shared.disk.remove(&path) {
+        let aside = shared.journal_dir.join(file_name::of_damaged(view.oldest.number, 0, 0));
+        let removed = if damaged { shared.disk.rename(&path, &aside) } else { shared.disk.remove(&path) };
+        match removed {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Ok(self.stop(writer, &view.oldest, "removing it", &error));
+                return Ok(self.stop(writer, &view.oldest, "removing it", &error.to_string()));
             }
             _ => {}
         }
@@ -208,8 +213,13 @@ impl Cleaning {
         wanted
     }
 
-    fn stop(&mut self, writer: &Writer, segment: &Segment, attempted: &str, error: &io::Error) -> Progress {
-        tracing::error!(segment = segment.number, attempted, %error, "the oldest segment of the journal cannot be cleaned: the journal grows until the next start");
+    fn stop(&mut self, writer: &Writer, segment: &Segment, attempted: &str, cause: &str) -> Progress {
+        tracing::error!(
+            segment = segment.number,
+            attempted,
+            cause,
+            "the oldest segment of the journal cannot be cleaned: the journal grows until the next start"
+        );
         self.cursor = None;
         writer.shared.intake.with(|front| front.cleaning_stopped = true);
         Progress::Idle

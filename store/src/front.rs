@@ -176,6 +176,23 @@ impl Front {
         }
     }
 
+    /// A message turned out to be damaged: nobody will find it again.
+    pub(crate) fn message_lost(&mut self, number: u64) {
+        if let Some(position) = self.index.remove(number) {
+            self.segments.message_gone(position.segment);
+        }
+    }
+
+    /// A segment turned out to be damaged: it is to be cleaned before the next start finds it so, which would read
+    /// nothing behind the damage.
+    pub(crate) fn segment_damaged(&mut self, segment: u32) {
+        let segment = u64::from(segment);
+        self.clean_until = self.clean_until.max(segment);
+        if self.segments.newest().is_some_and(|newest| newest.number == segment) {
+            self.head_open = false;
+        }
+    }
+
     pub(crate) fn find(&self, number: u64) -> Found {
         let Some(position) = self.index.position(number) else { return Found::Nowhere };
         if self.unwritten.front().is_none_or(|first| number < first.first_message) {

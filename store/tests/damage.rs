@@ -240,3 +240,63 @@ fn what_a_newer_program_wrote_is_refused_in_words_and_left_alone() {
     fs::write(&path, &whole).unwrap();
     assert_eq!(open(dir.path()).1.len(), 20);
 }
+
+#[test]
+fn a_segment_that_is_found_damaged_while_it_is_in_use_is_cleaned_at_once_and_only_what_was_hit_is_lost() {
+    const MESSAGES: u64 = 60;
+    let message = |number: u64| format!("message {number} ").repeat(20).into_bytes();
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open(dir.path());
+    store.adopt(&mut std::iter::empty());
+    for number in 1..=MESSAGES {
+        let mut batch = Batch::new();
+        batch.put(Space::Node, &(number as u32).to_be_bytes(), &[number as u8; 100]).unwrap();
+        let records = message(number);
+        let entry = Entry {
+            messages: std::iter::once(0..records.len() as u32).collect(),
+            records,
+            first_message: number,
+            holds: vec![(number, 1)],
+            ..Entry::default()
+        };
+        store.append(entry, 1, |result| result.unwrap());
+        store.commit_blocking(batch).unwrap();
+    }
+    let (sender, wanted) = channel();
+    store.on_image_wanted(Box::new(move || sender.send(()).unwrap()));
+    let damaged = segments(dir.path()).remove(1);
+    let bytes = fs::read(&damaged).unwrap();
+    let text = b" 12 message 12";
+    let at = bytes.windows(text.len()).position(|window| window == text);
+    let (number, at) = match at {
+        Some(at) => (12, at),
+        None => (9, bytes.windows(10).position(|window| window == b"message 9 ").expect("one of both")),
+    };
+    change(&damaged, |bytes| bytes[at + 1] ^= 1);
+    assert_eq!(store.load_blocking(number), None);
+    assert_eq!(store.metrics().messages_damaged, 1);
+    // It is cleaned as soon as the owner's records before it are superseded.
+    wanted.recv().unwrap();
+    let image = Entry { records: b"image".to_vec(), urgency: Urgency::Now, ..Entry::default() };
+    store.image_complete(store.append(image, 1, |_| {}));
+    let started = std::time::Instant::now();
+    while damaged.exists() {
+        assert!(started.elapsed().as_secs() < 20, "{:?}", store.usage());
+        std::thread::yield_now();
+    }
+    assert_eq!(set_aside(dir.path()), 1);
+    let check = |store: &Store| {
+        for other in 1..=MESSAGES {
+            assert_eq!(store.load_blocking(other), (other != number).then(|| message(other)), "{other}");
+            let value = store.get(Space::Node, &(other as u32).to_be_bytes());
+            assert_eq!(value, Ok(Some(vec![other as u8; 100])));
+        }
+    };
+    check(&store);
+    drop(store);
+    fs::remove_dir_all(dir.path().join("state")).unwrap();
+    let (store, _) = open(dir.path());
+    assert!(store.report().journal.dropped.is_none());
+    store.adopt(&mut (1..=MESSAGES).map(|number| (number, 1)));
+    check(&store);
+}

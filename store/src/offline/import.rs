@@ -131,6 +131,8 @@ fn fill(path: &Path, dir: &Path, config: &Config, on_offset: &mut dyn FnMut(u64)
     Ok(report)
 }
 
+type Answer = Result<(), CommitError>;
+
 struct Import<'a> {
     store: &'a Store,
     report: ExportReport,
@@ -138,13 +140,13 @@ struct Import<'a> {
     moved: Vec<Moved>,
     /// Bytes that were handed over since the last wait.
     bytes: usize,
-    results: (Sender<Result<(), CommitError>>, Receiver<Result<(), CommitError>>),
+    answers: (Sender<Answer>, Receiver<Answer>),
 }
 
 impl<'a> Import<'a> {
     fn new(store: &'a Store) -> Self {
         let report = ExportReport::default();
-        Self { store, report, batch: Batch::new(), moved: Vec::new(), bytes: 0, results: channel() }
+        Self { store, report, batch: Batch::new(), moved: Vec::new(), bytes: 0, answers: channel() }
     }
 
     fn take(&mut self, record: Record) -> Result<(), ImportError> {
@@ -155,7 +157,7 @@ impl<'a> Import<'a> {
                 let holds = (0..messages.len() as u64).map(|index| (first_message + index, 1)).collect();
                 self.bytes += records.len();
                 let entry = Entry { records, messages, first_message, holds, ..Entry::default() };
-                let sender = self.results.0.clone();
+                let sender = self.answers.0.clone();
                 self.store.append(entry, wall_ms, move |result| {
                     let _ = sender.send(result);
                 });
@@ -189,13 +191,13 @@ impl<'a> Import<'a> {
         }
         let batch = std::mem::take(&mut self.batch);
         let state = vec![Commit { batch, on_durable: Box::new(|_| {}) }];
-        let sender = self.results.0.clone();
+        let sender = self.answers.0.clone();
         let entry = Entry { state, urgency: Urgency::Now, ..Entry::default() };
         self.store.append(entry, self.store.last_wall_ms(), move |result| {
             let _ = sender.send(result);
         });
         self.store.commit_blocking(Batch::new())?;
-        self.results.1.try_iter().collect::<Result<(), _>>()?;
+        self.answers.1.try_iter().collect::<Answer>()?;
         Ok(())
     }
 
