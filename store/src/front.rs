@@ -278,9 +278,9 @@ impl Front {
         if pending.origin == Origin::Caller {
             self.bytes_appended += bytes;
         }
-        let Some(segment) = self.segments.newest_mut() else { return };
-        let place = Place { sequence, segment: segment.number, offset: segment.bytes, bytes, sizes, opens };
-        segment.add(&Addition {
+        let Some(newest) = self.segments.newest() else { return };
+        let place = Place { sequence, segment: newest.number, offset: newest.bytes, bytes, sizes, opens };
+        self.segments.add_to_newest(&Addition {
             sequence,
             bytes,
             records_bytes: records.bytes.len() as u64,

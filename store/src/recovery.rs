@@ -252,6 +252,3 @@ fn io_error(attempted: &'static str, path: &Path) -> impl FnOnce(io::Error) -> O
     let path = path.to_path_buf();
     move |source| OpenError::Io { attempted, path, source }
 }
-
-#[cfg(test)]
-mod tests;

@@ -212,10 +212,19 @@ impl Store {
         }
     }
 
-    /// Whether so many more bytes are within [`Config::disk_bytes_max`] and fit on the file system.
+    /// Whether so many more bytes are within [`Config::disk_bytes_max`] and fit on the file system. Cheap enough to ask
+    /// for each message.
     #[must_use]
     pub fn has_room(&self, bytes: u64) -> bool {
-        self.usage().has_room(bytes)
+        let shared = &self.handle.shared;
+        let usage = Usage {
+            journal_bytes: shared.intake.with(|front| front.segments.bytes()),
+            state_bytes: shared.state_bytes(),
+            free_bytes: shared.free_bytes(),
+            disk_bytes_max: shared.config.disk_bytes_max,
+            ..Usage::default()
+        };
+        usage.has_room(bytes)
     }
 
     /// Commits `batch`: all of it or nothing, in the order of the calls. `on_durable` runs exactly once on the thread
