@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use crate::error::RunError;
 use crate::fleet::{Driver, Fault, Fleet};
 use crate::frame::Incoming;
-use crate::packets::{self, Reply};
+use crate::packets::{self, Reply, SessionWish};
 use crate::target::Target;
 
 /// Connections under way at once; below the listen backlog of every broker.
@@ -18,6 +18,7 @@ pub(crate) struct Newcomer {
     /// SUBSCRIBE packets, sent one after the other.
     pub subscriptions: VecDeque<Vec<u8>>,
     pub qos: u8,
+    pub session: SessionWish,
 }
 
 /// What the server said to a client.
@@ -25,6 +26,8 @@ pub(crate) struct Newcomer {
 pub(crate) struct Welcome {
     /// QoS 1 and 2 messages that the server takes unacknowledged.
     pub receive_maximum: u16,
+    /// Whether it goes on with a session that was there.
+    pub session_present: bool,
 }
 
 /// Connects and subscribes all; client n of the fleet is newcomer n of the list, counted from `first`.
@@ -41,7 +44,7 @@ pub(crate) fn enter(
     while entrance.done < count {
         while opened < count && opened - entrance.done < UNDER_WAY_MAX {
             let name = entrance.newcomers[opened].name.clone();
-            let hello = packets::connect(target, &name)?;
+            let hello = packets::connect(target, &name, entrance.newcomers[opened].session)?;
             fleet.open(first + opened, name, &hello)?;
             opened += 1;
         }

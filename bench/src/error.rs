@@ -7,6 +7,7 @@ use std::time::Duration;
 use selvedge_codec::{DecodeError, ReasonCode};
 use thiserror::Error;
 
+use crate::exposition::ExpositionError;
 use crate::plan::OptionsError;
 use crate::process::MeterError;
 
@@ -169,6 +170,9 @@ pub enum RunError {
     /// The broker's process cannot be measured.
     #[error("could not measure the broker")]
     Meter(#[from] MeterError),
+    /// The broker's counters cannot be read.
+    #[error(transparent)]
+    Exposition(#[from] ExpositionError),
     /// The run finished, and its report shows what must not be.
     #[error("the run failed: {0}")]
     Verdict(String),

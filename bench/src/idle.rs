@@ -9,6 +9,7 @@ use crate::error::RunError;
 use crate::fleet::{Driver, Fault, Fleet};
 use crate::frame::Incoming;
 use crate::options::IdleOptions;
+use crate::packets::SessionWish;
 use crate::plan::{LIMITS, in_range};
 use crate::report::{Report, Unit};
 use crate::resources::Resources;
@@ -24,6 +25,7 @@ pub(crate) fn run(options: &IdleOptions, target: &Target, run_id: u32) -> Result
         name: format!("bench-{run_id:08x}-c{connection}"),
         subscriptions: Default::default(),
         qos: 0,
+        session: SessionWish::Transient,
     });
     enter(&mut fleet, target, 0, newcomers.collect())?;
     let full = Resources::sample(target)?;
@@ -49,6 +51,8 @@ pub(crate) fn run(options: &IdleOptions, target: &Target, run_id: u32) -> Result
         elapsed_s,
         latency: None,
         delivery: None,
+        acknowledgement: None,
+        payload_bytes: 0,
         connections_lost: holding.lost,
         resources: crate::resources::ResourcesUsed {
             broker_cpu_us: held.broker_cpu_us,

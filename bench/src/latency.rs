@@ -1,5 +1,7 @@
 //! Latencies of a run, and the figures that are reported of them.
 
+use std::fmt;
+
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
@@ -51,8 +53,16 @@ impl Latency {
     }
 }
 
+impl fmt::Display for LatencySummary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [p50, p90, p99, p99_9, max] =
+            [self.p50_us, self.p90_us, self.p99_us, self.p99_9_us, self.max_us].map(human);
+        write!(f, "p50 {p50}, p90 {p90}, p99 {p99}, p99.9 {p99_9}, max {max}")
+    }
+}
+
 /// A duration given in microseconds, with a unit that keeps it short.
-pub(crate) fn human(microseconds: f64) -> String {
+fn human(microseconds: f64) -> String {
     match microseconds {
         us if us < 1_000.0 => format!("{us:.1} µs"),
         us if us < 1_000_000.0 => format!("{:.2} ms", us / 1e3),

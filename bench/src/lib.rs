@@ -7,14 +7,17 @@
 //! Invariants: every payload carries a run id, a stream and a sequence number, so every message of a run is accounted for,
 //! once; windowed runs never overrun a broker; warm-up is never part of a figure.
 
+mod backlog;
 mod clock;
 mod connection;
 mod encryption;
 mod entrance;
 mod error;
+mod exposition;
 mod fleet;
 mod frame;
 mod idle;
+mod in_flight;
 mod latency;
 mod load;
 mod options;
@@ -38,11 +41,13 @@ mod topology;
 use std::io::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+pub use backlog::{BacklogReport, Prepared};
 pub use error::RunError;
+pub use exposition::ExpositionError;
 pub use latency::LatencySummary;
 pub use options::{
-    ConnectOptions, IdleOptions, LoadOptions, Options, RelayOptions, RetainedOptions, RoundTripOptions, Scenario,
-    TargetOptions, WildcardOptions,
+    BacklogOptions, BacklogPhase, ConnectOptions, IdleOptions, LoadOptions, Options, RelayOptions, RetainedOptions,
+    RoundTripOptions, Scenario, TargetOptions, WildcardOptions,
 };
 pub use plan::OptionsError;
 pub use process::MeterError;
@@ -53,20 +58,51 @@ pub use resources::ResourcesUsed;
 use plan::LoadPlan;
 use target::Target;
 
-/// Runs a scenario to its end. What it found wrong is in the report: see [`Report::verdict`].
+/// What a run found.
+#[derive(Clone, Debug)]
+pub enum Outcome {
+    /// Of a scenario that is one stretch.
+    Stretch(Box<Report>),
+    /// Of `backlog`, which has phases.
+    Backlog(Box<BacklogReport>),
+}
+
+impl Outcome {
+    /// Whether nothing was lost, doubled or reordered.
+    ///
+    /// # Errors
+    /// [`RunError::Verdict`] with all complaints.
+    pub fn verdict(&self) -> Result<(), RunError> {
+        match self {
+            Self::Stretch(report) => report.verdict(),
+            Self::Backlog(report) => report.verdict(),
+        }
+    }
+
+    fn text(&self, json: bool) -> String {
+        match (self, json) {
+            (Self::Stretch(report), true) => format!("{}\n", report.to_json()),
+            (Self::Stretch(report), false) => report.to_string(),
+            (Self::Backlog(report), true) => format!("{}\n", report.to_json()),
+            (Self::Backlog(report), false) => report.to_string(),
+        }
+    }
+}
+
+/// Runs a scenario to its end. What it found wrong is in the outcome: see [`Outcome::verdict`].
 ///
 /// `relay` serves instead and does not return unless it fails.
 ///
 /// # Errors
 /// The options make no sense, the broker cannot be reached or refuses, it goes away or stops answering, or its process
 /// cannot be measured.
-pub fn run(options: Options) -> Result<Report, RunError> {
+pub fn run(options: Options) -> Result<Outcome, RunError> {
     let run_id = run_id();
     let load = |options: &LoadOptions, plan: Result<LoadPlan, OptionsError>| {
         let plan = plan?;
         load::run(&plan, &Target::find(&options.target)?, run_id)
     };
-    match &options.scenario {
+    let report = match &options.scenario {
         Scenario::Pair(options) => load(options, LoadPlan::pair(options)),
         Scenario::Pairs(options) => load(options, LoadPlan::pairs(options)),
         Scenario::FanOut(options) => load(options, LoadPlan::fan_out(options)),
@@ -76,8 +112,13 @@ pub fn run(options: Options) -> Result<Report, RunError> {
         Scenario::Idle(options) => idle::run(options, &Target::find(&options.target)?, run_id),
         Scenario::Retained(options) => retained::run(options, &Target::find(&options.target)?, run_id),
         Scenario::RoundTrip(options) => round_trip::run(options, &Target::find(&options.target)?, run_id),
+        Scenario::Backlog(options) => {
+            let report = backlog::run(options, &Target::find(&options.target)?)?;
+            return Ok(Outcome::Backlog(Box::new(report)));
+        }
         Scenario::Relay(options) => serve(options),
-    }
+    };
+    report.map(|report| Outcome::Stretch(Box::new(report)))
 }
 
 /// The whole command: runs, prints the report to standard output, and fails if anything was lost, doubled or reordered.
@@ -86,11 +127,10 @@ pub fn run(options: Options) -> Result<Report, RunError> {
 /// As [`run`], and [`RunError::Verdict`].
 pub fn command(options: Options) -> Result<(), RunError> {
     let json = options.scenario.json();
-    let report = run(options)?;
-    let text = if json { format!("{}\n", report.to_json()) } else { report.to_string() };
-    let printed = std::io::stdout().write_all(text.as_bytes());
+    let outcome = run(options)?;
+    let printed = std::io::stdout().write_all(outcome.text(json).as_bytes());
     printed.map_err(|source| RunError::System { what: "print the report", source })?;
-    report.verdict()
+    outcome.verdict()
 }
 
 fn serve(options: &RelayOptions) -> Result<Report, RunError> {

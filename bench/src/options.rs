@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 
 use crate::relay::RelayFaults;
 
@@ -37,6 +37,9 @@ pub enum Scenario {
     Retained(RetainedOptions),
     /// Publish to one topic and time the answer on another, one message at a time: what a function takes.
     RoundTrip(RoundTripOptions),
+    /// Fill the queues of N sessions that are away, then let them come back for it (default N: 10).
+    #[command(after_help = BACKLOG_EXAMPLES)]
+    Backlog(BacklogOptions),
     /// Serve as the bare relay: copies PUBLISH bytes to subscribers, the ceiling of what a broker can reach.
     Relay(RelayOptions),
 }
@@ -71,8 +74,11 @@ pub struct TargetOptions {
     /// The broker's process id: also report its CPU time and memory, read from /proc.
     #[arg(long)]
     pub pid: Option<u32>,
+    /// Where the broker shows its counters (http://127.0.0.1:7883/metrics): also report how they grew.
+    #[arg(long, value_name = "URL")]
+    pub metrics: Option<String>,
     /// Measure the bare relay, run as a thread of this process, instead of a broker.
-    #[arg(long, conflicts_with_all = ["host", "port", "pid", "cafile", "insecure", "websocket"])]
+    #[arg(long, conflicts_with_all = ["host", "port", "pid", "metrics", "cafile", "insecure", "websocket"])]
     pub bare_relay: bool,
     /// Seconds without any progress after which the run is given up.
     #[arg(long, default_value_t = 10)]
@@ -112,6 +118,12 @@ pub struct LoadOptions {
     /// Subscribers.
     #[arg(long)]
     pub subscribers: Option<u32>,
+    /// Subscribers' sessions outlive their connections; needs --qos 1 or 2. They are ended after the run.
+    #[arg(long)]
+    pub durable: bool,
+    /// Subscribers are disconnected while messages are published: what is timed is the acknowledgement.
+    #[arg(long, requires = "durable")]
+    pub offline: bool,
     /// Messages published in all before measuring starts [default: a tenth of --messages, at most 10000].
     #[arg(long)]
     pub warmup: Option<u64>,
@@ -199,6 +211,67 @@ pub struct RoundTripOptions {
     pub qos: u8,
 }
 
+/// Options of `backlog`.
+#[derive(Args, Clone, Debug)]
+pub struct BacklogOptions {
+    /// Which broker.
+    #[command(flatten)]
+    pub target: TargetOptions,
+    /// What to do; each phase can be run alone, with the same other options, and the broker restarted in between.
+    #[arg(long, value_enum, default_value_t = BacklogPhase::All)]
+    pub phase: BacklogPhase,
+    /// What clients and topics are called after.
+    #[arg(long, default_value = "backlog")]
+    pub name: String,
+    /// Publishers.
+    #[arg(long, default_value_t = 10)]
+    pub publishers: u32,
+    /// Sessions, each with a topic of its own.
+    #[arg(long, default_value_t = 10)]
+    pub sessions: u32,
+    /// One topic for all sessions: each message waits in every one.
+    #[arg(long)]
+    pub fan_out: bool,
+    /// Messages in all, at QoS 1.
+    #[arg(long, default_value_t = 100_000)]
+    pub messages: u64,
+    /// Payload size in bytes.
+    #[arg(long, default_value_t = 256)]
+    pub payload_bytes: u32,
+    /// Messages that each publisher may have unacknowledged; the broker's receive maximum holds as well.
+    #[arg(long, default_value_t = 1_000)]
+    pub window: u16,
+    /// Seconds that the sessions stay after their connections.
+    #[arg(long, default_value_t = 86_400)]
+    pub expiry_s: u32,
+    /// Leave the empty sessions after the drain.
+    #[arg(long)]
+    pub keep_sessions: bool,
+}
+
+/// A part of `backlog`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum BacklogPhase {
+    /// Make the sessions, subscribe, disconnect.
+    Prepare,
+    /// Publish everything.
+    Publish,
+    /// Reconnect the sessions, acknowledge everything, count.
+    Drain,
+    /// All three.
+    All,
+}
+
+const BACKLOG_EXAMPLES: &str = "\
+Examples:
+  selvedge bench backlog --pid \"$(pidof selvedge)\" --metrics http://127.0.0.1:7883/metrics
+  selvedge bench backlog --fan-out --messages 10000
+  selvedge bench backlog --phase prepare && selvedge bench backlog --phase publish
+  selvedge bench backlog --phase drain         after the broker was restarted
+
+The broker's limits on the queue of one session (limits.queue_messages_max and limits.queue_bytes_max)
+have to leave room for what is published; what they drop is reported as lost.";
+
 /// Options of `relay`.
 #[derive(Args, Clone, Debug)]
 pub struct RelayOptions {
@@ -229,6 +302,7 @@ impl Scenario {
             Self::Idle(idle) => idle.target.json,
             Self::Retained(retained) => retained.target.json,
             Self::RoundTrip(trip) => trip.target.json,
+            Self::Backlog(backlog) => backlog.target.json,
             Self::Relay(_) => false,
         }
     }

@@ -30,9 +30,27 @@ pub(crate) enum Reply {
     Pong,
 }
 
-/// CONNECT of a client that wants no session to stay.
-pub(crate) fn connect(target: &Target, client_id: &str) -> Result<Vec<u8>, RunError> {
-    let mut connect = Connect::new(target.version, client_id, true);
+/// What a client wants of its session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SessionWish {
+    /// None that was there before, and none to stay.
+    Transient,
+    /// A new one that stays so long after the connection. 3.1.1 cannot say both: there it may be the one that was there.
+    Begin { expiry_s: u32 },
+    /// The one that was there, to stay so long after the connection.
+    Resume { expiry_s: u32 },
+}
+
+/// CONNECT.
+pub(crate) fn connect(target: &Target, client_id: &str, session: SessionWish) -> Result<Vec<u8>, RunError> {
+    let version_5 = target.version == ProtocolVersion::V5;
+    let (clean, expiry_s) = match session {
+        SessionWish::Transient => (true, None),
+        SessionWish::Begin { expiry_s } => (version_5, Some(expiry_s)),
+        SessionWish::Resume { expiry_s } => (false, Some(expiry_s)),
+    };
+    let mut connect = Connect::new(target.version, client_id, clean);
+    connect.session_expiry_s = expiry_s.filter(|_| version_5);
     connect.keep_alive_s = KEEP_ALIVE_S;
     connect.username = target.username.as_deref();
     connect.password = target.password.as_deref().map(str::as_bytes);
@@ -95,7 +113,7 @@ pub(crate) fn reply(frame: &[u8], version: ProtocolVersion) -> Result<Reply, Fau
         }
         Packet::ConnAck(answer) => {
             let receive_maximum = answer.receive_maximum.map_or(u16::MAX, std::num::NonZeroU16::get);
-            Ok(Reply::Welcome(Welcome { receive_maximum }))
+            Ok(Reply::Welcome(Welcome { receive_maximum, session_present: answer.session_present }))
         }
         Packet::SubAck(answer) => Ok(Reply::Granted(answer.reasons.iter().map(|reason| reason.byte()).collect())),
         Packet::PingResp => Ok(Reply::Pong),

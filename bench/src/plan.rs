@@ -54,12 +54,24 @@ pub(crate) enum Pace {
     PerSecond(f64),
 }
 
+/// How long the sessions of subscribers live, and whether their clients are there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SubscriberSessions {
+    /// As long as their connections.
+    Transient,
+    /// Longer than their connections, which stand during the run.
+    Durable,
+    /// Longer than their connections, which are closed before anything is published: deliveries are not part of the run.
+    Offline,
+}
+
 /// A message scenario with everything decided.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct LoadPlan {
     pub name: &'static str,
     pub topology: Topology,
     pub qos: u8,
+    pub sessions: SubscriberSessions,
     pub payload_bytes: usize,
     pub amount: Amount,
     pub pace: Pace,
@@ -174,7 +186,21 @@ impl LoadPlan {
             Pace::Window(window) => format!("window {window}"),
             Pace::PerSecond(rate) => format!("{rate} messages/s"),
         };
-        format!("{publishers} → {subscribers}{shape}, QoS {}, {} bytes, {pace}", self.qos, self.payload_bytes)
+        let sessions = match self.sessions {
+            SubscriberSessions::Transient => "",
+            SubscriberSessions::Durable => " durable sessions",
+            SubscriberSessions::Offline => " durable sessions, offline",
+        };
+        let (qos, bytes) = (self.qos, self.payload_bytes);
+        format!("{publishers} → {subscribers}{sessions}{shape}, QoS {qos}, {bytes} bytes, {pace}")
+    }
+
+    /// Deliveries that one published message makes during the run.
+    pub fn copies(&self) -> u64 {
+        match self.sessions {
+            SubscriberSessions::Offline => 0,
+            SubscriberSessions::Transient | SubscriberSessions::Durable => u64::from(self.topology.copies()),
+        }
     }
 
     fn new(name: &'static str, topology: Topology, options: &LoadOptions) -> Result<Self, OptionsError> {
@@ -183,6 +209,15 @@ impl LoadPlan {
         let streams = u64::from(topology.publishers) * u64::from(topology.subscribers);
         if !matches!(topology.shape, Shape::Pairs) && streams > LIMITS.streams {
             let what = format!("{streams} pairs of publisher and subscriber; allowed are {}", LIMITS.streams);
+            return Err(OptionsError::Shape { scenario: name, what });
+        }
+        let sessions = match (options.durable, options.offline) {
+            (false, _) => SubscriberSessions::Transient,
+            (true, false) => SubscriberSessions::Durable,
+            (true, true) => SubscriberSessions::Offline,
+        };
+        if options.durable && options.qos == 0 {
+            let what = "--durable with --qos 0, which no session keeps; allowed is --qos 1 or 2".to_owned();
             return Err(OptionsError::Shape { scenario: name, what });
         }
         let amount = match (options.messages, options.seconds) {
@@ -205,6 +240,7 @@ impl LoadPlan {
             name,
             topology,
             qos: options.qos,
+            sessions,
             payload_bytes: payload_bytes(options.payload_bytes)?,
             amount,
             pace,

@@ -1,4 +1,4 @@
-//! What the broker costs, read from /proc: CPU time of a process or of one thread, and memory.
+//! What the broker costs, read from /proc: CPU time of a process or of one thread, memory, and what it wrote.
 //! Linux only. Invariant: CPU time is the difference of two samples, by thread in nanoseconds (schedstat) when every thread
 //! of the first sample still lives, by process in clock ticks otherwise, so that ended threads are never left out.
 
@@ -29,6 +29,15 @@ pub(crate) struct MemorySample {
     pub rss: u64,
     /// `None` where the kernel or its permissions do not show it.
     pub pss: Option<u64>,
+}
+
+/// Bytes written since the process began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct WriteSample {
+    /// Given to the kernel by write calls (`wchar`): files, and what goes into sockets by write(2).
+    pub calls: u64,
+    /// Made the kernel write to a disk (`write_bytes`), in whole pages.
+    pub disk: u64,
 }
 
 /// Reading /proc failed.
@@ -88,6 +97,15 @@ impl ProcessMeter {
         Ok(Some(MemorySample { rss, pss }))
     }
 
+    /// Bytes written so far; `None` for a thread, and where the kernel does not show it.
+    pub fn writes(&self) -> Option<WriteSample> {
+        if self.thread.is_some() {
+            return None;
+        }
+        let text = fs::read_to_string(format!("/proc/{}/io", self.pid)).ok()?;
+        Some(WriteSample { calls: count(&text, "wchar:")?, disk: count(&text, "write_bytes:")? })
+    }
+
     /// Empty where the kernel has no schedstat.
     fn threads(&self) -> Result<BTreeMap<u32, Duration>, MeterError> {
         let path = format!("/proc/{}/task", self.pid);
@@ -137,9 +155,27 @@ fn kilobytes(text: &str, name: &str) -> Option<u64> {
     line.split_whitespace().next()?.parse::<u64>().ok()?.checked_mul(1_024)
 }
 
+/// A `name: 123` line.
+fn count(text: &str, name: &str) -> Option<u64> {
+    text.lines().find_map(|line| line.strip_prefix(name))?.trim().parse().ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn written_bytes_are_found_by_the_whole_name_and_grow_with_what_is_written() {
+        let text = "rchar: 1\nwchar: 2\nwrite_bytes: 3\ncancelled_write_bytes: 4\n";
+        assert_eq!(
+            (count(text, "wchar:"), count(text, "write_bytes:"), count(text, "bytes:")),
+            (Some(2), Some(3), None)
+        );
+        let meter = ProcessMeter::of_process(std::process::id());
+        let before = meter.writes().expect("own process");
+        fs::write("/dev/null", [0; 4_321]).expect("it takes everything");
+        assert!(meter.writes().expect("own process").calls >= before.calls + 4_321);
+    }
 
     #[test]
     fn clock_ticks_are_found_behind_a_name_with_brackets_and_blanks() {

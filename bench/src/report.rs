@@ -6,7 +6,8 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::error::RunError;
-use crate::latency::{LatencySummary, human};
+use crate::exposition::sum_of;
+use crate::latency::LatencySummary;
 use crate::resources::ResourcesUsed;
 
 /// The result of a run.
@@ -22,12 +23,16 @@ pub struct Report {
     pub load: String,
     /// What `count` counts.
     pub unit: Unit,
-    /// Deliveries or connections that were measured.
+    /// Deliveries, publications or connections that were measured.
     pub count: u64,
     /// Length of the measured stretch in seconds.
     pub elapsed_s: f64,
-    /// Latencies, if the scenario has them.
+    /// Latencies from end to end, if the scenario has them.
     pub latency: Option<LatencySummary>,
+    /// From publishing (or being due) to PUBACK at QoS 1 or PUBCOMP at QoS 2.
+    pub acknowledgement: Option<LatencySummary>,
+    /// Payload bytes of the messages that were published or, where none were, delivered; 0 where that is not counted.
+    pub payload_bytes: u64,
     /// The account of all messages, if the scenario has any.
     pub delivery: Option<Delivery>,
     /// Connections that the broker ended by itself.
@@ -42,6 +47,8 @@ pub struct Report {
 pub enum Unit {
     /// A message that arrived at one subscriber.
     Delivery,
+    /// A message that the broker acknowledged.
+    Publication,
     /// A client that was accepted.
     Connection,
 }
@@ -65,14 +72,26 @@ pub struct Delivery {
     pub stray: u64,
     /// Publications that the broker refused.
     pub refused: u64,
+    /// Sessions that should have been there and were not.
+    pub sessions_missing: u64,
     /// Deliveries of the warm-up that did not arrive.
     pub warmup_lost: u64,
     /// Whether the run was given up because nothing moved any more.
     pub stalled: bool,
 }
 
+impl Unit {
+    fn words(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Delivery => ("delivery", "deliveries"),
+            Self::Publication => ("publication", "publications"),
+            Self::Connection => ("connection", "connections"),
+        }
+    }
+}
+
 impl Report {
-    /// Deliveries or connections a second.
+    /// Deliveries, publications or connections a second.
     pub fn per_second(&self) -> f64 {
         if self.elapsed_s > 0.0 { self.count as f64 / self.elapsed_s } else { 0.0 }
     }
@@ -92,12 +111,26 @@ impl Report {
         if !self.held() || self.count == 0 {
             return None;
         }
-        let used = self.resources;
+        let used = &self.resources;
         let (before, after) = match (used.pss_before_bytes, used.pss_after_bytes) {
             (Some(before), Some(after)) => (before, after),
             _ => (used.rss_before_bytes?, used.rss_after_bytes?),
         };
         Some((after as f64 - before as f64) / self.count as f64)
+    }
+
+    /// Bytes written to disk for each byte of payload: what the broker counts itself, or what the kernel charged its process
+    /// for, in whole pages, whichever is more. A file system in user space is charged to its own process.
+    pub fn disk_bytes_per_payload_byte(&self) -> Option<f64> {
+        let counted = sum_of(&self.resources.counters, "journal_written_bytes_total");
+        let charged = self.resources.disk_bytes.map(|bytes| bytes as f64);
+        let bytes = counted.into_iter().chain(charged).reduce(f64::max)?;
+        (self.payload_bytes > 0).then(|| bytes / self.payload_bytes as f64)
+    }
+
+    /// Fsyncs that the broker counts itself.
+    pub fn fsyncs(&self) -> Option<f64> {
+        (!self.resources.counters.is_empty()).then(|| sum_of(&self.resources.counters, "fsyncs_total").unwrap_or(0.0))
     }
 
     /// The whole report as one JSON object, with the derived figures.
@@ -110,6 +143,8 @@ impl Report {
             broker_cpu_us_each: Option<f64>,
             generator_cpu_us_each: f64,
             bytes_per_connection: Option<f64>,
+            disk_bytes_per_payload_byte: Option<f64>,
+            fsyncs: Option<f64>,
             complaints: Vec<String>,
         }
         let whole = WithFigures {
@@ -118,6 +153,8 @@ impl Report {
             broker_cpu_us_each: self.broker_cpu_us_each(),
             generator_cpu_us_each: self.generator_cpu_us_each(),
             bytes_per_connection: self.bytes_per_connection(),
+            disk_bytes_per_payload_byte: self.disk_bytes_per_payload_byte(),
+            fsyncs: self.fsyncs(),
             complaints: self.complaints(),
         };
         // A struct of numbers and text always is a JSON object.
@@ -140,6 +177,9 @@ impl Report {
             .filter(|(count, _)| *count > 0)
             .map(|(count, what)| format!("{count} messages {what}"))
             .collect();
+        if delivery.sessions_missing > 0 {
+            complaints.push(format!("{} sessions were not there any more", delivery.sessions_missing));
+        }
         if self.connections_lost > 0 {
             complaints.push(format!("{} connections ended by the broker", self.connections_lost));
         }
@@ -161,14 +201,11 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (unit, units) = match self.unit {
-            Unit::Delivery => ("delivery", "deliveries"),
-            Unit::Connection => ("connection", "connections"),
-        };
+        let (unit, units) = self.unit.words();
         let version = if self.protocol == 4 { "3.1.1" } else { "5" };
         writeln!(f, "{}: {}, MQTT {version}, {}", self.scenario, self.load, self.broker)?;
         match self.delivery {
-            Some(delivery) => writeln!(
+            Some(delivery) if self.unit == Unit::Delivery => writeln!(
                 f,
                 "  delivered  {} of {}, lost {}, duplicates {}, out of order {}",
                 grouped(delivery.delivered),
@@ -177,22 +214,16 @@ impl fmt::Display for Report {
                 grouped(delivery.duplicates),
                 grouped(delivery.out_of_order)
             )?,
-            None => writeln!(f, "  {units}  {}", grouped(self.count))?,
+            _ => writeln!(f, "  {units}  {}", grouped(self.count))?,
         }
         if self.held() {
             return self.fmt_held(f);
         }
         writeln!(f, "  rate       {} {units}/s ({:.3} s)", grouped(self.per_second() as u64), self.elapsed_s)?;
-        if let Some(latency) = &self.latency {
-            writeln!(
-                f,
-                "  latency    p50 {}, p90 {}, p99 {}, p99.9 {}, max {}",
-                human(latency.p50_us),
-                human(latency.p90_us),
-                human(latency.p99_us),
-                human(latency.p99_9_us),
-                human(latency.max_us)
-            )?;
+        for (name, latency) in [("latency", &self.latency), ("ack", &self.acknowledgement)] {
+            if let Some(latency) = latency {
+                writeln!(f, "  {name:<9}  {latency}")?;
+            }
         }
         if let (Some(each), Some(whole)) = (self.broker_cpu_us_each(), self.resources.broker_cpu_us) {
             let share = if self.elapsed_s > 0.0 { whole / self.elapsed_s / 1e4 } else { 0.0 };
@@ -200,6 +231,7 @@ impl fmt::Display for Report {
         }
         writeln!(f, "  generator  {:.2} µs CPU per {unit}", self.generator_cpu_us_each())?;
         self.fmt_memory(f)?;
+        self.fmt_disk(f)?;
         self.fmt_complaints(f)
     }
 }
@@ -223,13 +255,31 @@ impl Report {
     }
 
     fn fmt_memory(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let used = self.resources;
+        let used = &self.resources;
         if let (Some(before), Some(after)) = (used.rss_before_bytes, used.rss_after_bytes) {
             write!(f, "  memory     RSS {} → {}", mebibytes(before), mebibytes(after))?;
             if let (Some(before), Some(after)) = (used.pss_before_bytes, used.pss_after_bytes) {
                 write!(f, ", PSS {} → {}", mebibytes(before), mebibytes(after))?;
             }
             writeln!(f)?;
+        }
+        Ok(())
+    }
+
+    /// Only where something durable was written: every process writes a little.
+    fn fmt_disk(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(fsyncs) = self.fsyncs() {
+            let each = 1_000.0 * fsyncs / self.count.max(1) as f64;
+            let rate = if self.elapsed_s > 0.0 { fsyncs / self.elapsed_s } else { 0.0 };
+            writeln!(f, "  fsyncs     {fsyncs:.0}, {each:.2} per 1,000 {}, {rate:.0}/s", self.unit.words().1)?;
+        }
+        if let (Some(ratio), true) = (self.disk_bytes_per_payload_byte(), self.unit == Unit::Publication) {
+            let written = self.resources.written_bytes.map_or_else(|| "?".to_owned(), mebibytes);
+            let disk = self.resources.disk_bytes.map_or_else(|| "?".to_owned(), mebibytes);
+            writeln!(
+                f,
+                "  written    {ratio:.2} bytes to disk per payload byte (process: {written} by calls, {disk} to disk)"
+            )?;
         }
         Ok(())
     }
@@ -242,12 +292,12 @@ impl Report {
     }
 }
 
-fn mebibytes(bytes: u64) -> String {
+pub(crate) fn mebibytes(bytes: u64) -> String {
     format!("{:.1} MiB", bytes as f64 / 1_048_576.0)
 }
 
 /// 1234567 as 1,234,567.
-fn grouped(number: u64) -> String {
+pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (at, digit) in digits.chars().enumerate() {
@@ -273,6 +323,8 @@ mod tests {
             count: 1_000,
             elapsed_s: 0.5,
             latency: None,
+            acknowledgement: None,
+            payload_bytes: 64_000,
             delivery: Some(delivery),
             connections_lost: 0,
             resources: ResourcesUsed { broker_cpu_us: Some(2_000.0), ..ResourcesUsed::default() },
@@ -290,6 +342,7 @@ mod tests {
             Delivery { stray: 1, ..good },
             Delivery { refused: 1, ..good },
             Delivery { warmup_lost: 1, ..good },
+            Delivery { sessions_missing: 1, ..good },
             Delivery { stalled: true, ..good },
         ];
         for trouble in troubles {
@@ -306,6 +359,26 @@ mod tests {
         assert_eq!(json["broker_cpu_us_each"], 2.0);
         assert_eq!(json["unit"], "delivery");
         assert_eq!(json["delivery"]["lost"], 0);
+    }
+
+    #[test]
+    fn disk_figures_are_the_larger_of_what_the_broker_counts_and_what_the_kernel_charges() {
+        let mut report = Report { unit: Unit::Publication, ..report(Delivery::default()) };
+        assert_eq!((report.fsyncs(), report.disk_bytes_per_payload_byte()), (None, None));
+        report.resources.disk_bytes = Some(64_000);
+        assert_eq!(report.disk_bytes_per_payload_byte(), Some(1.0));
+        report.resources.counters.insert("selvedge_store_journal_written_bytes_total".to_owned(), 96_000.0);
+        // What of it is keys and values, and which fsyncs nobody waited for, are parts of the others.
+        report.resources.counters.insert("selvedge_store_written_bytes_total".to_owned(), 48_000.0);
+        report.resources.counters.insert("selvedge_store_lazy_syncs_total".to_owned(), 5.0);
+        report.resources.counters.insert("selvedge_store_fsyncs_total".to_owned(), 25.0);
+        assert_eq!((report.fsyncs(), report.disk_bytes_per_payload_byte()), (Some(25.0), Some(1.5)));
+        let table = report.to_string();
+        report.resources.disk_bytes = Some(640_000);
+        assert_eq!(report.disk_bytes_per_payload_byte(), Some(10.0));
+        for part in ["25, 25.00 per 1,000 publications, 50/s", "1.50 bytes to disk per payload byte"] {
+            assert!(table.contains(part), "{part} in {table}");
+        }
     }
 
     #[test]

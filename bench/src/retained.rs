@@ -25,6 +25,7 @@ pub(crate) fn run(options: &RetainedOptions, target: &Target, run_id: u32) -> Re
         name: format!("bench-{run_id:08x}-r{client}"),
         subscriptions: Default::default(),
         qos: options.qos,
+        session: packets::SessionWish::Transient,
     });
     let welcomes = enter(&mut fleet, target, PUBLISHER, newcomers.collect())?;
     let receive_maximum = welcomes.first().map_or(u16::MAX, |welcome| welcome.receive_maximum);
@@ -58,6 +59,8 @@ pub(crate) fn run(options: &RetainedOptions, target: &Target, run_id: u32) -> Re
         elapsed_s,
         latency: keeper.latency(),
         delivery: Some(delivery),
+        acknowledgement: None,
+        payload_bytes: 0,
         connections_lost: 0,
         resources,
     })

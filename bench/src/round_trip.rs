@@ -11,7 +11,7 @@ use crate::fleet::{Driver, Fault, Fleet};
 use crate::frame::{Acknowledge, Incoming};
 use crate::latency::Latency;
 use crate::options::RoundTripOptions;
-use crate::packets::{self, Reply};
+use crate::packets::{self, Reply, SessionWish};
 use crate::plan::{LIMITS, in_range};
 use crate::report::{Delivery, Report, Unit};
 use crate::resources::Resources;
@@ -29,9 +29,14 @@ pub(crate) fn run(options: &RoundTripOptions, target: &Target, run_id: u32) -> R
         name: format!("bench-{run_id:08x}-answers"),
         subscriptions: packets::subscribes(target.version, std::slice::from_ref(&options.answer), options.qos)?,
         qos: options.qos,
+        session: SessionWish::Transient,
     };
-    let publisher =
-        Newcomer { name: format!("bench-{run_id:08x}-asks"), subscriptions: VecDeque::new(), qos: options.qos };
+    let publisher = Newcomer {
+        name: format!("bench-{run_id:08x}-asks"),
+        subscriptions: VecDeque::new(),
+        qos: options.qos,
+        session: SessionWish::Transient,
+    };
     enter(&mut fleet, target, LISTENER, vec![listener, publisher])?;
     let mut trip = Trip {
         version: target.version,
@@ -68,6 +73,8 @@ pub(crate) fn run(options: &RoundTripOptions, target: &Target, run_id: u32) -> R
             stray: trip.stray,
             ..Delivery::default()
         }),
+        acknowledgement: None,
+        payload_bytes: 0,
         connections_lost: 0,
         resources: before.until_now(target)?,
     })

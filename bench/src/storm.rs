@@ -37,7 +37,7 @@ pub(crate) fn run(options: &ConnectOptions, target: &Target, run_id: u32) -> Res
             && let Some(slot) = free.pop()
         {
             let name = format!("bench-{run_id:08x}-c{opened}");
-            let hello = packets::connect(target, &name)?;
+            let hello = packets::connect(target, &name, packets::SessionWish::Transient)?;
             storm.opened_ns[slot] = fleet.now_ns();
             fleet.open(slot, name, &hello)?;
             opened += 1;
@@ -66,6 +66,8 @@ pub(crate) fn run(options: &ConnectOptions, target: &Target, run_id: u32) -> Res
         elapsed_s,
         latency: storm.latency.summary(),
         delivery: None,
+        acknowledgement: None,
+        payload_bytes: 0,
         connections_lost: 0,
         resources: before.until_now(target)?,
     })

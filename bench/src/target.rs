@@ -9,6 +9,7 @@ use selvedge_codec::ProtocolVersion;
 use crate::connection::Wrapping;
 use crate::encryption;
 use crate::error::RunError;
+use crate::exposition::Exposition;
 use crate::options::TargetOptions;
 use crate::plan::{LIMITS, in_range};
 use crate::process::ProcessMeter;
@@ -24,6 +25,8 @@ pub(crate) struct Target {
     pub username: Option<String>,
     pub password: Option<String>,
     pub meter: Option<ProcessMeter>,
+    /// Where it shows its own counters.
+    pub exposition: Option<Exposition>,
     /// What lies between TCP and MQTT.
     pub wrapping: Wrapping,
     /// How long nothing may happen.
@@ -46,6 +49,7 @@ impl Target {
                 username,
                 password,
                 meter: Some(ProcessMeter::of_own_thread(relay.thread_id())),
+                exposition: None,
                 wrapping: Wrapping::default(),
                 patience,
                 _relay: Some(relay),
@@ -61,6 +65,7 @@ impl Target {
             username,
             password,
             meter: options.pid.map(ProcessMeter::of_process),
+            exposition: options.metrics.as_deref().map(Exposition::at).transpose()?,
             wrapping: Wrapping {
                 encryption: encryption::prepare(options)?,
                 websocket: options.websocket.clone().map(|path| (format!("{}:{}", options.host, options.port), path)),

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use clap::Parser;
-use selvedge_bench::{Delivery, Options, Relay, RelayFaults, RelayThread, Report, RunError, run};
+use selvedge_bench::{Delivery, Options, Outcome, Relay, RelayFaults, RelayThread, Report, RunError, run};
 
 #[derive(Parser)]
 struct Command {
@@ -16,7 +16,10 @@ struct Command {
 
 fn bench(line: &str) -> Result<Report, RunError> {
     let arguments = std::iter::once("bench").chain(line.split_whitespace());
-    run(Command::try_parse_from(arguments).expect("the line parses").options)
+    match run(Command::try_parse_from(arguments).expect("the line parses").options)? {
+        Outcome::Stretch(report) => Ok(*report),
+        Outcome::Backlog(report) => panic!("{report}"),
+    }
 }
 
 fn bench_at(address: SocketAddr, line: &str) -> Result<Report, RunError> {

@@ -105,6 +105,7 @@ fn start(tls: &TlsSettings) -> Outcome<Running> {
         authorizer: Box::new(OpenAccess),
         authenticator: Arc::new(AnonymousAccess),
         seed: 1,
+        continuation: None,
         listeners: vec![
             Listener::bind(any_port, Transport::Tcp)?,
             Listener::bind(any_port, Transport::Tcp)?.with_tls(tls.clone()),

@@ -84,6 +84,7 @@ fn start(options: &Options) -> Result<Running, Box<dyn Error>> {
         authorizer: Box::new(OpenAccess),
         authenticator: Arc::new(AnonymousAccess),
         seed: 1,
+        continuation: None,
         listeners: vec![Listener::bind(any_port, Transport::Tcp)?],
     }
     .start()?;

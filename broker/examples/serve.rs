@@ -17,6 +17,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         authorizer: Box::new(OpenAccess),
         authenticator: Arc::new(AnonymousAccess),
         seed: u64::from(std::process::id()),
+        continuation: None,
         listeners: vec![
             Listener::bind(mqtt.parse()?, Transport::Tcp)?,
             Listener::bind(websocket.parse()?, Transport::WebSocket)?,

@@ -3,6 +3,7 @@
 //! Invariant: a connection that is idle holds no buffer; what it holds otherwise is bounded by [`crate::Config`] and
 //! by the largest packet.
 
+pub(crate) mod held;
 pub(crate) mod outbox;
 pub(crate) mod publish_rate;
 pub(crate) mod reader;
@@ -14,10 +15,11 @@ mod writer;
 use std::task::Waker;
 
 use selvedge_codec::ProtocolVersion;
-use selvedge_core::CloseCause;
+use selvedge_core::{CloseCause, Durability};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Control, OpCode};
 
 use self::{
+    held::Held,
     outbox::{BufferPool, Outbox},
     publish_rate::PublishBudget,
     reader::ReadEnd,
@@ -53,6 +55,8 @@ pub(crate) struct Connection {
     /// Inbound WebSocket framing; `None` where MQTT lies directly on the stream.
     websocket: Option<Box<WebSocketReader>>,
     pub(crate) outbox: Outbox,
+    /// What is to be sent and waits for the journal.
+    pub(crate) held: Option<Box<Held>>,
     /// Bytes of an incomplete packet, or of complete ones that wait for their turn (see `input_waits`).
     pub(crate) partial: Vec<u8>,
     /// What of it stands in the count of all.
@@ -85,6 +89,14 @@ pub(crate) struct Connection {
     pub(crate) ended: Option<ReadEnd>,
     /// What it may publish; `None` is any amount.
     pub(crate) budget: Option<Box<PublishBudget>>,
+    /// How safe the listener wants what the client publishes.
+    pub(crate) durability: Option<Durability>,
+    /// What it published last had to be kept.
+    pub(crate) keeps: bool,
+    /// It is not read because the journal is behind.
+    pub(crate) stalled: bool,
+    /// It is over, and closed with this when what waits for the journal is sent.
+    pub(crate) closes_with: Option<CloseCode>,
     /// In the count of its address.
     pub(crate) place: Option<Place>,
     /// Enhanced authentication, if the client named a method for it.
@@ -100,6 +112,7 @@ impl Connection {
             stream,
             outbox: if websocket.is_some() { Outbox::websocket() } else { Outbox::raw() },
             websocket: websocket.map(Box::new),
+            held: None,
             partial: Vec::new(),
             counted_bytes: 0,
             since: None,
@@ -117,6 +130,10 @@ impl Connection {
             busy: false,
             ended: None,
             budget: None,
+            durability: None,
+            keeps: false,
+            stalled: false,
+            closes_with: None,
             place: None,
             login: None,
             peer_closes: None,
@@ -136,6 +153,7 @@ impl Connection {
             return;
         }
         self.phase = Phase::Closing;
+        self.drop_held(resources);
         self.drop_input(resources);
         if self.outbox.is_websocket() {
             self.append_control(OpCode::Control(Control::Close), &u16::from(code).to_be_bytes(), resources);
@@ -196,6 +214,13 @@ impl Connection {
         self.counted_bytes = bytes;
     }
 
+    /// What waits for the journal is not sent any more.
+    fn drop_held(&mut self, resources: &mut Resources) {
+        if let Some(held) = self.held.take() {
+            resources.statistics.outbox_changed(held.len(), 0);
+        }
+    }
+
     /// Nothing that came is handled any more.
     fn drop_input(&mut self, resources: &mut Resources) {
         self.partial = Vec::new();
@@ -210,6 +235,7 @@ impl Connection {
     /// The socket is of no more use: forget what was to be written to it.
     pub(crate) fn fail(&mut self, resources: &mut Resources) {
         self.phase = Phase::Failed;
+        self.drop_held(resources);
         resources.statistics.outbox_changed(self.outbox.pending(), 0);
         self.outbox.clear(&mut resources.pool);
         self.drop_input(resources);

@@ -13,11 +13,12 @@ use std::{
 };
 
 use selvedge_codec::{PacketId, QoS};
-use selvedge_core::{Authorize, ConnectionId, Message, Moment};
+use selvedge_core::{Authorize, ConnectionId, Message, Moment, SessionToken};
 use tokio::sync::oneshot;
 
 use crate::{
     authentication::Verdict,
+    journal::Alongside,
     reactor::{clock::Clock, consumer::Sink},
     statistics::Snapshot,
 };
@@ -68,6 +69,19 @@ pub(crate) enum Command {
         outputs: VecDeque<Message>,
         bytes: usize,
     },
+    /// All of it in one entry of the journal. Without a key, nobody's delivery is acknowledged.
+    Commit {
+        key: Option<u64>,
+        packet_ids: Vec<PacketId>,
+        outputs: Vec<Message>,
+        alongside: Option<Alongside>,
+        bytes: usize,
+    },
+    Fetched {
+        session: SessionToken,
+        messages: Vec<(u64, Option<Vec<u8>>)>,
+    },
+    WriteImage,
     Detach {
         key: u64,
     },
@@ -100,6 +114,9 @@ impl std::fmt::Debug for Command {
             Self::Subscribe { .. } => "Subscribe",
             Self::Unsubscribe { .. } => "Unsubscribe",
             Self::Acknowledge { .. } => "Acknowledge",
+            Self::Commit { .. } => "Commit",
+            Self::Fetched { .. } => "Fetched",
+            Self::WriteImage => "WriteImage",
             Self::Detach { .. } => "Detach",
             Self::Release { .. } => "Release",
             Self::Open => "Open",
@@ -114,7 +131,7 @@ impl std::fmt::Debug for Command {
 impl Command {
     fn bytes(&self) -> usize {
         match self {
-            Self::Publish { bytes, .. } | Self::Acknowledge { bytes, .. } => *bytes,
+            Self::Publish { bytes, .. } | Self::Acknowledge { bytes, .. } | Self::Commit { bytes, .. } => *bytes,
             _ => 0,
         }
     }
@@ -174,6 +191,14 @@ impl CommandQueue {
             }
         }
         Ok(())
+    }
+
+    /// Have the reactor look, although there is no command.
+    pub(crate) fn wake(&self) {
+        let waker = self.lock().waker.clone();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
     }
 
     pub(crate) fn set_waker(&self, waker: Waker) {
@@ -244,6 +269,35 @@ impl Handle {
             };
             if stopped { PublishError::Stopped(messages) } else { PublishError::Full(messages) }
         })
+    }
+
+    /// Publish `outputs` in one entry of the journal with `alongside`: all of it is there after a crash, or nothing, and
+    /// nobody gets the messages before.
+    ///
+    /// # Errors
+    /// The broker has stopped; gives `alongside` back.
+    pub fn commit(&self, outputs: Vec<Message>, alongside: Option<Alongside>) -> Result<(), Option<Alongside>> {
+        self.push_commit(None, Vec::new(), outputs, alongside)
+    }
+
+    fn push_commit(
+        &self,
+        key: Option<u64>,
+        packet_ids: Vec<PacketId>,
+        outputs: Vec<Message>,
+        alongside: Option<Alongside>,
+    ) -> Result<(), Option<Alongside>> {
+        let bytes = cost_bytes(&outputs);
+        let command = Command::Commit { key, packet_ids, outputs, alongside, bytes };
+        self.commands.push(command).map_err(|(command, _)| match command {
+            Command::Commit { alongside, .. } => alongside,
+            _ => None,
+        })
+    }
+
+    /// Write an image of all that the journal keeps for the broker, so that what was written before can go.
+    pub fn write_image(&self) {
+        self.send(Command::WriteImage);
     }
 
     /// Attach a consumer with a session of its own, named `client_id`, which is kept when the consumer goes and taken
@@ -325,6 +379,20 @@ impl Attachment {
         let bytes = cost_bytes(&outputs);
         let (packet_ids, outputs) = (packet_ids.into(), outputs.into());
         self.handle.send(Command::Acknowledge { key: self.key, packet_ids, outputs, bytes });
+    }
+
+    /// The consumer has done with these deliveries: that, `outputs` and `alongside` are one entry of the journal, and nobody
+    /// gets the outputs before it is durable.
+    ///
+    /// # Errors
+    /// The broker has stopped; gives `alongside` back.
+    pub fn commit(
+        &self,
+        packet_ids: Vec<PacketId>,
+        outputs: Vec<Message>,
+        alongside: Option<Alongside>,
+    ) -> Result<(), Option<Alongside>> {
+        self.handle.push_commit(Some(self.key), packet_ids, outputs, alongside)
     }
 
     /// Subscribe to more.

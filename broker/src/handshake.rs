@@ -105,6 +105,7 @@ pub(crate) async fn run(
         };
         let mut connection = open(stream, served.transport, &config, deadline).await?;
         connection.place = ticket.take_place();
+        connection.durability = served.durability;
         let mut guest = Guest { connection, address, listener: served.index, certificate, ticket, held: 0 };
         match timeout_at(deadline, guest.connect(&reactor)).await {
             Err(_) => Err(HandshakeError::NoConnect),

@@ -11,6 +11,8 @@ use std::{
     time::Duration,
 };
 
+use selvedge_core::Durability;
+
 use crate::{
     admission::entrance::{self, Steps},
     handshake,
@@ -36,6 +38,8 @@ pub struct Listener {
     pub transport: Transport,
     /// Encryption below that; `None` is plain text.
     pub tls: Option<TlsSettings>,
+    /// How safe messages are kept that come in by it; `None` is the default of the node.
+    pub durability: Option<Durability>,
 }
 
 impl Listener {
@@ -44,13 +48,19 @@ impl Listener {
     /// # Errors
     /// Whatever the system says: in use, not permitted, not an address of this machine.
     pub fn bind(address: SocketAddr, transport: Transport) -> io::Result<Self> {
-        Ok(Self { socket: tcp::bind(address)?, transport, tls: None })
+        Ok(Self { socket: tcp::bind(address)?, transport, tls: None, durability: None })
     }
 
     /// The same listener with encryption.
     #[must_use]
     pub fn with_tls(self, settings: TlsSettings) -> Self {
         Self { tls: Some(settings), ..self }
+    }
+
+    /// The same listener with a durability of its own.
+    #[must_use]
+    pub fn with_durability(self, durability: Option<Durability>) -> Self {
+        Self { durability, ..self }
     }
 }
 
@@ -64,6 +74,7 @@ pub(crate) struct Served {
     pub(crate) index: usize,
     pub(crate) transport: Transport,
     pub(crate) tls: Option<TlsSettings>,
+    pub(crate) durability: Option<Durability>,
 }
 
 /// Accept from when the broker is opened until the task is aborted.

@@ -12,6 +12,7 @@ mod drive;
 mod flush;
 pub(crate) mod gate;
 pub(crate) mod incomplete;
+pub(crate) mod keeping;
 mod reauthenticate;
 mod serve;
 pub(crate) mod turn;
@@ -35,8 +36,8 @@ use tokio::{sync::watch, task::AbortHandle};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 use self::{
-    clock::Clock, connections::Connections, gate::Gate, incomplete::Incomplete, serve::Visit, turn_time::TurnTimes,
-    waiting::Waiting,
+    clock::Clock, connections::Connections, gate::Gate, incomplete::Incomplete, keeping::Keeping, serve::Visit,
+    turn_time::TurnTimes, waiting::Waiting,
 };
 use crate::{
     admission::{Admission, Place, Refusal},
@@ -98,6 +99,7 @@ pub(crate) struct Reactor {
     ending: Rc<Ending>,
     pub(crate) authentication: Rc<Authentication>,
     pub(crate) encryption: Rc<Encryption>,
+    pub(crate) keeping: Option<Keeping>,
 }
 
 /// What the reactor leaves to other threads, and what it shares with them.
@@ -158,6 +160,7 @@ impl Reactor {
             listeners: Vec::new(),
             opened: watch::Sender::new(false),
             stopping: false,
+            keeping: None,
             ending: Rc::default(),
             config,
         }
@@ -261,6 +264,7 @@ impl Reactor {
 
     /// Put a connection whose CONNECT has come into the table, and hand the CONNECT to the core.
     pub(crate) fn admit(&mut self, mut connection: Connection, connect: &Connect<'_>, peer: Peer) -> ConnectionId {
+        let peer = Peer { durability: connection.durability, ..peer };
         connection.version = connect.version;
         connection.budget = self.publish_rates.start();
         let connection = self.connections.insert_connection(connection);

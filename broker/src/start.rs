@@ -10,8 +10,9 @@ use crate::{
     config::Config,
     handle::{CommandQueue, Handle},
     handshake::half_open::HalfOpen,
+    journal::{Continuation, Mark},
     listener::{self, Listener, Served},
-    reactor::{Beside, Reactor, clock::Clock, turn::TurnEnd},
+    reactor::{Beside, Reactor, clock::Clock, keeping::Keeping, turn::TurnEnd},
     tls::{Encryption, buffers::Buffers, thread::HandshakeThread},
 };
 
@@ -30,6 +31,8 @@ pub struct Broker {
     pub seed: u64,
     /// Where clients connect.
     pub listeners: Vec<Listener>,
+    /// Where durable sessions are kept, and what was kept before; `None` keeps all in memory.
+    pub continuation: Option<Continuation>,
 }
 
 /// A started broker.
@@ -130,13 +133,19 @@ impl Broker {
                 }
             };
             let packet_bytes_max = self.core.packet_bytes_max;
-            let core = Core::new(self.core, self.authorizer, self.seed);
-            let reactor = Reactor::new(core, Rc::new(self.config), packet_bytes_max, clock, commands, beside);
+            let mut core = Core::new(self.core, self.authorizer, self.seed);
+            let keeping = self.continuation.map(|continuation| {
+                let Continuation { journal, restored, wall_ms, next_message, mut fetch } = continuation;
+                core.continue_from(restored, wall_ms, next_message, &mut *fetch);
+                Keeping::new(journal, Arc::new(Mark::new(commands.clone())))
+            });
+            let mut reactor = Reactor::new(core, Rc::new(self.config), packet_bytes_max, clock, commands, beside);
+            reactor.keeping = keeping;
             let ending = reactor.ending();
             let reactor = Rc::new(RefCell::new(reactor));
             let turn_end = TurnEnd::new(reactor.clone());
             ending.spawn(tokio::task::coop::unconstrained(turn_end));
-            for (index, Listener { socket, transport, tls }) in self.listeners.into_iter().enumerate() {
+            for (index, Listener { socket, transport, tls, durability }) in self.listeners.into_iter().enumerate() {
                 let socket = match tokio::net::TcpListener::from_std(socket) {
                     Ok(socket) => socket,
                     Err(source) => {
@@ -144,7 +153,7 @@ impl Broker {
                         return None;
                     }
                 };
-                let served = Served { index, transport, tls };
+                let served = Served { index, transport, tls, durability };
                 let task = ending.spawn(Box::pin(listener::run(socket, served, reactor.clone())));
                 reactor.borrow_mut().add_listener(task.abort_handle());
             }

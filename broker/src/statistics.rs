@@ -85,6 +85,8 @@ pub struct Statistics {
     pub closed_incomplete_bytes: u64,
     /// Clients disconnected because of `packet_timeout`.
     pub packet_timeouts: u64,
+    /// Times that a client which publishes was not read because too much waited for the disk.
+    pub reads_stalled: u64,
     /// Turns of the reactor in which something happened.
     pub turns: u64,
     /// Turns that took more than 50 ms: nobody was served meanwhile.

@@ -54,6 +54,7 @@ fn start(tls: Option<TlsSettings>) -> Running {
         authorizer: Box::new(OpenAccess),
         authenticator: Arc::new(AnonymousAccess),
         seed: 1,
+        continuation: None,
         listeners: vec![listener],
     }
     .start()

@@ -33,6 +33,8 @@ Exit codes: 0 done, 1 failed, 2 wrong usage.";
 const BENCH_EXAMPLES: &str = "\
 Examples:
   selvedge bench pair
+  selvedge bench pair --rate 1000 --qos 1 --durable --offline
+  selvedge bench backlog --pid \"$(pidof selvedge)\"
   selvedge bench fan-out --help";
 
 /// One daemon that makes a gateway a programmable IoT edge node.

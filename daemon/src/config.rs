@@ -5,6 +5,7 @@
 pub mod access;
 pub mod checks;
 pub mod data_directory;
+pub mod durability;
 pub mod limits;
 pub mod listeners;
 pub mod load;
@@ -17,6 +18,7 @@ pub mod tls;
 use serde::{Deserialize, Serialize};
 
 pub use access::{AccessConfig, TokensConfig};
+pub use durability::DurabilityConfig;
 pub use limits::LimitsConfig;
 pub use listeners::{HttpConfig, Listen, MqttConfig, MqttsConfig, SecureWebSocketConfig, WebSocketConfig};
 pub use load::{Overrides, load, load_unchecked};
@@ -50,6 +52,8 @@ pub struct Config {
     pub http: HttpConfig,
     /// What one client, and all of them, may take.
     pub limits: LimitsConfig,
+    /// How safe messages for durable sessions are kept.
+    pub durability: DurabilityConfig,
     /// Durable state.
     pub store: StoreConfig,
     /// Device twins.

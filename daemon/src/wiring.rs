@@ -6,6 +6,7 @@
 
 pub mod access;
 mod backlog;
+mod broker_journal;
 mod clock;
 mod function_host;
 mod function_lines;
@@ -30,9 +31,10 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use selvedge_broker::{Broker, Running, TlsSettings};
+use selvedge_broker::{Broker, Continuation, Running, TlsSettings};
+use selvedge_core::Restored;
 use selvedge_functions::Runtime;
-use selvedge_store::{Health, Store};
+use selvedge_store::{Health, LocalDisk, Store};
 use selvedge_twin::Twins;
 
 use crate::certificates::facts::Facts;
@@ -48,6 +50,7 @@ use access::authorizer::Rules;
 use access::http_login::HttpLogins;
 use access::reload::{First, Reloader};
 use access::sources::SourceFiles;
+use broker_journal::{BrokerPath, Replay, StoreJournal};
 use function_host::FunctionHost;
 use function_lines::FunctionLines;
 use jwks::KeyFetcher;
@@ -56,7 +59,7 @@ use node_api::NodeApi;
 use twin_service::TwinService;
 
 /// How often the node looks at its own health.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How often expired key-values are removed.
 const SWEEP_EVERY: Duration = Duration::from_secs(3600);
 /// For functions and twins to finish what they have, when shutting down.
@@ -121,7 +124,7 @@ fn start(config: &Config) -> anyhow::Result<RunningNode> {
     data_directory::prepare(&data)?;
     let data = data.canonicalize().with_context(|| format!("find the data directory {}", data.display()))?;
     clock.keep();
-    let store = open_store(config, &data)?;
+    let (store, restored) = open_store(config, &data)?;
     let socket = data.join(control_socket::FILE_NAME);
     let unix = control_socket::bind(&socket)?;
 
@@ -142,7 +145,9 @@ fn start(config: &Config) -> anyhow::Result<RunningNode> {
     let first = files.read(None, None);
     let boot_key = identity::random()?;
     let gate = Arc::new(Gate::new(first.access, &config.access, lets_anonymous_in, Arc::clone(&clock), boot_key));
+    let continuation = continue_from(config, &store, &clock, restored);
     let broker = Broker {
+        continuation,
         config: settings::broker(config),
         core: settings::core(config),
         authorizer: Box::new(Rules(gate.access())),
@@ -151,7 +156,11 @@ fn start(config: &Config) -> anyhow::Result<RunningNode> {
         listeners: mqtt,
     };
     let broker = broker.start().context("start the broker")?;
-    let lines = FunctionLines::new(broker.handle.clone(), config.functions.in_flight_max);
+    let images = broker.handle.clone();
+    store.on_image_wanted(Box::new(move || images.write_image()));
+    let path = BrokerPath::new(broker.handle.clone(), store.clone());
+    twins.twins().commit_through(path.clone());
+    let lines = FunctionLines::new(path, config.functions.in_flight_max);
     lines.connect(&runtime);
     host.connect(Arc::clone(&lines));
     twins.attach(&broker.handle).context("attach the twins")?;
@@ -247,13 +256,36 @@ fn start_fetching(
     Ok(Some(fetcher))
 }
 
-fn open_store(config: &Config, data: &Path) -> anyhow::Result<Store> {
-    let store = Store::open(&data.join("store"), settings::store(config))
+/// Opens the store, with what it keeps for the broker.
+fn open_store(config: &Config, data: &Path) -> anyhow::Result<(Store, Restored)> {
+    let mut replay = Replay::default();
+    let disk = Arc::new(LocalDisk);
+    let store = Store::open_with(&data.join("store"), settings::store(config), disk, &mut |entry| replay.take(&entry))
         .context("open the store (another directory: --data DIR)")?;
+    let restored = replay.finish().with_context(|| format!("open the sessions in {}", data.join("store").display()))?;
     if let Some(quarantine) = &store.report().quarantine {
         tracing::error!(path = %quarantine.path.display(), cause = quarantine.cause, "the database was damaged and set aside");
     }
-    Ok(store)
+    store.adopt(&mut broker_journal::holders(&restored));
+    Ok((store, restored))
+}
+
+/// Where the broker keeps durable sessions, and what it kept before.
+fn continue_from(config: &Config, store: &Store, clock: &TrustedClock, restored: Restored) -> Option<Continuation> {
+    if restored.sessions() > 0 {
+        let (sessions, messages) = (restored.sessions(), restored.queued_messages());
+        tracing::info!(sessions, messages, "durable sessions go on");
+    }
+    let wall_ms = broker_journal::time_to_go_on_by(clock, store.last_wall_ms());
+    let journal = StoreJournal::new(store.clone(), wall_ms, config.store.queue_bytes_max.as_usize());
+    let fetching = store.clone();
+    Some(Continuation {
+        journal: Box::new(journal),
+        restored,
+        wall_ms,
+        next_message: store.next_message(),
+        fetch: Box::new(move |number| fetching.load_blocking(number)),
+    })
 }
 
 fn random_u64() -> anyhow::Result<u64> {

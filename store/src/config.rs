@@ -30,6 +30,9 @@ pub struct Config {
     pub checkpoint_bytes: u64,
     /// What need not be durable at once is after so many milliseconds at the latest.
     pub lazy_sync_ms: u64,
+    /// Milliseconds between the beginnings of two fsyncs at least: what comes meanwhile shares the next one. The first after a
+    /// silence is not held up. 0: none.
+    pub gather_ms: u64,
     /// Budget for journal and state together, in bytes; 0 for none. The store only says whether it is used up
     /// ([`crate::Store::has_room`]): refusing is the callers' decision.
     pub disk_bytes_max: u64,
@@ -47,6 +50,7 @@ impl Default for Config {
             slack_bytes: 16 * 1024 * 1024,
             checkpoint_bytes: 4 * 1024 * 1024,
             lazy_sync_ms: 1_000,
+            gather_ms: 5,
             disk_bytes_max: 1024 * 1024 * 1024,
         }
     }

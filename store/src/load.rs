@@ -4,7 +4,6 @@
 //! Invariant: bytes are given out only if they are the message with that number, by its checksum.
 
 use std::io;
-use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
@@ -16,8 +15,9 @@ use crate::journal::file_name;
 use crate::journal::locator::{LOCATOR_BYTES, Locator};
 use crate::shared::Shared;
 
-/// Bytes that are read at once, so that messages side by side cost one read.
-const BLOCK_BYTES: usize = 32 * 1024;
+/// Bytes that are read at once, so that messages side by side, and those of one session among others', cost one read.
+const LOCATOR_BLOCK_BYTES: usize = 8 * 1024;
+const MESSAGE_BLOCK_BYTES: usize = 64 * 1024;
 /// How often a message that is moved while it is read is looked for again.
 const TRIES_MAX: usize = 4;
 
@@ -44,14 +44,29 @@ pub(crate) fn run(shared: &Shared, requests: &Receiver<Request>) {
 /// Loads some messages and keeps what it has just read.
 pub(crate) struct Loader<'a> {
     shared: &'a Shared,
-    file: Option<(u32, Arc<dyn DiskFile>)>,
-    block: Vec<u8>,
-    block_at: (u32, u64),
+    file: Option<OpenFile>,
+    /// Around the locators that were read last, which stand together in front of their messages.
+    locators: Block,
+    messages: Block,
+}
+
+struct OpenFile {
+    segment: u32,
+    file: Arc<dyn DiskFile>,
+    length: u64,
+}
+
+/// Bytes of a segment.
+#[derive(Default)]
+struct Block {
+    segment: u32,
+    start: u64,
+    bytes: Vec<u8>,
 }
 
 impl<'a> Loader<'a> {
     pub(crate) fn new(shared: &'a Shared) -> Self {
-        Self { shared, file: None, block: Vec::new(), block_at: (0, 0) }
+        Self { shared, file: None, locators: Block::default(), messages: Block::default() }
     }
 
     /// `None`: it is not there, dead, or damaged.
@@ -90,51 +105,51 @@ impl<'a> Loader<'a> {
     }
 
     fn read(&mut self, number: u64, position: Position) -> io::Result<Vec<u8>> {
+        self.open(position.segment)?;
+        let Some(open) = &self.file else { return Err(io::ErrorKind::NotFound.into()) };
         let at = u64::from(position.offset);
-        let range = self.fill(position.segment, at, LOCATOR_BYTES)?;
-        let locator = Locator::decode(&self.block[range]).ok_or(io::ErrorKind::InvalidData)?;
+        let locator = Locator::decode(self.locators.read(open, at, LOCATOR_BYTES, LOCATOR_BLOCK_BYTES)?);
+        let locator = locator.ok_or(io::ErrorKind::InvalidData)?;
         let message_at = at + u64::from(locator.distance);
         let length = locator.length as usize;
-        if message_at + length as u64 > self.file(position.segment)?.length()? {
+        if message_at + length as u64 > open.length {
             return Err(io::ErrorKind::InvalidData.into());
         }
-        let range = self.fill(position.segment, message_at, length)?;
-        let message = &self.block[range];
+        let message = self.messages.read(open, message_at, length, MESSAGE_BLOCK_BYTES)?;
         if locator.fits(number, message) { Ok(message.to_vec()) } else { Err(io::ErrorKind::InvalidData.into()) }
     }
 
-    /// Where in the block the bytes are, after reading them if they are not there.
-    fn fill(&mut self, segment: u32, at: u64, length: usize) -> io::Result<Range<usize>> {
-        let (block_segment, start) = self.block_at;
-        let inside = block_segment == segment && at >= start && at + length as u64 <= start + self.block.len() as u64;
-        if !inside {
-            let file = self.file(segment)?;
-            self.block.resize(length.max(BLOCK_BYTES), 0);
-            let read = file.read_at(&mut self.block, at)?;
-            self.block.truncate(read);
-            self.block_at = (segment, at);
-            if read < length {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
+    fn open(&mut self, segment: u32) -> io::Result<()> {
+        if self.file.as_ref().is_none_or(|open| open.segment != segment) {
+            let path = self.shared.journal_dir.join(file_name::of_segment(u64::from(segment)));
+            let file = self.shared.disk.open(&path)?;
+            let length = file.length()?;
+            self.file = Some(OpenFile { segment, file, length });
         }
-        let start = (at - self.block_at.1) as usize;
-        Ok(start..start + length)
-    }
-
-    fn file(&mut self, segment: u32) -> io::Result<Arc<dyn DiskFile>> {
-        match &self.file {
-            Some((open, file)) if *open == segment => Ok(file.clone()),
-            _ => {
-                let path = self.shared.journal_dir.join(file_name::of_segment(u64::from(segment)));
-                let file = self.shared.disk.open(&path)?;
-                self.file = Some((segment, file.clone()));
-                Ok(file)
-            }
-        }
+        Ok(())
     }
 
     fn forget(&mut self) {
         self.file = None;
-        self.block.clear();
+        self.locators.bytes.clear();
+        self.messages.bytes.clear();
+    }
+}
+
+impl Block {
+    /// `length` bytes at `at`, with what follows up to `ahead` bytes kept for the next call.
+    fn read(&mut self, open: &OpenFile, at: u64, length: usize, ahead: usize) -> io::Result<&[u8]> {
+        let end = self.start + self.bytes.len() as u64;
+        if self.segment != open.segment || at < self.start || at + length as u64 > end {
+            self.bytes.resize(length.max(ahead), 0);
+            let read = open.file.read_at(&mut self.bytes, at)?;
+            self.bytes.truncate(read);
+            (self.segment, self.start) = (open.segment, at);
+            if read < length {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+        let start = (at - self.start) as usize;
+        Ok(&self.bytes[start..start + length])
     }
 }

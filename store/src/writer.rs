@@ -45,6 +45,8 @@ pub(crate) struct Writer {
     /// Sequence number of the last batch that was written, and of the last durable one.
     written: u64,
     durable: u64,
+    /// When the last fsync for callers began.
+    synced_at: Option<Duration>,
     /// When the first lazy entry of `unsynced` was written.
     lazy_since: Option<Duration>,
     /// Cleaning waits for an fsync.
@@ -62,6 +64,7 @@ pub(crate) fn run(mut writer: Writer) {
     let mut rest = Rest::UntilWork;
     loop {
         let open = writer.shared.intake.rest(rest);
+        writer.let_gather(started.elapsed());
         rest = writer.round(started.elapsed());
         if !open {
             writer.close();
@@ -89,11 +92,21 @@ impl Writer {
             directory_dirty: false,
             written: durable,
             durable,
+            synced_at: None,
             lazy_since: None,
             sync_wanted: false,
             closing: false,
             full: FullDisk::default(),
             buffer: Vec::new(),
+        }
+    }
+
+    /// Sleeps until another fsync may begin, so that what comes meanwhile shares it.
+    fn let_gather(&self, now: Duration) {
+        let gather = Duration::from_millis(self.shared.config.gather_ms);
+        let pause = self.synced_at.map_or(Duration::ZERO, |synced| (synced + gather).saturating_sub(now));
+        if !pause.is_zero() {
+            std::thread::sleep(pause);
         }
     }
 
@@ -156,6 +169,7 @@ impl Writer {
             }
         }
         if self.is_sync_due(now) {
+            self.synced_at = Some(now);
             self.sync()?;
             self.complete()?;
         }

@@ -5,6 +5,7 @@
 
 mod broken_peers;
 mod floods;
+mod full_disk;
 mod handshakes;
 mod identities;
 mod logins;

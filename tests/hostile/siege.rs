@@ -1,4 +1,4 @@
-//! `siege`: attackers, and what `cargo xtask hostile`, `pound`, `soak` and `crowd` run. It starts nodes of the binary that
+//! `siege`: attackers, and what `cargo xtask hostile`, `pound`, `soak`, `crowd` and `full-disk` run. It starts nodes of the binary that
 //! `SELVEDGE_BIN` names, attacks and measures them, and stops them.
 
 #[path = "siege/report.rs"]
@@ -6,6 +6,7 @@ mod report;
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
@@ -15,7 +16,7 @@ use selvedge_tests::siege::fortress::{Fortress, Needs};
 use selvedge_tests::siege::measure::{self, Siege};
 use selvedge_tests::siege::pound::{self, Plan};
 use selvedge_tests::siege::wire::{Target, Way};
-use selvedge_tests::siege::{crowd, soak};
+use selvedge_tests::siege::{crowd, full_disk, soak};
 use serde_json::json;
 
 #[derive(Parser)]
@@ -74,6 +75,22 @@ enum Task {
         #[arg(long, default_value_t = 30)]
         seconds: u64,
     },
+    /// A disk that fills under load and has room again.
+    FullDisk {
+        #[arg(long, default_value_t = 64)]
+        size_mb: u64,
+        /// tmpfs or ext4.
+        #[arg(long, default_value = "tmpfs")]
+        disk: String,
+        /// drain or filler.
+        #[arg(long, default_value = "drain")]
+        relief: String,
+        /// Most seconds until the disk is full.
+        #[arg(long, default_value_t = 120)]
+        seconds: u64,
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 fn main() -> ExitCode {
@@ -104,6 +121,25 @@ fn run(task: Task) -> anyhow::Result<()> {
         Task::Crowd { connections, seconds } => {
             println!("{}", serde_json::to_string_pretty(&crowd::gather(connections, seconds)?)?);
         }
+        Task::FullDisk { size_mb, disk, relief, seconds, json } => {
+            let plan = full_disk::Plan {
+                kind: if disk == "ext4" { full_disk::Kind::Ext4 } else { full_disk::Kind::Tmpfs },
+                size_mb,
+                relief: if relief == "filler" { full_disk::Relief::Filler } else { full_disk::Relief::Drain },
+                stay_full: Duration::from_secs(5),
+                fill_max: Duration::from_secs(seconds),
+            };
+            return fill_disk(&plan, json);
+        }
+    }
+    Ok(())
+}
+
+fn fill_disk(plan: &full_disk::Plan, json: bool) -> anyhow::Result<()> {
+    match full_disk::fill(plan)? {
+        full_disk::Outcome::Skipped(reason) => println!("SKIPPED full disk: {reason}"),
+        full_disk::Outcome::Done(filled) if json => println!("{}", serde_json::to_string_pretty(&filled)?),
+        full_disk::Outcome::Done(filled) => print!("{filled}"),
     }
     Ok(())
 }

@@ -136,6 +136,11 @@ impl TestChild {
         }
     }
 
+    /// Whether the process has ended.
+    pub fn has_ended(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(Some(_)))
+    }
+
     /// Lines of standard output so far.
     pub fn stdout(&self) -> Vec<String> {
         self.output.lock().stdout.clone()

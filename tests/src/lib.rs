@@ -11,6 +11,7 @@ pub mod broker;
 pub mod child;
 pub mod client;
 pub mod client_packet;
+pub mod crash;
 pub mod http;
 pub mod installed;
 pub mod mosquitto;
@@ -21,6 +22,7 @@ pub mod raw_websocket;
 pub mod scram;
 pub mod server_packet;
 pub mod siege;
+pub mod volatile_disk;
 
 use std::time::Duration;
 

@@ -141,6 +141,11 @@ impl Node {
         self.child.wait(PATIENCE)
     }
 
+    /// Whether the process has ended.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.has_ended()
+    }
+
     /// Kills the process as a crash would and gives the place in which it can be started again.
     ///
     /// # Errors

@@ -9,6 +9,7 @@ pub mod bystanders;
 pub mod crowd;
 pub mod footprint;
 pub mod fortress;
+pub mod full_disk;
 pub mod measure;
 pub mod metrics;
 pub mod pound;

@@ -31,6 +31,6 @@ pub use config::{Config, ConfigError};
 pub use document::Document;
 pub use message::{Operation, Reply};
 pub use path::Path;
-pub use repository::{Metrics, OpenError, Summary, TwinError, Twins};
+pub use repository::{Answer, CommitPath, Metrics, OpenError, Summary, TwinError, Twins};
 pub use transaction::{PatchError, Publication, Transaction};
 pub use twin::{Section, Twin, TwinView};

@@ -6,11 +6,11 @@
 //! while waiting for room in the store's queue, so callbacks may come back in.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
-use selvedge_store::{Batch, CommitError, Health, PutError, ReadError, Store};
+use selvedge_store::{Batch, CommitError, Health, OnDurable, PutError, ReadError, Store};
 use thiserror::Error;
 
 use crate::cache::{Cache, Underway};
@@ -73,14 +73,46 @@ pub struct Metrics {
     pub damaged: u64,
 }
 
+/// What a request leads to; see [`Twins::handle_with`].
+pub enum Answer {
+    /// These replies, now.
+    Replies(Vec<Reply>),
+    /// These replies, once `batch` is durable.
+    Commit {
+        /// What changes.
+        batch: Batch,
+        /// What is told of it then.
+        replies: Vec<Reply>,
+        /// To be called then, or when that is known to be impossible; gives what is to be told.
+        finish: Finish,
+    },
+}
+
+/// See [`Answer::Commit`].
+pub type Finish = Box<dyn FnOnce(Result<(), CommitError>, Vec<Reply>) -> Vec<Reply> + Send>;
+
 /// All twins of a node. Cheap to clone.
 #[derive(Clone)]
 pub struct Twins {
     pub(crate) inner: Arc<Inner>,
 }
 
+/// Where changes go to become durable, in the order of the calls. A [`Store`] is one; a node may put something in between, so
+/// that changes keep one order with what else it keeps.
+pub trait CommitPath: Send + Sync {
+    /// Makes `batch` durable; `on_durable` runs exactly once, then or when that is known to be impossible. Never blocks.
+    fn commit(&self, batch: Batch, on_durable: OnDurable);
+}
+
+impl CommitPath for Store {
+    fn commit(&self, batch: Batch, on_durable: OnDurable) {
+        self.commit_now(batch, on_durable);
+    }
+}
+
 pub(crate) struct Inner {
     pub(crate) store: Store,
+    path: OnceLock<Arc<dyn CommitPath>>,
     pub(crate) config: Config,
     pub(crate) shelf: Mutex<Shelf>,
     damage: Damage,
@@ -133,8 +165,15 @@ impl Twins {
         let clock = Clock::new(node, state.time, config.clock_floor_ms, config.clock_ahead_max_ms);
         let shelf = Shelf { clock, cache: Cache::new(config.cache_bytes_max), twins: state.twins, deleted };
         let (accepted, rejected) = (AtomicU64::new(0), AtomicU64::new(0));
-        let inner = Inner { store, config, shelf: Mutex::new(shelf), damage, accepted, rejected };
+        let path = OnceLock::new();
+        let inner = Inner { store, path, config, shelf: Mutex::new(shelf), damage, accepted, rejected };
         Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// From now on changes go this way, and not to the store directly. To be called once, before the first change.
+    pub fn commit_through(&self, path: Arc<dyn CommitPath>) {
+        // A second call would change nothing, and there is none.
+        let _ = self.inner.path.set(path);
     }
 
     /// Answers the request `payload` for `thing`. `wall_ms` is the wall clock in milliseconds since 1970.
@@ -149,6 +188,27 @@ impl Twins {
         payload: &[u8],
         wall_ms: u64,
         on_done: impl FnOnce(Vec<Reply>) + Send + 'static,
+    ) {
+        let twins = self.clone();
+        self.handle_with(thing, operation, payload, wall_ms, move |answer| match answer {
+            Answer::Replies(replies) => on_done(replies),
+            Answer::Commit { batch, replies, finish } => {
+                let on_durable = move |result: Result<(), CommitError>| on_done(finish(result, replies));
+                twins.inner.path().commit(batch, Box::new(on_durable));
+            }
+        });
+    }
+
+    /// As [`Twins::handle`], where the caller has a change made durable together with something else. `on_answer` runs exactly
+    /// once; with [`Answer::Commit`] it must hand the batch over, in the order of its calls, to where
+    /// [`Twins::commit_through`] leads, and must neither block nor call the twins.
+    pub fn handle_with(
+        &self,
+        thing: &str,
+        operation: Operation,
+        payload: &[u8],
+        wall_ms: u64,
+        on_answer: impl FnOnce(Answer) + Send + 'static,
     ) {
         let inner = &self.inner;
         let request = thing::check(thing).map_err(|error| Rejection::new(400, error.to_string()));
@@ -171,21 +231,29 @@ impl Twins {
             Ok(Outcome::Reply(replies)) => (Batch::new(), Vec::new(), replies),
             Err(rejection) => {
                 inner.rejected.fetch_add(1, Ordering::Relaxed);
-                return self.reply_in_turn(shelf, thing, rejected(rejection), on_done);
+                let replies = rejected(rejection);
+                return self.reply_in_turn(shelf, thing, replies, |replies| on_answer(Answer::Replies(replies)));
             }
         };
         inner.accepted.fetch_add(1, Ordering::Relaxed);
-        if underway.is_empty() && !shelf.cache.is_underway(thing) {
-            drop(shelf);
-            return on_done(replies);
-        }
-        inner.store.commit_now(batch, move |result| {
+        let has_change = !underway.is_empty();
+        let finish = move |result: Result<(), CommitError>, replies| {
             drop(underway);
-            on_done(match result {
+            match result {
                 Ok(()) => replies,
                 Err(error) => rejected(Rejection::new(500, error.to_string())),
-            });
-        });
+            }
+        };
+        if has_change {
+            on_answer(Answer::Commit { batch, replies, finish: Box::new(finish) });
+        } else if shelf.cache.is_underway(thing) {
+            // Nobody is told of a change that may still fail.
+            let on_durable = move |result| on_answer(Answer::Replies(finish(result, replies)));
+            inner.path().commit(batch, Box::new(on_durable));
+        } else {
+            drop(shelf);
+            on_answer(Answer::Replies(replies));
+        }
     }
 
     /// The twin of `thing`, or `None` if it does not exist. May show a change some milliseconds before it is durable.
@@ -256,7 +324,7 @@ impl Twins {
         on_done: impl FnOnce(Vec<Reply>) + Send + 'static,
     ) {
         if shelf.cache.is_underway(thing) {
-            self.inner.store.commit_now(Batch::new(), move |_| on_done(replies));
+            self.inner.path().commit(Batch::new(), Box::new(move |_| on_done(replies)));
         } else {
             drop(shelf);
             on_done(replies);
@@ -265,6 +333,10 @@ impl Twins {
 }
 
 impl Inner {
+    pub(crate) fn path(&self) -> &dyn CommitPath {
+        self.path.get().map_or(&self.store as &dyn CommitPath, |path| &**path)
+    }
+
     /// The twin from memory or disk.
     pub(crate) fn load(&self, shelf: &mut Shelf, thing: &str) -> Result<Arc<Twin>, ReadError> {
         if let Some(twin) = shelf.cache.get(thing) {

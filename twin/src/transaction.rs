@@ -124,22 +124,29 @@ impl Transaction {
     }
 
     /// Commits all patches together with `batch`, which may write to other spaces. `on_durable` runs exactly once if
-    /// this returns `Ok`, after the fsync, with what is to be published. Blocks while the store's queue is full.
+    /// this returns `Ok`, after the fsync, with what is to be published. Never blocks.
     pub fn commit(
         self,
         batch: Batch,
         on_durable: impl FnOnce(Result<Vec<Publication>, CommitError>) + Send + 'static,
     ) -> Result<(), PatchError> {
-        self.twins.inner.store.wait_for_room(batch.bytes());
-        self.commit_now(batch, on_durable)
+        let twins = self.twins.clone();
+        self.commit_with(batch, move |batch, publications, finish| {
+            let on_durable = move |result: Result<(), CommitError>| {
+                finish();
+                on_durable(result.map(|()| publications));
+            };
+            twins.inner.path().commit(batch, Box::new(on_durable));
+        })
     }
 
-    /// [`Transaction::commit`] that never blocks, for callers that hold a lock of their own; they call
-    /// [`selvedge_store::Store::wait_for_room`] before they take it.
-    pub fn commit_now(
+    /// As [`Transaction::commit`], where the caller has the whole made durable: `submit` gets the batch, what is to be published
+    /// once it is durable, and what is to be called then, or when that is known to be impossible. It must hand the batch over,
+    /// in the order of its calls, to where [`Twins::commit_through`] leads; it must not block, and not call the twins.
+    pub fn commit_with(
         self,
         batch: Batch,
-        on_durable: impl FnOnce(Result<Vec<Publication>, CommitError>) + Send + 'static,
+        submit: impl FnOnce(Batch, Vec<Publication>, Box<dyn FnOnce() + Send>),
     ) -> Result<(), PatchError> {
         let inner = &self.twins.inner;
         let publications: Vec<Publication> = self.changed().map(publication).collect();
@@ -160,10 +167,7 @@ impl Transaction {
                 WriteError::Read(error) => PatchError::Read(error),
             })?
         };
-        inner.store.commit_now(batch, move |result| {
-            drop(underway);
-            on_durable(result.map(|()| publications));
-        });
+        submit(batch, publications, Box::new(move || drop(underway)));
         Ok(())
     }
 

@@ -16,6 +16,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, bail};
 
 use crate::{process, repository};
+pub use brokers::find_mosquitto;
 use brokers::{Broker, Kind};
 use rows::{ROWS, Row};
 use table::{Measured, RowResult};

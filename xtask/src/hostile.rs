@@ -55,6 +55,11 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
 
 /// Builds what is needed and runs `siege` with these arguments.
 pub fn siege(node: &NodeOptions, words: &[&str]) -> anyhow::Result<()> {
+    run_against(node, "siege", words)
+}
+
+/// Builds a node and a program of the tests in release, and runs the program against the node.
+pub fn run_against(node: &NodeOptions, program: &str, words: &[&str]) -> anyhow::Result<()> {
     let release = repository::target_folder().join("release");
     let selvedge = match &node.binary {
         Some(binary) => std::path::absolute(binary)?,
@@ -63,7 +68,7 @@ pub fn siege(node: &NodeOptions, words: &[&str]) -> anyhow::Result<()> {
             release.join("selvedge")
         }
     };
-    process::run("cargo", &["build", "--locked", "--release", "--package", "selvedge-tests", "--bin", "siege"])?;
-    let program = release.join("siege");
+    process::run("cargo", &["build", "--locked", "--release", "--package", "selvedge-tests", "--bin", program])?;
+    let program = release.join(program);
     process::run_with(&program.to_string_lossy(), words, &[("SELVEDGE_BIN", &selvedge.to_string_lossy())])
 }

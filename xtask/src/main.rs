@@ -5,6 +5,8 @@
 
 mod bench_peers;
 mod conformance;
+mod crash;
+mod durable;
 mod fuzz;
 mod guests;
 mod hostile;
@@ -28,7 +30,8 @@ use clap::{Parser, Subcommand};
     after_help = "Examples:\n  \
         cargo xtask test                        everything that has to pass before a commit\n  \
         cargo xtask setup --print               the one command that installs what tests need\n  \
-        cargo xtask fuzz --seconds 60 codec     fuzz one target for a minute"
+        cargo xtask fuzz --seconds 60 codec     fuzz one target for a minute\n  \
+        cargo xtask bench-durable --quick       what durable sessions cost, in a minute"
 )]
 struct Arguments {
     #[command(subcommand)]
@@ -47,6 +50,12 @@ enum Task {
     Fuzz(fuzz::FuzzArgs),
     /// Measure Selvedge beside mosquitto, rumqttd and a bare relay: CPU per delivered message, as ratios.
     BenchPeers(bench_peers::Options),
+    /// Measure what durable sessions cost beside the same node without them and mosquitto: rates, CPU, fsyncs, bytes, PUBACK.
+    BenchDurable(durable::bench::Options),
+    /// A million messages for sessions that are away, a kill, the way back: memory, disk, time to the first client.
+    BenchBacklog(durable::backlog::Options),
+    /// Fill a node's disk under load and make room again: nobody else notices, nothing acknowledged is lost.
+    FullDisk(durable::full_disk::Options),
     /// Plant errors in the broker, one at a time, and see which suites notice.
     Mutants(mutants::Options),
     /// Run the conformance tests against the product or another broker: passed and failed by section and statement.
@@ -59,6 +68,12 @@ enum Task {
     Soak(soak::SoakOptions),
     /// 24,000 clients: memory and processor time of each
     Crowd(soak::CrowdOptions),
+    /// Kill the node at random moments under load: nothing acknowledged is lost
+    Crash(crash::KillOptions),
+    /// Cut the power at operations of the node, on a file system with a volatile cache: nothing acknowledged is lost
+    PowerCut(crash::CutOptions),
+    /// Let writes, fsyncs and opens of the node fail: it goes on or says why not, and nothing acknowledged is lost
+    DiskFaults(crash::FaultOptions),
     /// Rebuild the function components that are committed beside their source, or compare with them.
     Guests(guests::Options),
 }
@@ -70,12 +85,18 @@ fn main() -> std::process::ExitCode {
         Task::Tidy => tidy::run(),
         Task::Fuzz(arguments) => fuzz::run(&arguments),
         Task::BenchPeers(arguments) => bench_peers::run(arguments),
+        Task::BenchDurable(arguments) => durable::bench::run(&arguments),
+        Task::BenchBacklog(arguments) => durable::backlog::run(&arguments),
+        Task::FullDisk(arguments) => durable::full_disk::run(&arguments),
         Task::Mutants(arguments) => mutants::run(&arguments),
         Task::Conformance(arguments) => conformance::run(&arguments),
         Task::Hostile(arguments) => hostile::run(&arguments),
         Task::Pound(arguments) => pound::run(&arguments),
         Task::Soak(arguments) => soak::soak(&arguments),
         Task::Crowd(arguments) => soak::crowd(&arguments),
+        Task::Crash(arguments) => crash::kill(&arguments),
+        Task::PowerCut(arguments) => crash::power_cut(&arguments),
+        Task::DiskFaults(arguments) => crash::disk_faults(&arguments),
         Task::Guests(arguments) => guests::run(&arguments),
     };
     match result {

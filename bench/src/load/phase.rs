@@ -1,6 +1,8 @@
 //! One phase of a message scenario: publishes by window or by schedule, and books every delivery.
 //! Invariant: a publisher's window is given back exactly once per copy: by its delivery, or by the gap that shows its loss.
 
+mod publisher;
+
 use std::time::Duration;
 
 use selvedge_codec::ProtocolVersion;
@@ -9,19 +11,17 @@ use crate::entrance::Welcome;
 use crate::error::RunError;
 use crate::fleet::{Driver, Fault, Fleet};
 use crate::frame::{Acknowledge, Incoming};
+use crate::in_flight::InFlight;
 use crate::latency::{Latency, LatencySummary};
 use crate::pace::Schedule;
-use crate::packet_id::PacketIds;
 use crate::packets::{self, Reply};
-use crate::plan::{Amount, LoadPlan, Pace};
+use crate::plan::{Amount, LoadPlan, Pace, SubscriberSessions};
 use crate::report::Delivery;
 use crate::sequence::{Arrival, Sequence};
 use crate::stamp::Stamp;
 use crate::target::Target;
 use crate::template::PublishTemplate;
-
-/// Bytes that may wait in a publisher's outbox before it pauses.
-const BACKLOG_BYTES_MAX: usize = 262_144;
+use publisher::{Publisher, Room};
 
 /// The state of a phase.
 pub(super) struct Phase {
@@ -44,25 +44,10 @@ pub(super) struct Phase {
     stalled: bool,
     closed_ns: Option<u64>,
     started_ns: u64,
-    last_delivery_ns: u64,
+    /// The last delivery, or where nobody is there to be delivered to, the last acknowledgement.
+    last_arrival_ns: u64,
     latency: Latency,
-}
-
-struct Publisher {
-    ids: PacketIds,
-    sent: u64,
-    quota: u64,
-    undelivered: u64,
-    awake: bool,
-}
-
-/// What stops a publisher.
-enum Room {
-    Free,
-    /// Until a delivery or an acknowledgement.
-    Full,
-    /// Until its socket takes more.
-    Backlog,
+    acknowledgement: Latency,
 }
 
 impl Phase {
@@ -86,7 +71,7 @@ impl Phase {
             Amount::For(_) => u64::MAX,
         };
         let publishers = welcomes.iter().zip(0..).map(|(welcome, index)| Publisher {
-            ids: PacketIds::new(welcome.receive_maximum),
+            in_flight: InFlight::new(welcome.receive_maximum),
             sent: 0,
             quota: quota(index),
             undelivered: 0,
@@ -110,15 +95,16 @@ impl Phase {
             stalled: false,
             closed_ns: None,
             started_ns: 0,
-            last_delivery_ns: 0,
+            last_arrival_ns: 0,
             latency: Latency::new(),
+            acknowledgement: Latency::new(),
         })
     }
 
     /// Publishes everything and waits until it arrived; gives up when nothing happens for as long as `patience`.
     pub fn run(&mut self, fleet: &mut Fleet, patience: Duration) -> Result<(), RunError> {
         self.started_ns = fleet.now_ns();
-        self.last_delivery_ns = self.started_ns;
+        self.last_arrival_ns = self.started_ns;
         let schedule = match self.plan.pace {
             Pace::PerSecond(rate) => Some(Schedule::new(self.started_ns, rate)),
             Pace::Window(_) => None,
@@ -172,13 +158,14 @@ impl Phase {
             stray: self.stray + self.sequences().map(Sequence::never_sent).sum::<u64>(),
             refused: self.refused,
             stalled: self.stalled,
+            sessions_missing: 0,
             warmup_lost: 0,
         }
     }
 
-    /// From the first publication to the last delivery.
+    /// From the first publication to the last delivery, or acknowledgement where nobody is there to be delivered to.
     pub fn elapsed(&self) -> Duration {
-        Duration::from_nanos(self.last_delivery_ns - self.started_ns)
+        Duration::from_nanos(self.last_arrival_ns - self.started_ns)
     }
 
     /// From sending (or being due) to delivery.
@@ -186,12 +173,22 @@ impl Phase {
         self.latency.summary()
     }
 
+    /// QoS 1 and 2 publications that the broker has taken.
+    pub fn taken(&self) -> u64 {
+        self.sent - self.unacknowledged - self.refused
+    }
+
+    /// From sending (or being due) to PUBACK or PUBCOMP.
+    pub fn acknowledgement(&self) -> Option<LatencySummary> {
+        self.acknowledgement.summary()
+    }
+
     fn sequences(&self) -> impl Iterator<Item = &Sequence> {
         self.subscribers.iter().flatten()
     }
 
     fn expected(&self) -> u64 {
-        self.sent * u64::from(self.plan.topology.copies())
+        self.sent * self.plan.copies()
     }
 
     /// Changes whenever a message or an acknowledgement moves.
@@ -251,33 +248,20 @@ impl Phase {
     }
 
     fn room(&self, publisher: u32, fleet: &Fleet) -> Room {
-        let state = &self.publishers[publisher as usize];
-        let copies = u64::from(self.plan.topology.copies());
-        let window = match self.plan.pace {
-            Pace::Window(window) => u64::from(window) * copies,
-            Pace::PerSecond(_) => u64::MAX,
-        };
-        let no_id = self.plan.qos > 0 && !state.ids.has_room();
-        if no_id || state.sent >= state.quota || state.undelivered + copies > window {
-            Room::Full
-        } else if fleet.backlog(self.client_of(publisher)) > BACKLOG_BYTES_MAX {
-            Room::Backlog
-        } else {
-            Room::Free
-        }
+        self.publishers[publisher as usize].room(&self.plan, fleet.backlog(self.client_of(publisher)))
     }
 
     fn publish(&mut self, publisher: u32, fleet: &mut Fleet, sent_ns: u64) {
         let client = self.client_of(publisher);
         let state = &mut self.publishers[publisher as usize];
         let route = self.plan.topology.route(publisher, state.sent);
-        let packet_id = if self.plan.qos > 0 { state.ids.take().unwrap_or_default() } else { 0 };
+        let packet_id = if self.plan.qos > 0 { state.in_flight.begin(sent_ns).unwrap_or_default() } else { 0 };
         let sequence = &mut self.sent_by_stream[route.stream as usize];
         let stamp = Stamp { run: self.run, stream: route.stream, sequence: *sequence, sent_ns };
         if let Some(outbox) = fleet.outbox(client) {
             self.templates[route.topic as usize].append(outbox, packet_id, &stamp);
         }
-        let copies = u64::from(self.plan.topology.copies());
+        let copies = self.plan.copies();
         *sequence += 1;
         state.sent += 1;
         state.undelivered += copies;
@@ -317,7 +301,7 @@ impl Phase {
             Arrival::Late => 0,
             Arrival::Duplicate | Arrival::NeverSent => return,
         };
-        self.last_delivery_ns = now_ns;
+        self.last_arrival_ns = now_ns;
         self.latency.record(now_ns.saturating_sub(stamp.sent_ns));
         let publisher = self.plan.topology.publisher_of(stamp.stream);
         self.publishers[publisher as usize].undelivered -= settled;
@@ -325,12 +309,15 @@ impl Phase {
         self.wake(publisher);
     }
 
-    fn release(&mut self, publisher: usize, packet_id: u16) -> Result<(), Fault> {
-        let known = self.publishers.get_mut(publisher).is_some_and(|state| state.ids.release(packet_id));
-        if !known {
+    fn release(&mut self, publisher: usize, packet_id: u16, now_ns: u64) -> Result<(), Fault> {
+        let Some(sent_ns) = self.publishers.get_mut(publisher).and_then(|state| state.in_flight.end(packet_id)) else {
             return Err(Fault::Unexpected("an acknowledgement of an unused packet identifier"));
-        }
+        };
         self.unacknowledged -= 1;
+        self.acknowledgement.record(now_ns.saturating_sub(sent_ns));
+        if self.plan.sessions == SubscriberSessions::Offline {
+            self.last_arrival_ns = now_ns;
+        }
         // Fits: it is an index of a list that a u32 sized.
         self.wake(publisher as u32);
         Ok(())
@@ -343,17 +330,18 @@ impl Phase {
         packet_id: u16,
         reason: u8,
         outbox: &mut Vec<u8>,
+        now_ns: u64,
     ) -> Result<(), Fault> {
         let publisher = client.checked_sub(self.subscribers.len());
         match (kind, publisher) {
             (Acknowledge::PubRel, None) => packets::answer(Acknowledge::PubComp, packet_id, outbox),
             (Acknowledge::PubAck | Acknowledge::PubComp, Some(publisher)) => {
                 self.refused += u64::from(reason >= 0x80);
-                self.release(publisher, packet_id)?;
+                self.release(publisher, packet_id, now_ns)?;
             }
             (Acknowledge::PubRec, Some(publisher)) if reason >= 0x80 => {
                 self.refused += 1;
-                self.release(publisher, packet_id)?;
+                self.release(publisher, packet_id, now_ns)?;
             }
             (Acknowledge::PubRec, Some(_)) => packets::answer(Acknowledge::PubRel, packet_id, outbox),
             _ => return Err(Fault::Unexpected("an acknowledgement")),
@@ -378,7 +366,7 @@ impl Driver for Phase {
                 Ok(())
             }
             Incoming::Acknowledge { kind, packet_id, reason } => {
-                self.acknowledged(client, kind, packet_id, reason, outbox)
+                self.acknowledged(client, kind, packet_id, reason, outbox, now_ns)
             }
             Incoming::Other(frame) => match packets::reply(frame, self.version)? {
                 Reply::Pong => Ok(()),

@@ -80,7 +80,7 @@ impl Broker {
         let mut deliveries = 0;
         let mut answers: Vec<(ConnectionId, PacketId)> = Vec::new();
         for effect in self.effects.list() {
-            if let Effect::Send { connection, bytes, patch } = effect {
+            if let Effect::Send { connection, bytes, patch, .. } = effect {
                 black_box(self.effects.bytes(*bytes));
                 deliveries += usize::from(connection.slot != 0);
                 answers.extend(patch.map(|patch| (*connection, patch.packet_id)));

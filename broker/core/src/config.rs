@@ -1,5 +1,7 @@
 //! Limits of the protocol core, each with its unit and its reason.
 
+use crate::durability::DurabilityRules;
+
 /// What happens to a QoS 1 or 2 message for a session whose queue is full. QoS 0 is always dropped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OverflowRule {
@@ -27,6 +29,8 @@ pub struct Config {
     pub queue_messages_max: usize,
     /// Bytes queued for one session.
     pub queue_bytes_max: usize,
+    /// Of those, bytes that a durable session has in memory; what is behind them is on disk only.
+    pub queue_memory_bytes_max: usize,
     /// What gives when a queue is full.
     pub overflow: OverflowRule,
     /// Longest session expiry granted, seconds; `u32::MAX` is never. Also what a 3.1.1 session that is not clean gets.
@@ -64,6 +68,8 @@ pub struct Config {
     pub share_payload_bytes: usize,
     /// Seconds between publications of `$SYS/…`; 0 publishes none.
     pub sys_interval_s: u32,
+    /// How safe messages are kept, where there is a journal.
+    pub durability: DurabilityRules,
 }
 
 impl Default for Config {
@@ -75,6 +81,7 @@ impl Default for Config {
             consumer_in_flight_bytes_max: 4 * 1024 * 1024,
             queue_messages_max: 10_000,
             queue_bytes_max: 4 * 1024 * 1024,
+            queue_memory_bytes_max: 256 * 1024,
             overflow: OverflowRule::DropOldest,
             session_expiry_max_s: 7 * 24 * 3600,
             sessions_max: 50_000,
@@ -93,6 +100,7 @@ impl Default for Config {
             retained_bytes_max: 64 * 1024 * 1024,
             share_payload_bytes: 16 * 1024,
             sys_interval_s: 10,
+            durability: DurabilityRules::default(),
         }
     }
 }

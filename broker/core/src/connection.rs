@@ -7,6 +7,7 @@ use selvedge_codec::ProtocolVersion;
 
 use crate::{
     account::Account,
+    durability::Durability,
     id::{ConnectionId, SessionKey},
     time::Moment,
 };
@@ -72,6 +73,8 @@ pub(crate) struct Connection {
     pub(crate) window: u16,
     /// The outbox is over its high-water mark.
     pub(crate) congested: bool,
+    /// How safe the listener wants what the client publishes.
+    pub(crate) durability: Option<Durability>,
     /// Reason strings and user properties are welcome in every packet [MQTT-3.1.2-29].
     pub(crate) problem_information: bool,
     /// Session expiry of the CONNECT was 0, so DISCONNECT may not raise it [MQTT-3.1.2.11.2].
@@ -107,6 +110,7 @@ impl Connection {
             packet_bytes_max: u32::MAX,
             window: u16::MAX,
             congested: false,
+            durability: None,
             problem_information: false,
             connected_without_expiry: false,
             input: 0,

@@ -7,7 +7,10 @@ use std::sync::Arc;
 
 use selvedge_codec::{PacketId, QoS, ReasonCode};
 
-use crate::{id::ConnectionId, message::Message};
+use crate::{
+    id::{ConnectionId, SessionToken},
+    message::Message,
+};
 
 /// Where in the arena a run of bytes lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,14 +28,35 @@ pub struct PacketIdPatch {
     pub packet_id: PacketId,
 }
 
+/// What sent bytes have to wait for, where there is a journal. What waits keeps its order; what does not wait passes it by,
+/// unless it stands behind a `Barrier`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Hold {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// What waits for the same connection already: acknowledgements keep their order [MQTT-4.6.0-2].
+    Turn,
+    /// Until what the same input left to be kept is durable.
+    Durable,
+    /// As `Durable`, and all that follows for the connection waits as well.
+    Barrier,
+}
+
 /// One thing to do.
 #[derive(Debug)]
 #[expect(missing_docs, reason = "the fields are described with their variant")]
 pub enum Effect {
     /// Append `bytes` to the outbox of `connection`; with `patch`, write the identifier into the copy.
-    Send { connection: ConnectionId, bytes: ByteRange, patch: Option<PacketIdPatch> },
+    Send { connection: ConnectionId, bytes: ByteRange, patch: Option<PacketIdPatch>, hold: Hold },
     /// As `Send`, followed by the payload of `message`, which is shared and not in the arena (large payloads).
-    SendShared { connection: ConnectionId, bytes: ByteRange, patch: Option<PacketIdPatch>, message: Arc<Message> },
+    SendShared {
+        connection: ConnectionId,
+        bytes: ByteRange,
+        patch: Option<PacketIdPatch>,
+        message: Arc<Message>,
+        hold: Hold,
+    },
     /// The core holds messages back for `connection`: send `Input::Drained` as soon as its outbox is below the low-water
     /// mark (at once, if it is), whether or not `Input::Congested` was sent.
     AwaitDrain { connection: ConnectionId },
@@ -42,6 +66,8 @@ pub enum Effect {
     /// A client asks to be authenticated again (`reason` 0x19), or goes on with that (0x18), with the method of its CONNECT.
     /// Answer with `Input::Authenticated`; the client is served meanwhile.
     Authenticate { connection: ConnectionId, reason: ReasonCode, data: ByteRange },
+    /// Get these messages from the journal, by number, and answer with `Input::Fetched`, whether or not they are there.
+    Fetch { session: SessionToken, numbers: Vec<u64> },
     /// Hand a message to a consumer inside the node.
     Deliver { connection: ConnectionId, delivery: Delivery },
 }
@@ -91,6 +117,8 @@ pub struct Effects {
     list: Vec<Effect>,
     /// What the input cost beside its effects, in units of about one of them.
     pub(crate) work: usize,
+    /// All that is sent now waits until what is kept of the input is durable.
+    pub(crate) holds_all: bool,
 }
 
 /// An arena that grew beyond this is given back when it is cleared.
@@ -141,6 +169,11 @@ impl Effects {
 
     pub(crate) fn push(&mut self, effect: Effect) {
         self.list.push(effect);
+    }
+
+    /// What a packet that would wait for `own` has to wait for.
+    pub(crate) fn hold(&self, own: Hold) -> Hold {
+        if self.holds_all { Hold::Barrier } else { own }
     }
 
     /// Where the arena ends now: the start of bytes about to be encoded.

@@ -7,9 +7,12 @@ pub(crate) mod audit;
 mod authenticate;
 mod connect;
 mod disconnect;
+mod fetch;
+mod image;
 mod publish;
 mod recheck;
 mod reply;
+mod restore;
 mod route;
 mod subscribe;
 mod tick;
@@ -26,6 +29,7 @@ use crate::{
     effect::{CloseCause, Effects},
     id::{ConnectionId, SessionKey},
     input::Input,
+    journal::{Journal, Kept, image::ImageRound},
     message::Message,
     router::Router,
     session::table::Sessions,
@@ -50,6 +54,9 @@ pub struct Core {
     timers: Timers,
     statistics: Statistics,
     sys_topics: SysTopics,
+    journal: Journal,
+    /// How far an image of all that is kept has been written.
+    image: Option<ImageRound>,
     /// Sessions whose queue overflowed under the rule `Disconnect`, ended when the routing is over.
     overflowed: Vec<SessionKey>,
     /// Wills to publish when what is being handled is done.
@@ -86,6 +93,8 @@ impl Core {
             timers,
             statistics: Statistics::default(),
             sys_topics: SysTopics::default(),
+            journal: Journal::off(),
+            image: None,
             overflowed: Vec::new(),
             wills: VecDeque::new(),
             seed,
@@ -100,10 +109,20 @@ impl Core {
     /// Takes one event at `now` (never earlier than before) and appends what it causes to `effects`.
     pub fn handle(&mut self, input: Input<'_>, now: Moment, effects: &mut Effects) {
         self.inputs += 1;
+        self.journal.begin_input();
         match input {
             Input::Packet { connection, packet } => self.on_packet(connection, packet, now, effects),
             Input::Acknowledge { connection, packet_id } => self.on_acknowledge(connection, packet_id, now, effects),
             Input::Publish { message } => self.on_internal_publish(message, now, effects),
+            Input::PublishCommitted { message } => {
+                effects.holds_all = self.journal.is_on();
+                self.on_internal_publish(message, now, effects);
+                effects.holds_all = false;
+            }
+            Input::KeepSubscriptions { connection, filters } => self.on_keep_subscriptions(connection, filters),
+            Input::EndUnclaimed => self.end_unclaimed(now),
+            Input::Fetched { session, messages } => self.on_fetched(session, messages, now, effects),
+            Input::WriteImage => self.begin_image(),
             Input::Connect { connection, connect, peer } => self.on_connect(connection, connect, peer, now, effects),
             Input::Undecodable { connection, error } => {
                 let text = error.to_string();
@@ -142,7 +161,7 @@ impl Core {
 
     /// When [`Input::Tick`] is due at the latest.
     pub fn next_deadline(&self) -> Option<Moment> {
-        if self.sweep.is_some() {
+        if self.sweep.is_some() || self.image.is_some() {
             return Some(Moment::default());
         }
         [self.timers.next(), self.router.retained.next_expiry()].into_iter().flatten().min()
@@ -152,6 +171,28 @@ impl Core {
     /// [`Config::memory_bytes_max`].
     pub fn set_outside_bytes(&mut self, bytes: usize) {
         self.account.outside = bytes;
+    }
+
+    /// What inputs left to be kept since the last call; `None` is nothing, and always where there is no journal. To be made
+    /// durable in the order of the calls.
+    pub fn take_kept(&mut self) -> Option<Kept> {
+        self.journal.take()
+    }
+
+    /// Bytes that [`Core::take_kept`] would give.
+    pub fn kept_bytes(&self) -> usize {
+        self.journal.bytes()
+    }
+
+    /// Whether somebody waits for what [`Core::take_kept`] would give.
+    pub fn kept_is_urgent(&self) -> bool {
+        self.journal.is_urgent()
+    }
+
+    /// Whether the disk has room for more messages. Without, publications that a durable session must get are refused
+    /// (0x97), and everything else goes on.
+    pub fn set_disk_room(&mut self, has_room: bool) {
+        self.journal.has_room = has_room;
     }
 
     /// What was counted so far.

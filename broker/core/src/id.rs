@@ -11,6 +11,10 @@ pub struct ConnectionId {
     pub generation: u32,
 }
 
+/// A session, for the shell to give back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionToken(pub(crate) SessionKey);
+
 /// One session inside the core.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct SessionKey {

@@ -6,7 +6,8 @@ use selvedge_codec::{Connect, DecodeError, Packet, PacketId, QoS, ReasonCode};
 
 use crate::{
     authorize::{Authorize, Permit},
-    id::ConnectionId,
+    durability::Durability,
+    id::{ConnectionId, SessionToken},
     message::Message,
 };
 
@@ -23,6 +24,8 @@ pub struct Peer {
     pub expires_in_ms: Option<u64>,
     /// How the client was authenticated, if by enhanced authentication.
     pub authentication: Option<Authentication>,
+    /// How safe the listener wants what the client publishes; `None` is the default of the node.
+    pub durability: Option<Durability>,
 }
 
 /// Enhanced authentication that has succeeded (MQTT 5, 4.12): what CONNACK, or the last AUTH, says of it.
@@ -82,8 +85,18 @@ pub enum Input<'a> {
     Acknowledge { connection: ConnectionId, packet_id: PacketId },
     /// An attached consumer leaves for good: its session and what was queued for it end.
     Detach { connection: ConnectionId },
+    /// An attached consumer wants these filters only, of those that a predecessor may have left.
+    KeepSubscriptions { connection: ConnectionId, filters: &'a [&'a str] },
+    /// Sessions of consumers that nobody attached to since the start end: the node has no such consumer any more.
+    EndUnclaimed,
     /// The node itself publishes. Not authorized.
     Publish { message: Arc<Message> },
+    /// As `Publish`, of something that becomes durable together with it: nobody gets the message before.
+    PublishCommitted { message: Arc<Message> },
+    /// The answer to an `Effect::Fetch`: message by message, in its order, as the journal kept it. `None` is not there.
+    Fetched { session: SessionToken, messages: &'a [(u64, Option<Vec<u8>>)] },
+    /// Begin to write an image of all that is kept, so that what was kept before can go; in steps, by `Tick`.
+    WriteImage,
     /// Time has passed: carry out what is due (see `Core::next_deadline`).
     Tick,
     /// The node stops: every connection is told (MQTT 5: DISCONNECT 0x8B) and closed.

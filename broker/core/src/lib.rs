@@ -11,10 +11,12 @@ mod account;
 mod authorize;
 mod config;
 mod connection;
+mod durability;
 mod effect;
 mod handle;
 mod id;
 mod input;
+mod journal;
 mod message;
 mod outbound;
 mod router;
@@ -26,10 +28,15 @@ mod timers;
 
 pub use authorize::{Action, Authorize, OpenAccess, Permit, Principal, client_may_write};
 pub use config::{Config, OverflowRule};
-pub use effect::{ByteRange, CloseCause, Delivery, Effect, Effects, PacketIdPatch};
+pub use durability::{Durability, DurabilityRules};
+pub use effect::{ByteRange, CloseCause, Delivery, Effect, Effects, Hold, PacketIdPatch};
 pub use handle::Core;
-pub use id::ConnectionId;
+pub use id::{ConnectionId, SessionToken};
 pub use input::{Authentication, Input, Peer, Reauthentication};
+pub use journal::{
+    ImagePart, Kept,
+    restore::{ReplayError, Restored, Restorer},
+};
 pub use message::Message;
 pub use statistics::Statistics;
 pub use time::Moment;

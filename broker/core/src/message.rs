@@ -1,7 +1,10 @@
 //! An application message that is kept: retained, queued, in flight to a session that may resume, or handed to a
 //! consumer inside the node. Messages that are only passed on never become one of these.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use bytes::Bytes;
 use selvedge_codec::{PublishProperties, QoS};
@@ -23,7 +26,20 @@ pub struct Message {
     expires_at: Option<Moment>,
     publisher: Option<Arc<str>>,
     charge: ChargeSlot,
+    number: NumberSlot,
 }
+
+/// Under which number the journal keeps a message; 0 is not at all. Says nothing about the message: any two are equal.
+#[derive(Debug, Default)]
+struct NumberSlot(AtomicU64);
+
+impl PartialEq for NumberSlot {
+    fn eq(&self, _other: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for NumberSlot {}
 
 impl Message {
     /// A message made inside the node: no properties, no expiry.
@@ -37,7 +53,18 @@ impl Message {
             expires_at: None,
             publisher: None,
             charge: ChargeSlot::default(),
+            number: NumberSlot::default(),
         }
+    }
+
+    /// Under which number the journal keeps it; 0 is not at all.
+    pub(crate) fn number(&self) -> u64 {
+        self.number.0.load(Ordering::Relaxed)
+    }
+
+    /// The journal keeps it under this number.
+    pub(crate) fn set_number(&self, number: u64) {
+        self.number.0.store(number, Ordering::Relaxed);
     }
 
     /// The same with encoded forwarded properties (see [`PublishProperties::forwarded`]).

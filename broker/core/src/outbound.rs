@@ -10,7 +10,7 @@ mod queueing;
 pub(crate) use publication::{Publication, Terms};
 
 use encoding::{Sending, fits, packet};
-use selvedge_codec::{ProtocolVersion, QoS};
+use selvedge_codec::{PacketId, ProtocolVersion, QoS};
 use smallvec::SmallVec;
 
 use crate::{
@@ -18,7 +18,8 @@ use crate::{
     authorize::Authorize,
     config::Config,
     connection::{Connection, Kind},
-    effect::{ByteRange, Effect, Effects, PacketIdPatch},
+    effect::{ByteRange, Effect, Effects, Hold, PacketIdPatch},
+    journal::Journal,
     session::{Session, in_flight::InFlight},
     statistics::Statistics,
     time::Moment,
@@ -46,6 +47,7 @@ pub(crate) struct Sender<'c> {
     pub(crate) config: &'c Config,
     pub(crate) statistics: &'c mut Statistics,
     pub(crate) account: &'c mut Account,
+    pub(crate) journal: &'c mut Journal,
     pub(crate) authorizer: &'c dyn Authorize,
     pub(crate) effects: &'c mut Effects,
     pub(crate) now: Moment,
@@ -86,11 +88,12 @@ impl Sender<'_> {
                 !session.queue.holds_back_qos_0()
             } else {
                 session.queue.is_empty()
+                    && !session.in_flight.waits_for_disk()
                     && self.window_is_open(session, connection)
                     && (!is_kept(session, connection) || self.account.has_room(0))
             };
         if sendable {
-            self.send(session, connection, terms, publication, forms);
+            self.send(session, connection, terms, publication, forms, 0);
             Outcome::Done
         } else {
             self.enqueue(session, terms, publication, false)
@@ -125,6 +128,7 @@ impl Sender<'_> {
         session.in_flight.len() < usize::from(connection.window) && session.in_flight.bytes() <= bytes_max
     }
 
+    /// `entry` is what the journal keeps of it for the session already; 0 is nothing.
     fn send(
         &mut self,
         session: &mut Session,
@@ -132,9 +136,11 @@ impl Sender<'_> {
         terms: Terms,
         publication: &mut Publication<'_>,
         forms: &mut EncodedForms,
+        entry: u64,
     ) {
         if !fits(connection, &terms, publication) {
             self.statistics.dropped_too_large += 1;
+            self.journal.done(session.number, entry, publication.number);
             return;
         }
         let packet_id = if terms.qos == QoS::AtMostOnce {
@@ -144,9 +150,37 @@ impl Sender<'_> {
             let identifiers = terms.boxed_identifiers();
             let add = |in_flight: &mut InFlight| in_flight.add(terms.qos, terms.retain, message, identifiers);
             let Some(packet_id) = session.change_in_flight(self.account, add) else { return };
+            self.keep_sent(session, connection, &terms, publication, packet_id, entry);
             Some(packet_id)
         };
-        self.transmit(connection, terms, publication, Sending { packet_id, duplicate: false }, forms);
+        let kept = packet_id.is_some() && session.in_flight.keeps_last();
+        self.transmit(connection, terms, publication, Sending { packet_id, duplicate: false, kept }, forms);
+    }
+
+    /// Has the journal keep that a message is in flight. Consumers inside the node get theirs anew after a restart.
+    fn keep_sent(
+        &mut self,
+        session: &mut Session,
+        connection: &Connection,
+        terms: &Terms,
+        publication: &mut Publication<'_>,
+        packet_id: PacketId,
+        entry: u64,
+    ) {
+        let internal = connection.kind == Kind::Internal;
+        let entry = if entry != 0 {
+            if !internal {
+                self.journal.sent(session, entry, packet_id, terms.qos);
+            }
+            entry
+        } else if !self.journal.keeps(session, terms.qos, publication.durability) {
+            return;
+        } else if internal {
+            self.journal.queued(session, terms, publication).0
+        } else {
+            self.journal.passed(session, terms, publication, packet_id)
+        };
+        session.in_flight.keep_last(entry);
     }
 
     /// Appends what was decided to be sent, in the form that serves best.
@@ -166,6 +200,9 @@ impl Sender<'_> {
             return;
         };
         let id = connection.id;
+        // The identifier under which a client gets a QoS 2 message must not change any more.
+        let is_first = terms.qos == QoS::ExactlyOnce && sending.kept && !sending.duplicate && self.journal.waits();
+        let hold = self.effects.hold(if is_first { Hold::Barrier } else { Hold::Nothing });
         // Where properties outweigh the payload, one encoding for all is what saves memory.
         if publication.payload.len() >= self.config.share_payload_bytes
             && publication.payload.len() >= publication.forwarded.len()
@@ -176,14 +213,14 @@ impl Sender<'_> {
             // The topic, properties and payload were decoded within the limits of the encoding, here and below.
             let _encoded = packet.encode_without_payload(&mut self.effects.arena);
             let bytes = self.effects.since(start);
-            self.effects.push(Effect::SendShared { connection: id, bytes, patch: None, message });
+            self.effects.push(Effect::SendShared { connection: id, bytes, patch: None, message, hold });
             return;
         }
         if sending.duplicate
             || (connection.aliases_out.is_some() && publication.forwarded.len() < self.config.share_payload_bytes)
         {
             let (bytes, _) = self.encode(connection, version, &terms, publication, sending);
-            self.effects.push(Effect::Send { connection: id, bytes, patch: None });
+            self.effects.push(Effect::Send { connection: id, bytes, patch: None, hold });
             return;
         }
         let known = forms.forms.iter().find(|form| form.version == version && form.terms == terms);
@@ -198,7 +235,7 @@ impl Sender<'_> {
             }
         };
         let patch = sending.packet_id.map(|packet_id| PacketIdPatch { offset, packet_id });
-        self.effects.push(Effect::Send { connection: id, bytes, patch });
+        self.effects.push(Effect::Send { connection: id, bytes, patch, hold });
     }
 
     /// Encodes one delivery; gives its bytes, and the offset of the packet identifier in them.

@@ -13,7 +13,7 @@ use selvedge_codec::PacketId;
 use crate::{
     account::Account,
     authorize::{Permit, Principal},
-    id::ConnectionId,
+    id::{ConnectionId, SessionToken},
     message::Message,
     time::Moment,
 };
@@ -46,6 +46,8 @@ pub(crate) fn filter_cost_bytes(filter: &str) -> usize {
 
 #[derive(Debug)]
 pub(crate) struct Session {
+    /// Its place in the table, for the shell to give back.
+    pub(crate) token: SessionToken,
     pub(crate) client_id: Arc<str>,
     pub(crate) user: Option<Arc<str>>,
     pub(crate) permit: Option<Arc<dyn Permit>>,
@@ -68,6 +70,10 @@ pub(crate) struct Session {
     pub(crate) will_at: Option<Moment>,
     /// The rules by which what it holds was last judged; see `handle/recheck`.
     pub(crate) judged_by: u32,
+    /// Number under which the journal keeps it; 0 is not at all.
+    pub(crate) number: u64,
+    /// Number of the next delivery that the journal keeps for it.
+    pub(crate) next_entry: u64,
     /// Its place among the sessions that may give way to a user; see `table`.
     away: Option<u64>,
     /// What it counts for in the account.
@@ -81,8 +87,9 @@ impl Session {
     /// What a publication takes that waits for its PUBREL, bytes.
     pub(crate) const INBOUND_ID_BYTES: usize = 16;
 
-    fn new(client_id: Arc<str>, user: Option<Arc<str>>) -> Self {
+    fn new(token: SessionToken, client_id: Arc<str>, user: Option<Arc<str>>) -> Self {
         Self {
+            token,
             client_id,
             user,
             permit: None,
@@ -98,6 +105,8 @@ impl Session {
             will: None,
             will_at: None,
             judged_by: 0,
+            number: 0,
+            next_entry: 1,
             away: None,
             counted: 0,
         }
@@ -134,9 +143,9 @@ impl Session {
         removed
     }
 
-    /// What its messages take, as if it alone held them, bytes.
+    /// What its messages take in memory, as if it alone held them, bytes.
     pub(crate) fn held_bytes(&self) -> usize {
-        self.queue.bytes_held() + self.in_flight.bytes() + self.queue.footprint() + self.in_flight.footprint()
+        self.queue.bytes_in_memory() + self.in_flight.bytes() + self.queue.footprint() + self.in_flight.footprint()
     }
 
     /// What it may hold while memory is short, bytes. Consumers inside the node are few and serve all, so their part is no crumb.

@@ -77,6 +77,13 @@ pub struct Statistics {
     pub dropped_memory: u64,
     /// Connects, subscriptions, retained messages and publications refused because they would exceed the memory budget.
     pub refused_memory: u64,
+    /// Publications refused because a durable session must get them and the disk has no room.
+    pub refused_disk: u64,
+    /// Messages that a durable session should have got and that were dropped because the disk had no room: QoS 0 retained ones,
+    /// wills, and those of the node itself.
+    pub dropped_disk: u64,
+    /// Kept messages that were not on disk any more, or damaged, when their turn came.
+    pub lost_on_disk: u64,
     /// CONNECT packets refused because of the limits on sessions.
     pub refused_sessions: u64,
     /// Sessions of anonymous clients that gave way to a user.

@@ -251,13 +251,14 @@ impl World {
         self.core.handle(input, self.now, &mut effects);
         for effect in effects.list() {
             let (connection, mut bytes, patch) = match effect {
-                Effect::Send { connection, bytes, patch } => (connection, effects.bytes(*bytes).to_vec(), *patch),
-                Effect::SendShared { connection, bytes, patch, message } => {
+                Effect::Send { connection, bytes, patch, .. } => (connection, effects.bytes(*bytes).to_vec(), *patch),
+                Effect::SendShared { connection, bytes, patch, message, .. } => {
                     (connection, [effects.bytes(*bytes), message.payload()].concat(), *patch)
                 }
                 Effect::Close { .. }
                 | Effect::AwaitDrain { .. }
                 | Effect::Authenticate { .. }
+                | Effect::Fetch { .. }
                 | Effect::Deliver { .. } => continue,
             };
             if let Some(patch) = patch {

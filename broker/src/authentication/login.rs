@@ -45,6 +45,8 @@ impl Login {
             permit,
             expires_in_ms: expires_in.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX)),
             authentication: self.attempt.method.clone().map(|method| Proof { method, data: data.into() }),
+            // The listener's; see `Reactor::admit`.
+            durability: None,
         }
     }
 

@@ -12,6 +12,7 @@ use selvedge_core::{ConnectionId, Input, Message};
 use super::{Reactor, consumer::Consumer};
 use crate::{
     handle::{Command, Subscription},
+    journal::Alongside,
     statistics::Snapshot,
 };
 
@@ -73,6 +74,8 @@ impl Reactor {
                 let connection = self.connections.insert_consumer(consumer);
                 self.attachments.insert(key, connection);
                 share.spend(self.handle(Input::Attach { connection, client_id, receive_maximum }));
+                let filters: Vec<&str> = subscriptions.iter().map(|(filter, _)| &**filter).collect();
+                share.spend(self.handle(Input::KeepSubscriptions { connection, filters: &filters }));
                 return self.subscribe(key, subscriptions, share);
             }
             Command::Subscribe { key, subscriptions } => return self.subscribe(key, subscriptions, share),
@@ -85,9 +88,20 @@ impl Reactor {
                 self.commands.done(bytes);
                 return self.acknowledge(key, packet_ids, share);
             }
+            Command::Commit { key, packet_ids, outputs, alongside, bytes } => {
+                share.spend(self.commit(key, packet_ids, outputs, alongside));
+                self.commands.done(bytes);
+            }
+            Command::Fetched { session, messages } => {
+                share.spend(self.fetched(session, &messages));
+            }
+            Command::WriteImage => {
+                share.spend(self.handle(Input::WriteImage));
+            }
             Command::Detach { key } => self.leave(key, share, |connection| Input::Detach { connection }),
             Command::Release { key } => self.leave(key, share, |connection| Input::Closed { connection }),
             Command::Open => {
+                share.spend(self.handle(Input::EndUnclaimed));
                 self.opened.send_replace(true);
             }
             Command::Authenticated { connection, verdict } => {
@@ -106,6 +120,33 @@ impl Reactor {
             }
         }
         None
+    }
+
+    /// All of it in this turn, and so in one entry of the journal.
+    fn commit(
+        &mut self,
+        key: Option<u64>,
+        packet_ids: Vec<PacketId>,
+        outputs: Vec<Message>,
+        alongside: Option<Alongside>,
+    ) -> usize {
+        let connection = key.and_then(|key| self.attached(key));
+        // What came of a delivery of QoS 0 alone need not wait for anything.
+        let is_kept = alongside.is_some() || !packet_ids.is_empty();
+        let mut cost = 0;
+        for message in outputs {
+            let message = Arc::new(message);
+            cost += self.handle(if is_kept { Input::PublishCommitted { message } } else { Input::Publish { message } });
+        }
+        if let Some(connection) = connection {
+            for packet_id in packet_ids {
+                cost += self.handle(Input::Acknowledge { connection, packet_id });
+            }
+        }
+        if let (Some(keeping), Some(alongside)) = (&mut self.keeping, alongside) {
+            keeping.alongside.push(alongside);
+        }
+        cost
     }
 
     /// Gives `false` if messages are left.

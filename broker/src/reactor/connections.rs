@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use selvedge_codec::ReasonCode;
-use selvedge_core::{CloseCause, ConnectionId, Delivery, Effect, Effects, PacketIdPatch};
+use selvedge_core::{CloseCause, ConnectionId, Delivery, Effect, Effects, Hold, PacketIdPatch, SessionToken};
 
 use super::consumer::Consumer;
 use crate::{
@@ -38,6 +38,8 @@ pub(crate) struct Outstanding {
     pub(crate) authentications: Vec<(ConnectionId, ReasonCode, Vec<u8>)>,
     /// Consumers with deliveries to hand over.
     pub(crate) consumers: Vec<ConnectionId>,
+    /// Messages that the core wants from the journal.
+    pub(crate) fetches: Vec<(SessionToken, Vec<u64>)>,
 }
 
 /// See the module.
@@ -51,6 +53,12 @@ pub(crate) struct Connections {
     outbox_low: usize,
     outbox_answers_max: usize,
     outbox_total: u64,
+    /// Number of the journal's entry that gathers.
+    pub(crate) gathering: u64,
+    /// Whether something waits for that one.
+    pub(crate) holds_gathering: bool,
+    /// Who waits for which entry, in the order of entries.
+    waiters: VecDeque<(u64, ConnectionId)>,
 }
 
 impl Connections {
@@ -64,6 +72,9 @@ impl Connections {
             outbox_low: config.outbox_low_bytes.min(config.outbox_high_bytes),
             outbox_answers_max: config.outbox_answers_max_bytes,
             outbox_total: config.outbox_total_bytes as u64,
+            gathering: 1,
+            holds_gathering: false,
+            waiters: VecDeque::new(),
         }
     }
 
@@ -139,10 +150,15 @@ impl Connections {
     pub(crate) fn carry_out(&mut self, effects: &Effects) {
         for effect in effects.list() {
             match effect {
-                Effect::Send { connection, bytes, patch } => {
-                    self.send(*connection, effects.bytes(*bytes), *patch);
+                Effect::Send { connection, bytes, patch, hold } => {
+                    if !self.held(*connection, [effects.bytes(*bytes), &[]], *patch, *hold) {
+                        self.send(*connection, effects.bytes(*bytes), *patch);
+                    }
                 }
-                Effect::SendShared { connection, bytes, patch, message } => {
+                Effect::SendShared { connection, bytes, patch, message, hold } => {
+                    if self.held(*connection, [effects.bytes(*bytes), message.payload()], *patch, *hold) {
+                        continue;
+                    }
                     self.send(*connection, effects.bytes(*bytes), *patch);
                     if let Some((open, resources)) = self.open_connection(*connection) {
                         let before = open.outbox.pending();
@@ -161,6 +177,7 @@ impl Connections {
                     let data = effects.bytes(*data).to_vec();
                     self.outstanding.authentications.push((*connection, *reason, data));
                 }
+                Effect::Fetch { session, numbers } => self.outstanding.fetches.push((*session, numbers.clone())),
                 Effect::Close { connection, cause } => self.close(*connection, *cause),
                 Effect::Deliver { connection, delivery } => self.deliver(*connection, delivery.clone()),
             }
@@ -169,6 +186,57 @@ impl Connections {
 
     fn open_connection(&mut self, id: ConnectionId) -> Option<(&mut Connection, &mut Resources)> {
         self.connection_and_resources(id).filter(|(connection, _)| connection.phase == Phase::Open)
+    }
+
+    /// Have a packet wait for the journal, if it has to. Gives `false` if it can be sent.
+    #[inline]
+    fn held(&mut self, id: ConnectionId, parts: [&[u8]; 2], patch: Option<PacketIdPatch>, hold: Hold) -> bool {
+        match self.connection(id) {
+            Some(connection) if connection.held.is_none() && matches!(hold, Hold::Nothing | Hold::Turn) => false,
+            Some(_) => self.hold(id, parts, patch, hold),
+            None => true,
+        }
+    }
+
+    fn hold(&mut self, id: ConnectionId, parts: [&[u8]; 2], patch: Option<PacketIdPatch>, hold: Hold) -> bool {
+        let gathering = self.gathering;
+        let Some((connection, resources)) = self.open_connection(id) else { return true };
+        let held = connection.held.get_or_insert_default();
+        if !held.takes(hold) {
+            return false;
+        }
+        let before = held.len();
+        let entry = held.push(parts, patch, hold, gathering);
+        resources.statistics.outbox_changed(before, held.len());
+        if entry == gathering {
+            self.holds_gathering = true;
+            if self.waiters.back() != Some(&(entry, id)) {
+                self.waiters.push_back((entry, id));
+            }
+        }
+        true
+    }
+
+    /// Send what waited for entries up to `durable`.
+    pub(crate) fn release(&mut self, durable: u64) {
+        while let Some((_, id)) = self.waiters.pop_front_if(|(entry, _)| *entry <= durable) {
+            let Some((connection, resources)) = self.open_connection(id) else { continue };
+            let Some(held) = &mut connection.held else { continue };
+            let before = held.len();
+            let bytes = held.release(durable);
+            resources.statistics.outbox_changed(before, held.len());
+            if held.is_empty() {
+                connection.held = None;
+            }
+            let closes_with = if connection.held.is_none() { connection.closes_with.take() } else { None };
+            if !bytes.is_empty() {
+                self.send(id, &bytes, None);
+            }
+            if let (Some(code), Some((connection, resources))) = (closes_with, self.open_connection(id)) {
+                connection.begin_close(code, resources);
+                self.mark_dirty(id);
+            }
+        }
     }
 
     #[inline]
@@ -233,6 +301,12 @@ impl Connections {
     fn close(&mut self, id: ConnectionId, cause: CloseCause) {
         tracing::debug!(slot = id.slot, generation = id.generation, ?cause, "connection is being closed");
         if let Some((connection, resources)) = self.open_connection(id) {
+            if connection.held.is_some() && cause != CloseCause::ShuttingDown {
+                // What it was to be told is sent first; nothing it sends counts any more.
+                connection.closes_with = Some(close_code(cause));
+                connection.paused = true;
+                return;
+            }
             connection.begin_close(close_code(cause), resources);
             self.mark_dirty(id);
         } else if let Some(consumer) = self.consumer(id) {

@@ -105,6 +105,9 @@ impl Reactor {
 
     /// Handle what a former turn left, then what the socket has.
     pub(super) fn read(&mut self, id: ConnectionId, context: &mut Context<'_>) {
+        if self.stalls(id) {
+            return;
+        }
         let Some(connection) = self.connections.connection(id) else { return };
         if connection.input_waits {
             if connection.paused {
@@ -213,15 +216,21 @@ impl Reactor {
             };
             let weight = weight(&input, at - start);
             let spent = if limited { self.spend_budget(id, &input, at - start) } else { false };
+            let kept_before = self.core.kept_bytes();
+            let publishes = matches!(input, Ok(Packet::Publish(_)));
             let caused = match input {
                 Ok(packet) => self.handle(Input::Packet { connection: id, packet }),
                 Err(error) => self.handle(Input::Undecodable { connection: id, error: &error }),
             };
             cost += caused;
             let visit_is_over = self.visit.spend(caused + weight);
+            let keeps = publishes && self.core.kept_bytes() > kept_before;
             let Some(connection) = self.connections.connection(id) else { return bytes.len() };
             if connection.phase != Phase::Open {
                 return bytes.len();
+            }
+            if publishes {
+                connection.keeps = keeps;
             }
             if connection.paused || spent || visit_is_over || cost >= self.config.effects_per_turn_max {
                 connection.input_waits = at < bytes.len();

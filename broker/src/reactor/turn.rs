@@ -64,6 +64,7 @@ impl Future for TurnEnd {
             // Woken by a command or the timer. Not `open_turn`: that would wake this very task again and again.
             reactor.begin_turn();
         }
+        reactor.release_durable();
         let mut again = reactor.run_commands();
         // The timer may go off when the turn is open already, and its time is from before.
         let elapsed = this.timer.is_elapsed();
@@ -76,6 +77,9 @@ impl Future for TurnEnd {
         reactor.serve_waiting();
         again |= reactor.flush_waiting();
         reactor.hand_over();
+        reactor.keep();
+        reactor.fetch();
+        reactor.look_at_disk();
         again |= !reactor.waiting.is_empty() || !reactor.connections.outstanding.dirty.is_empty();
         if let Some(deadline) = reactor.next_deadline() {
             this.arm(deadline, reactor, context);
@@ -98,7 +102,7 @@ impl Reactor {
     }
 
     fn next_deadline(&self) -> Option<Moment> {
-        [self.core.next_deadline(), self.incomplete.next_deadline()].into_iter().flatten().min()
+        [self.core.next_deadline(), self.incomplete.next_deadline(), self.keep_by()].into_iter().flatten().min()
     }
 
     fn end_turn(&mut self) {

@@ -179,6 +179,7 @@ fn a_consumer_attached_before_the_broker_opens_misses_nothing() {
         authorizer: Box::new(selvedge_core::OpenAccess),
         authenticator: std::sync::Arc::new(selvedge_broker::AnonymousAccess),
         seed: 1,
+        continuation: None,
         listeners: vec![
             selvedge_broker::Listener::bind(([127, 0, 0, 1], 0).into(), selvedge_broker::Transport::Tcp).expect("bind"),
         ],

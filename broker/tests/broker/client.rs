@@ -51,6 +51,7 @@ impl TestBroker {
             authenticator: Arc::new(AnonymousAccess),
             seed: 1,
             listeners,
+            continuation: None,
         };
         change(&mut broker);
         let running = broker.start().expect("start");

@@ -10,6 +10,7 @@ mod enhanced;
 mod framing;
 mod handshake;
 mod idle;
+mod keeping;
 mod limits;
 mod shutdown;
 mod tls;

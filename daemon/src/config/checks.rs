@@ -28,6 +28,7 @@ pub fn violations(config: &Config, around: &Surroundings) -> Vec<Violation> {
     websocket(config, &mut found);
     http(config, &mut found);
     limits(config, &mut found);
+    durability(config, &mut found);
     parts(config, &mut found);
     found.0
 }
@@ -129,6 +130,7 @@ fn limits(config: &Config, found: &mut Found) {
     found.number("limits.in_flight_max", limits.in_flight_max, 1, 65_535);
     found.number("limits.queue_messages_max", limits.queue_messages_max, 1, 100_000_000);
     found.size("limits.queue_bytes_max", limits.queue_bytes_max, ByteSize::kib(1), ByteSize(64 << 30));
+    found.size("limits.queue_memory_bytes_max", limits.queue_memory_bytes_max, ByteSize::kib(1), ByteSize(1 << 30));
     found.number("limits.sessions_max", limits.sessions_max, 1, 10_000_000);
     found.number("limits.anonymous_sessions_max", limits.anonymous_sessions_max, 0, 10_000_000);
     found.period("limits.session_expiry_max", limits.session_expiry_max, Period::seconds(0), Period(day * 36_500));
@@ -145,6 +147,28 @@ fn limits(config: &Config, found: &mut Found) {
     found.size("limits.retained_bytes_max", limits.retained_bytes_max, ByteSize(0), ByteSize(64 << 30));
     found.period("limits.sys_interval", limits.sys_interval, Period::seconds(0), Period(day));
     found.whole_seconds("limits.sys_interval", limits.sys_interval);
+}
+
+fn durability(config: &Config, found: &mut Found) {
+    let durability = &config.durability;
+    found.period("durability.interval", durability.interval, Period::milliseconds(1), Period::seconds(3600));
+    found.period("durability.gather", durability.gather, Period::milliseconds(0), Period::seconds(1));
+    for topic in &durability.topics {
+        if selvedge_codec::topic::validate_filter(&topic.filter).is_err() {
+            found.refuse("durability.topics", quoted(&topic.filter), "expected topic filters such as \"telemetry/#\"");
+        }
+    }
+    let store = &config.store;
+    found.size("store.segment_bytes", store.segment_bytes, ByteSize::kib(64), ByteSize(1 << 30));
+    found.size("store.slack_bytes", store.slack_bytes, ByteSize::kib(64), ByteSize(64 << 30));
+    found.size("store.checkpoint_bytes", store.checkpoint_bytes, ByteSize::kib(64), ByteSize(1 << 30));
+    if store.disk_bytes_max.0 != 0 && store.disk_bytes_max < ByteSize::mib(8) {
+        found.refuse(
+            "store.disk_bytes_max",
+            quoted(store.disk_bytes_max),
+            "expected \"0B\" or a size of at least \"8MiB\"",
+        );
+    }
 }
 
 fn parts(config: &Config, found: &mut Found) {

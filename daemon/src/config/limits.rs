@@ -62,6 +62,8 @@ pub struct LimitsConfig {
     pub queue_messages_max: u32,
     /// Bytes queued for one session.
     pub queue_bytes_max: ByteSize,
+    /// Of those, bytes of a durable session that are in memory; what is behind them is on disk only.
+    pub queue_memory_bytes_max: ByteSize,
     /// What gives when a queue is full.
     pub overflow: Overflow,
     /// Sessions, connected or not.
@@ -117,6 +119,7 @@ impl Default for LimitsConfig {
             in_flight_max: 1024,
             queue_messages_max: 10_000,
             queue_bytes_max: ByteSize::mib(4),
+            queue_memory_bytes_max: ByteSize::kib(256),
             overflow: Overflow::DropOldest,
             sessions_max: 50_000,
             anonymous_sessions_max: 37_500,

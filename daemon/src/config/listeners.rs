@@ -8,6 +8,7 @@ use serde::de::{Deserializer, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 use thiserror::Error;
 
+use super::durability::ListenerDurability;
 use super::quantity::{ByteSize, Period};
 
 const LISTEN_ALLOWED: &str =
@@ -35,6 +36,8 @@ pub struct MqttConfig {
     pub listen: Listen,
     /// Lets clients in without a login, from other machines, too.
     pub allow_anonymous: bool,
+    /// How safe messages are kept that come in here.
+    pub durability: ListenerDurability,
 }
 
 /// MQTT 3.1.1 and 5 over WebSocket.
@@ -47,6 +50,8 @@ pub struct WebSocketConfig {
     pub path: String,
     /// Lets clients in without a login, from other machines, too.
     pub allow_anonymous: bool,
+    /// How safe messages are kept that come in here.
+    pub durability: ListenerDurability,
 }
 
 /// MQTT 3.1.1 and 5 over TLS.
@@ -57,6 +62,8 @@ pub struct MqttsConfig {
     pub listen: Listen,
     /// Lets clients in without a login, from other machines, too.
     pub allow_anonymous: bool,
+    /// How safe messages are kept that come in here.
+    pub durability: ListenerDurability,
 }
 
 /// MQTT 3.1.1 and 5 over WebSocket over TLS; the path is that of `[websocket]`.
@@ -67,6 +74,8 @@ pub struct SecureWebSocketConfig {
     pub listen: Listen,
     /// Lets clients in without a login, from other machines, too.
     pub allow_anonymous: bool,
+    /// How safe messages are kept that come in here.
+    pub durability: ListenerDurability,
 }
 
 /// Probes, metrics and the reading half of the API. What changes state goes over the Unix socket only.
@@ -90,25 +99,30 @@ pub struct HttpConfig {
 
 impl Default for MqttConfig {
     fn default() -> Self {
-        Self { listen: Listen::loopback(1883), allow_anonymous: false }
+        Self { listen: Listen::loopback(1883), allow_anonymous: false, durability: ListenerDurability::Default }
     }
 }
 
 impl Default for WebSocketConfig {
     fn default() -> Self {
-        Self { listen: Listen::loopback(8083), path: "/mqtt".to_owned(), allow_anonymous: false }
+        Self {
+            listen: Listen::loopback(8083),
+            path: "/mqtt".to_owned(),
+            allow_anonymous: false,
+            durability: ListenerDurability::Default,
+        }
     }
 }
 
 impl Default for MqttsConfig {
     fn default() -> Self {
-        Self { listen: Listen::Off, allow_anonymous: false }
+        Self { listen: Listen::Off, allow_anonymous: false, durability: ListenerDurability::Default }
     }
 }
 
 impl Default for SecureWebSocketConfig {
     fn default() -> Self {
-        Self { listen: Listen::Off, allow_anonymous: false }
+        Self { listen: Listen::Off, allow_anonymous: false, durability: ListenerDurability::Default }
     }
 }
 

@@ -44,6 +44,14 @@ pub struct StoreConfig {
     pub free_bytes_min: ByteSize,
     /// Databases that could not be opened and are kept for inspection.
     pub quarantines_max: u32,
+    /// Size of a file of the journal; a new one begins then.
+    pub segment_bytes: ByteSize,
+    /// What of the journal may be dead before it is cleaned, beside as much as is alive.
+    pub slack_bytes: ByteSize,
+    /// Changes of the state after which the database is made durable, so that less has to be repeated at a start.
+    pub checkpoint_bytes: ByteSize,
+    /// Journal and database together; zero is any size. Above it, publications that must be kept are refused.
+    pub disk_bytes_max: ByteSize,
 }
 
 impl Default for StoreConfig {
@@ -54,6 +62,10 @@ impl Default for StoreConfig {
             ballast_bytes: ByteSize::mib(1),
             free_bytes_min: ByteSize::mib(8),
             quarantines_max: 2,
+            segment_bytes: ByteSize::mib(4),
+            slack_bytes: ByteSize::mib(16),
+            checkpoint_bytes: ByteSize::mib(4),
+            disk_bytes_max: ByteSize(1 << 30),
         }
     }
 }

@@ -1,7 +1,9 @@
 //! What functions may ask of the node, over the store, the twins and the broker; and the one commit of an invocation.
 //!
-//! Invariant: outputs are published and the input is acknowledged in one turn, after the fsync of what the invocation wrote.
+//! Invariant: the acknowledgement of the input, the outputs and what the invocation wrote are one entry of the journal; nobody
+//! gets an output before that is durable.
 
+use std::sync::mpsc::Receiver;
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
@@ -9,15 +11,15 @@ use selvedge_core::Message;
 use selvedge_functions::{
     CommitDone, CommitFailure, Effects, Host, HostError, KvChange, KvEntry, TwinDoc, TwinPatch, TwinRead, TwinSection,
 };
-use selvedge_store::{Batch, CommitError, Health, Store};
+use selvedge_store::{Batch, Commit, CommitError, Health, Store};
 use selvedge_twin::twin::Refusal;
-use selvedge_twin::{PatchError, Publication, Section, Transaction};
+use selvedge_twin::{CommitPath as _, PatchError, Section, Transaction};
 
 use super::clock::wall_ms;
 use super::function_lines::FunctionLines;
 use super::key_values::{self, Record};
 use super::messages;
-use super::twin_service::TwinService;
+use super::twin_service::{TwinService, messages_of};
 
 /// The node, lent to functions.
 pub struct FunctionHost {
@@ -64,16 +66,30 @@ impl FunctionHost {
         }
         let writes = self.key_value_writes.lock();
         // Reading does not see what is still queued: all of that is applied once this is.
-        self.store.commit_blocking(Batch::new())?;
+        self.commit_and_wait(Batch::new())?;
         let removals = key_values::removals(&self.store, keys, now_ms);
         if removals.is_empty() {
             return Ok(());
         }
-        let (answer, answered) = std::sync::mpsc::sync_channel(1);
-        self.store.commit(removals, move |result| drop(answer.send(result)));
+        let answered = self.begin_commit(removals);
         drop(writes);
         // A store that ends without an answer has said why elsewhere.
         answered.recv().unwrap_or(Ok(()))
+    }
+
+    fn commit_and_wait(&self, batch: Batch) -> Result<(), CommitError> {
+        self.begin_commit(batch).recv().unwrap_or(Ok(()))
+    }
+
+    /// The way that all changes take, so that they keep one order.
+    fn begin_commit(&self, batch: Batch) -> Receiver<Result<(), CommitError>> {
+        let (answer, answered) = std::sync::mpsc::sync_channel(1);
+        let on_durable = move |result| drop(answer.send(result));
+        match self.lines.get() {
+            Some(lines) => lines.path().commit(batch, Box::new(on_durable)),
+            None => self.store.commit_now(batch, on_durable),
+        }
+        answered
     }
 
     fn prepare(&self, effects: &Effects) -> Result<Prepared, CommitFailure> {
@@ -204,30 +220,35 @@ impl Host for FunctionHost {
                 return done(Err(failure));
             }
         };
-        let twins = Arc::clone(&self.twins);
         let (function, delivery) = (effects.function, effects.delivery);
-        let finish = move |outputs: Vec<Message>, publications: Vec<Publication>, done: CommitDone| {
-            let told = publications.into_iter().flat_map(|publication| {
-                twins.told(&publication.thing, publication.replies, Some(Arc::clone(&publisher)))
-            });
-            let all = outputs.into_iter().chain(told).collect();
-            lines.complete(&function, delivery, all);
-            done(Ok(()));
-        };
         if !prepared.has_writes {
-            return finish(outputs, Vec::new(), done);
+            lines.commit(&function, delivery, outputs, None);
+            return done(Ok(()));
         }
+        let twins = Arc::clone(&self.twins);
         // `done` is wanted in both arms, and only one of them takes it.
         let done = Arc::new(Mutex::new(Some(done)));
         let on_durable_done = Arc::clone(&done);
-        let committed =
-            prepared.transaction.commit(prepared.batch, move |result: Result<Vec<Publication>, CommitError>| {
+        let committed = prepared.transaction.commit_with(prepared.batch, move |batch, publications, finish| {
+            let told = publications.iter().flat_map(|publication| {
+                messages_of(&publication.thing, publication.replies.clone(), Some(Arc::clone(&publisher)))
+            });
+            let all = outputs.into_iter().chain(told).collect();
+            let on_durable = move |result: Result<(), CommitError>| {
+                finish();
                 let Some(done) = on_durable_done.lock().take() else { return };
                 match result {
-                    Ok(publications) => finish(outputs, publications, done),
+                    Ok(()) => {
+                        for publication in &publications {
+                            twins.tell_watchers(&publication.thing, &publication.replies);
+                        }
+                        done(Ok(()));
+                    }
                     Err(error) => done(Err(CommitFailure::Unavailable(error.to_string()))),
                 }
-            });
+            };
+            lines.commit(&function, delivery, all, Some(Commit { batch, on_durable: Box::new(on_durable) }));
+        });
         drop(turn);
         if let Err(error) = committed
             && let Some(done) = done.lock().take()

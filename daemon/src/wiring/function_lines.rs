@@ -9,12 +9,15 @@ use std::sync::{Arc, Condvar, Mutex as StdMutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
-use selvedge_broker::{Attachment, Handle, Subscription};
+use selvedge_broker::{Alongside, Attachment, Handle, Subscription};
 use selvedge_codec::{PacketId, topic};
 use selvedge_core::{Delivery, Message, Moment};
 use selvedge_functions::{InvocationContext, InvocationError, InvocationResult, Runtime, Trigger};
 
+use selvedge_store::Commit;
+
 use super::backlog::{Arrival, Backlog, Fate, Patience};
+use super::broker_journal::BrokerPath;
 use super::clock::wall_ms;
 use super::messages;
 
@@ -25,6 +28,7 @@ const AGAIN_AFTER: Duration = Duration::from_millis(50);
 /// All functions' sessions.
 pub struct FunctionLines {
     broker: Handle,
+    path: Arc<BrokerPath>,
     runtime: OnceLock<Weak<Runtime>>,
     receive_maximum: u16,
     lines: RwLock<BTreeMap<String, Arc<Line>>>,
@@ -71,9 +75,10 @@ struct AgainState {
 
 impl FunctionLines {
     /// No functions yet. At most `receive_maximum` deliveries of one are unacknowledged.
-    pub fn new(broker: Handle, receive_maximum: u16) -> Arc<Self> {
+    pub fn new(path: Arc<BrokerPath>, receive_maximum: u16) -> Arc<Self> {
         Arc::new(Self {
-            broker,
+            broker: path.broker().clone(),
+            path,
             runtime: OnceLock::new(),
             receive_maximum,
             lines: RwLock::default(),
@@ -134,16 +139,26 @@ impl FunctionLines {
         }
     }
 
-    /// Publishes what an invocation put out and acknowledges its input, in one turn.
-    pub fn complete(&self, function: &str, delivery: Option<u64>, outputs: Vec<Message>) {
+    /// Has what an invocation put out, the acknowledgement of its input and what it wrote become durable in one entry.
+    pub fn commit(&self, function: &str, delivery: Option<u64>, outputs: Vec<Message>, state: Option<Commit>) {
         let line = self.lines.read().get(function).cloned();
-        let Some(line) = line else {
+        let state = state.map(|state| Box::new(state) as Alongside);
+        let refused = match &line {
+            Some(line) => {
+                let packet_ids = delivery.and_then(|delivery| line.packet_id(delivery)).into_iter().collect();
+                line.attachment.get().map_or(Ok(()), |attachment| attachment.commit(packet_ids, outputs, state))
+            }
             // Removed meanwhile: its last effects are committed, so they are published.
-            let _ = self.broker.publish(outputs);
-            return;
+            None => self.path.broker().commit(outputs, state),
         };
-        let packet_ids = delivery.and_then(|delivery| line.packet_id(delivery)).into_iter().collect();
-        line.acknowledge(packet_ids, outputs);
+        if let Err(state) = refused {
+            self.path.without_broker(state);
+        }
+    }
+
+    /// The way to durability that all changes of the node's state take.
+    pub fn path(&self) -> &Arc<BrokerPath> {
+        &self.path
     }
 
     /// Counts of one function.

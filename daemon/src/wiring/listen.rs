@@ -7,6 +7,8 @@ use selvedge_broker::{Listener, TlsSettings, Transport};
 use thiserror::Error;
 
 use super::port_holder;
+use super::settings::listener_durability;
+use crate::config::durability::ListenerDurability;
 use crate::config::{Config, Listen};
 
 /// A port that cannot be had.
@@ -74,6 +76,7 @@ struct Wanted {
     flag: &'static str,
     listen: Listen,
     allow_anonymous: bool,
+    durability: ListenerDurability,
     transport: Transport,
     tls: Option<TlsSettings>,
 }
@@ -93,6 +96,7 @@ pub fn bind(config: &Config, tls: Option<&TlsSettings>) -> Result<Bound, ListenE
         let mut listener = Listener::bind(address, wanted.transport)
             .map_err(|error| refused(wanted.what, address, wanted.flag, error))?;
         listener.tls = wanted.tls;
+        listener.durability = listener_durability(wanted.durability);
         *place = listener.socket.local_addr().ok();
         bound.mqtt.push(listener);
         // Anonymous clients come in over loopback, or where that was asked for in so many words.
@@ -107,11 +111,12 @@ pub fn bind(config: &Config, tls: Option<&TlsSettings>) -> Result<Bound, ListenE
 }
 
 fn wanted(config: &Config, tls: Option<&TlsSettings>) -> [Wanted; 4] {
-    let plain = |what, flag, listen, allow_anonymous, transport| Wanted {
+    let plain = |what, flag, listen, (allow_anonymous, durability), transport| Wanted {
         what,
         flag,
         listen,
         allow_anonymous,
+        durability,
         transport,
         tls: None,
     };
@@ -123,10 +128,28 @@ fn wanted(config: &Config, tls: Option<&TlsSettings>) -> [Wanted; 4] {
     let (mqtt, mqtts) = (&config.mqtt, &config.mqtts);
     let (websocket, secure) = (&config.websocket, &config.secure_websocket);
     [
-        plain("MQTT", "--mqtt", mqtt.listen, mqtt.allow_anonymous, Transport::Tcp),
-        encrypted(plain("MQTT over TLS", "--mqtts", mqtts.listen, mqtts.allow_anonymous, Transport::Tcp)),
-        plain("WebSocket", "--ws", websocket.listen, websocket.allow_anonymous, Transport::WebSocket),
-        encrypted(plain("secure WebSocket", "--wss", secure.listen, secure.allow_anonymous, Transport::WebSocket)),
+        plain("MQTT", "--mqtt", mqtt.listen, (mqtt.allow_anonymous, mqtt.durability), Transport::Tcp),
+        encrypted(plain(
+            "MQTT over TLS",
+            "--mqtts",
+            mqtts.listen,
+            (mqtts.allow_anonymous, mqtts.durability),
+            Transport::Tcp,
+        )),
+        plain(
+            "WebSocket",
+            "--ws",
+            websocket.listen,
+            (websocket.allow_anonymous, websocket.durability),
+            Transport::WebSocket,
+        ),
+        encrypted(plain(
+            "secure WebSocket",
+            "--wss",
+            secure.listen,
+            (secure.allow_anonymous, secure.durability),
+            Transport::WebSocket,
+        )),
     ]
 }
 

@@ -71,8 +71,9 @@ fn store(out: &mut Exposition, readings: &Readings) {
         "outcome",
         &[("durable", store.commits), ("failed", store.commits_failed)],
     );
-    out.counter("selvedge_store_groups_total", "Groups of batches written, each with one fsync").value(store.groups);
-    out.counter("selvedge_store_fsyncs_total", "Fsyncs that succeeded").value(store.fsyncs);
+    out.counter("selvedge_store_groups_total", "Groups of batches that were answered together").value(store.groups);
+    out.counter("selvedge_store_fsyncs_total", "Fsyncs of the journal that succeeded").value(store.fsyncs);
+    out.counter("selvedge_store_lazy_syncs_total", "Of those, for what nobody waited for").value(store.lazy_syncs);
     out.counter("selvedge_store_fsync_seconds_total", "Seconds spent in fsync").value(store.fsync_us as f64 / 1e6);
     out.counter("selvedge_store_written_bytes_total", "Bytes of keys and values made durable")
         .value(store.bytes_written);
@@ -80,6 +81,7 @@ fn store(out: &mut Exposition, readings: &Readings) {
     out.counter("selvedge_store_reads_corrupt_total", "Stored values that could not be understood")
         .value(store.reads_corrupt);
     out.gauge("selvedge_store_queue_bytes", "Bytes that wait for the disk").value(store.queue_bytes);
+    journal(out, store);
     let mut keys = out.gauge("selvedge_store_keys", "Stored keys by kind");
     for space in Space::ALL {
         let name = match space {
@@ -90,6 +92,25 @@ fn store(out: &mut Exposition, readings: &Readings) {
         };
         keys.sample(&[("kind", name)], store.keys.get(space.index()).copied().unwrap_or_default());
     }
+}
+
+fn journal(out: &mut Exposition, store: &selvedge_store::Metrics) {
+    out.counter("selvedge_store_journal_written_bytes_total", "Bytes written to the journal: what wears the disk")
+        .value(store.journal_bytes_written);
+    out.gauge("selvedge_store_journal_bytes", "Bytes of the journal").value(store.journal_bytes);
+    out.gauge("selvedge_store_journal_live_bytes", "About how many of them are needed").value(store.journal_live_bytes);
+    out.gauge("selvedge_store_journal_segments", "Files of the journal").value(store.segments);
+    out.gauge("selvedge_store_messages", "Messages that are kept").value(store.messages_live);
+    out.counter("selvedge_store_segments_cleaned_total", "Files of the journal that were removed")
+        .value(store.segments_cleaned);
+    out.counter("selvedge_store_messages_moved_total", "Messages written again so that a file could go")
+        .value(store.messages_moved);
+    out.counter("selvedge_store_messages_damaged_total", "Kept messages that could not be read")
+        .value(store.messages_damaged);
+    out.counter("selvedge_store_checkpoints_total", "Times that the database was made durable")
+        .value(store.checkpoints);
+    out.gauge("selvedge_store_recovery_dropped_bytes", "Bytes that were dropped or set aside at the start")
+        .value(store.recovery_bytes_dropped);
 }
 
 fn twins(out: &mut Exposition, readings: &Readings) {

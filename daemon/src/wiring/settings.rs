@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use crate::config::durability::{DurabilityMode, ListenerDurability};
 use crate::config::limits::Overflow;
 use crate::config::parts::MemoryProfile;
 use crate::config::{Config, Period};
@@ -15,6 +16,7 @@ pub fn core(config: &Config) -> selvedge_core::Config {
         in_flight_max: limits.in_flight_max,
         queue_messages_max: limits.queue_messages_max as usize,
         queue_bytes_max: limits.queue_bytes_max.as_usize(),
+        queue_memory_bytes_max: limits.queue_memory_bytes_max.as_usize(),
         overflow: match limits.overflow {
             Overflow::DropOldest => selvedge_core::OverflowRule::DropOldest,
             Overflow::Disconnect => selvedge_core::OverflowRule::Disconnect,
@@ -35,7 +37,44 @@ pub fn core(config: &Config) -> selvedge_core::Config {
         topic_bytes_max: limits.topic_bytes_max.as_usize(),
         will_bytes_max: limits.will_bytes_max.as_usize(),
         reauthentication_timeout_s: seconds(limits.reauthentication_timeout),
+        durability: durability(config),
         ..selvedge_core::Config::default()
+    }
+}
+
+/// How safe messages are kept.
+fn durability(config: &Config) -> selvedge_core::DurabilityRules {
+    let topics = &config.durability.topics;
+    selvedge_core::DurabilityRules {
+        default: mode(config.durability.mode),
+        filters: topics.iter().map(|topic| (topic.filter.clone(), mode(topic.mode))).collect(),
+        listeners: [
+            config.mqtt.durability,
+            config.mqtts.durability,
+            config.websocket.durability,
+            config.secure_websocket.durability,
+        ]
+        .into_iter()
+        .filter_map(listener_durability)
+        .collect(),
+    }
+}
+
+fn mode(mode: DurabilityMode) -> selvedge_core::Durability {
+    match mode {
+        DurabilityMode::Fsync => selvedge_core::Durability::Fsync,
+        DurabilityMode::Interval => selvedge_core::Durability::Interval,
+        DurabilityMode::Memory => selvedge_core::Durability::Memory,
+    }
+}
+
+/// How safe a listener wants its messages kept; `None` is as the node does.
+pub fn listener_durability(durability: ListenerDurability) -> Option<selvedge_core::Durability> {
+    match durability {
+        ListenerDurability::Default => None,
+        ListenerDurability::Fsync => Some(selvedge_core::Durability::Fsync),
+        ListenerDurability::Interval => Some(selvedge_core::Durability::Interval),
+        ListenerDurability::Memory => Some(selvedge_core::Durability::Memory),
     }
 }
 
@@ -72,7 +111,12 @@ pub fn store(config: &Config) -> selvedge_store::Config {
         ballast_bytes: store.ballast_bytes.0,
         free_bytes_min: store.free_bytes_min.0,
         quarantines_max: store.quarantines_max as usize,
-        ..selvedge_store::Config::default()
+        segment_bytes: store.segment_bytes.0,
+        slack_bytes: store.slack_bytes.0,
+        checkpoint_bytes: store.checkpoint_bytes.0,
+        gather_ms: milliseconds(config.durability.gather),
+        lazy_sync_ms: milliseconds(config.durability.interval),
+        disk_bytes_max: store.disk_bytes_max.0,
     }
 }
 

@@ -1,7 +1,7 @@
 //! Twins for the rest of the node: requests in over MQTT and HTTP, replies out on `$twin/{thing}/…` after the fsync.
 //!
-//! One thread takes the requests of a turn from the broker; a request is acknowledged together with its replies, so what was
-//! not answered is delivered again. Invariant: every change of a twin, wherever it comes from, is told to MQTT and to watchers.
+//! One thread takes the requests of a turn from the broker; a request is acknowledged together with its change and its replies, so
+//! what was not answered is delivered again, and what was is not. Invariant: every change of a twin, wherever it comes from, is told to MQTT and to watchers.
 
 use std::io;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -12,7 +12,8 @@ use parking_lot::Mutex;
 use selvedge_broker::{Attachment, Handle};
 use selvedge_codec::{PacketId, QoS};
 use selvedge_core::{Delivery, Message};
-use selvedge_twin::{Operation, Reply, Twins};
+use selvedge_store::{Commit, CommitError};
+use selvedge_twin::{Answer, Operation, Reply, Twins};
 use serde_json::{Value, json};
 
 use super::clock::wall_ms;
@@ -124,9 +125,33 @@ impl TwinService {
         let service = Arc::clone(self);
         let owner = thing.to_owned();
         let publisher = message.publisher().filter(|_| super::messages::depth(&message) > 0).cloned();
-        self.twins.handle(thing, operation, message.payload(), wall_ms(), move |replies| {
-            let outputs = service.told(&owner, replies, publisher);
-            service.answered(packet_ids, outputs);
+        self.twins.handle_with(thing, operation, message.payload(), wall_ms(), move |answer| match answer {
+            Answer::Replies(replies) => {
+                service.tell_watchers(&owner, &replies);
+                let outputs = messages_of(&owner, replies, publisher);
+                service.answered(packet_ids, outputs);
+            }
+            // The change, its replies and the acknowledgement of the request are one entry: after a crash a request is not
+            // handled again on top of later ones.
+            Answer::Commit { batch, replies, finish } => {
+                let outputs = messages_of(&owner, replies.clone(), publisher);
+                // It runs on the store's own thread, which must not be the last to hold the store.
+                let told = Arc::downgrade(&service);
+                let on_durable = move |result: Result<(), CommitError>| {
+                    let changed = result.is_ok();
+                    let replies = finish(result, replies);
+                    let Some(told) = told.upgrade() else { return };
+                    if changed {
+                        told.tell_watchers(&owner, &replies);
+                    }
+                    told.waiting.fetch_sub(1, Ordering::AcqRel);
+                };
+                let commit = Commit { batch, on_durable: Box::new(on_durable) };
+                if let Some(attachment) = service.attachment.get() {
+                    // A broker that has stopped leaves the request for the next start.
+                    let _ = attachment.commit(packet_ids, outputs, Some(Box::new(commit)));
+                }
+            }
         });
     }
 
@@ -139,16 +164,6 @@ impl TwinService {
         if let Some(attachment) = self.attachment.get() {
             attachment.acknowledge(packet_ids, outputs);
         }
-    }
-
-    /// The replies as messages; watchers are told on the way. `publisher` keeps the depth of functions that caused them.
-    pub fn told(&self, thing: &str, replies: Vec<Reply>, publisher: Option<Arc<str>>) -> Vec<Message> {
-        self.tell_watchers(thing, &replies);
-        let message = |reply: Reply| {
-            let topic = format!("$twin/{thing}/{}", reply.suffix);
-            Message::new(&topic, reply.payload, QoS::AtLeastOnce, false).with_publisher(publisher.clone())
-        };
-        replies.into_iter().map(message).collect()
     }
 
     /// A request from inside: answers when it is durable. May block while the store's queue is full.
@@ -171,7 +186,8 @@ impl TwinService {
             });
             // A refused request of ours is nobody else's business.
             if matches!(answer, Some(Ok(_))) {
-                let outputs = service.told(&owner, replies, None);
+                service.tell_watchers(&owner, &replies);
+                let outputs = messages_of(&owner, replies, None);
                 service.publish(Vec::new(), outputs);
             }
             done(answer.unwrap_or(Err(Value::Null)));
@@ -190,7 +206,8 @@ impl TwinService {
         Some(receiver)
     }
 
-    fn tell_watchers(&self, thing: &str, replies: &[Reply]) {
+    /// Tells watchers of a change that is durable.
+    pub fn tell_watchers(&self, thing: &str, replies: &[Reply]) {
         let mut watchers = self.watchers.lock();
         if !watchers.iter().any(|watcher| watcher.thing == thing) {
             return;
@@ -206,6 +223,15 @@ impl TwinService {
             watchers.retain(|watcher| watcher.thing != thing || watcher.events.try_send(event.clone()).is_ok());
         }
     }
+}
+
+/// The replies as messages. `publisher` keeps the depth of functions that caused them.
+pub fn messages_of(thing: &str, replies: Vec<Reply>, publisher: Option<Arc<str>>) -> Vec<Message> {
+    let message = |reply: Reply| {
+        let topic = format!("$twin/{thing}/{}", reply.suffix);
+        Message::new(&topic, reply.payload, QoS::AtLeastOnce, false).with_publisher(publisher.clone())
+    };
+    replies.into_iter().map(message).collect()
 }
 
 fn answer_all(requests: &Receiver<Vec<Delivery>>, answer: &dyn Fn(Delivery)) {

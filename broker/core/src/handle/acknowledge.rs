@@ -25,8 +25,14 @@ impl Core {
             return;
         }
         let Some(session) = self.session_of(id) else { return };
+        let number = session.number;
         let known = session.in_flight.received(ack.packet_id);
-        let reason = if known { ReasonCode::Success } else { ReasonCode::PacketIdentifierNotFound };
+        if let Some((entry, message)) = known
+            && message != 0
+        {
+            self.journal.received(number, entry, message);
+        }
+        let reason = if known.is_some() { ReasonCode::Success } else { ReasonCode::PacketIdentifierNotFound };
         self.send_ack(id, AckKind::PubRel, ack.packet_id, reason, None, effects);
     }
 
@@ -34,6 +40,9 @@ impl Core {
         let Some(connection) = self.connections.get(id) else { return };
         let Some(session) = self.sessions.get_mut(connection.session) else { return };
         let known = session.inbound_qos_2.remove(&ack.packet_id);
+        if known {
+            self.journal.inbound_released(session, ack.packet_id);
+        }
         session.settle(&mut self.account);
         let reason = if known { ReasonCode::Success } else { ReasonCode::PacketIdentifierNotFound };
         self.send_ack(id, AckKind::PubComp, ack.packet_id, reason, None, effects);
@@ -58,9 +67,8 @@ impl Core {
     ) {
         let Some(connection) = self.connections.get(id) else { return };
         let Some(session) = self.sessions.get_mut(connection.session) else { return };
-        if session.change_in_flight(&mut self.account, end).is_none() {
-            return;
-        }
+        let Some(ended) = session.change_in_flight(&mut self.account, end) else { return };
+        self.journal.done(session.number, ended.entry, ended.body.number());
         if !session.queue.is_empty() || session.in_flight.len() > 0 {
             self.pump(id, now, effects);
         }

@@ -14,8 +14,9 @@ use crate::{
     effect::Effects,
     id::ConnectionId,
     router::SubscriptionOptions,
-    session::{NEVER, NODE_CLIENT_PREFIX},
+    session::{NEVER, NODE_CLIENT_PREFIX, Session},
     time::Moment,
+    timers::Timer,
 };
 
 impl Core {
@@ -40,6 +41,10 @@ impl Core {
         let Some(session) = self.sessions.get_mut(key) else { return };
         session.connection = Some(id);
         session.expiry_s = NEVER;
+        if let Some(at) = session.ends_at.take() {
+            self.timers.disarm(at, Timer::SessionExpiry(key));
+        }
+        self.journal.opened(session);
         let mut connection = Connection::new(id, key, Kind::Internal, now);
         connection.window = receive_maximum.max(1);
         self.connections.insert(connection, &mut self.account);
@@ -51,6 +56,7 @@ impl Core {
         let key = connection.session;
         let Some(session) = self.sessions.get_mut(key) else { return };
         let options = SubscriptionOptions { qos, no_local: false, retain_as_published: true, identifier: 0 };
+        self.journal.subscribed(session, filter, options);
         let (group, plain) = split_shared(filter);
         if self.router.tree.subscribe(plain, group, key, options) {
             self.statistics.subscriptions += 1;
@@ -59,6 +65,25 @@ impl Core {
             self.account.tree = self.router.tree.bytes();
         }
         self.router.cache.invalidate();
+    }
+
+    pub(super) fn on_keep_subscriptions(&mut self, id: ConnectionId, filters: &[&str]) {
+        let Some(connection) = self.connections.get(id) else { return };
+        let key = connection.session;
+        let Some(session) = self.sessions.get(key) else { return };
+        let others: Vec<Box<str>> =
+            session.filters.iter().filter(|filter| !filters.contains(&&***filter)).cloned().collect();
+        for filter in others {
+            self.remove_subscription(key, &filter);
+        }
+    }
+
+    pub(super) fn end_unclaimed(&mut self, now: Moment) {
+        let unclaimed = |session: &Session| session.is_internal() && session.connection.is_none();
+        let keys: Vec<_> = self.sessions.all().filter(|(_, session)| unclaimed(session)).map(|(key, _)| key).collect();
+        for key in keys {
+            self.end_session(key, now);
+        }
     }
 
     pub(super) fn on_unsubscribe_internal(&mut self, id: ConnectionId, filter: &str) {

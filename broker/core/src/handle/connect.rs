@@ -8,7 +8,7 @@ use super::{Core, admission::Refusal, disconnect::WillFate, reply::send_to};
 use crate::{
     authorize::Permit,
     connection::{AliasesOut, Connection, Enhanced, Exchange, Kind},
-    effect::{CloseCause, Effects},
+    effect::{CloseCause, Effects, Hold},
     id::{ConnectionId, SessionKey},
     input::Peer,
     message::Message,
@@ -39,7 +39,7 @@ impl Core {
                 // CONNACK may say why even without request problem information [MQTT-3.1.2-29].
                 let refusal = ConnAck { reason, reason_string: Some(text), ..ConnAck::default() };
                 let packet_bytes_max = connect.maximum_packet_size.map_or(u32::MAX, std::num::NonZeroU32::get);
-                send_to(id, connect.version, packet_bytes_max, &Packet::ConnAck(refusal), effects);
+                send_to(id, connect.version, packet_bytes_max, &Packet::ConnAck(refusal), Hold::Nothing, effects);
                 effects.close(id, CloseCause::Refused);
             }
         }
@@ -55,12 +55,15 @@ impl Core {
         effects: &mut Effects,
     ) {
         let name = assigned.as_deref().unwrap_or(connect.client_id);
-        let Peer { user, permit, expires_in_ms, authentication, .. } = peer;
+        let Peer { user, permit, expires_in_ms, authentication, durability, .. } = peer;
         let (key, session_present) = self.session_for(name, user, permit, connect.clean_start, now, effects);
         let expiry_s = self.granted_expiry(connect);
         let keep_alive_s = self.granted_keep_alive(connect);
         let method = authentication.as_ref().map(|authentication| &*authentication.method);
         self.open_connection(id, key, connect, method, keep_alive_s, now);
+        if let Some(connection) = self.connections.get_mut(id) {
+            connection.durability = durability;
+        }
         self.arm_credentials(id, expires_in_ms, now);
         if let Some(session) = self.sessions.get_mut(key) {
             session.connection = Some(id);
@@ -71,6 +74,7 @@ impl Core {
                     .with_publisher(Some(session.client_id.clone()));
                 Box::new(Will { message, expiry_s: will.properties.message_expiry_s, delay_s: will.delay_s })
             });
+            self.journal.opened(session);
             session.settle(&mut self.account);
         }
         self.statistics.connects_accepted += 1;
@@ -92,7 +96,7 @@ impl Core {
             ..ConnAck::default()
         };
         let before = effects.len();
-        self.send(id, &Packet::ConnAck(answer), effects);
+        self.send_answer(id, &Packet::ConnAck(answer), effects);
         if effects.len() == before {
             // The client accepts no packet as large as this one, and nothing may come before it [MQTT-3.2.0-1].
             effects.close(id, CloseCause::Refused);

@@ -126,8 +126,8 @@ impl Core {
         self.statistics.queued_messages -= dropped;
         self.statistics.queued_bytes -= (queued_before - session.queue.bytes_held()) as u64;
         let expiry_s = session.expiry_s;
-        if fate == WillFate::Discard {
-            session.will = None;
+        if fate == WillFate::Discard && session.will.take().is_some() {
+            self.journal.will_gone(session);
         }
         session.settle(&mut self.account);
         self.sessions.went_away(key);
@@ -155,6 +155,9 @@ impl Core {
             session.ends_at = Some(at);
             self.timers.arm(at, Timer::SessionExpiry(key));
         }
+        if let Some(session) = self.sessions.get(key) {
+            self.journal.away(session);
+        }
     }
 
     /// Hands the will of a session over for publication; its expiry counts from now.
@@ -164,6 +167,7 @@ impl Core {
             self.timers.disarm(at, Timer::Will(key));
         }
         if let Some(will) = session.will.take() {
+            self.journal.will_gone(session);
             session.settle(&mut self.account);
             let action = Action::Will { retain: will.message.retain() };
             if !self.authorizer.may(session.principal(), action, will.message.topic()) {
@@ -180,6 +184,7 @@ impl Core {
     pub(super) fn end_session(&mut self, key: SessionKey, now: Moment) {
         self.release_will(key, now);
         let Some(session) = self.sessions.remove(key, &mut self.account) else { return };
+        self.journal.ended(&session);
         if let Some(at) = session.ends_at {
             self.timers.disarm(at, Timer::SessionExpiry(key));
         }
@@ -201,6 +206,7 @@ impl Core {
         if !session.remove_filter(filter) {
             return false;
         }
+        self.journal.unsubscribed(session, filter);
         session.settle(&mut self.account);
         let (group, plain) = split_shared(filter);
         self.router.tree.unsubscribe(plain, group, key);

@@ -8,6 +8,7 @@ use super::Core;
 use crate::{
     authorize::Action,
     connection::Kind,
+    durability::Durability,
     effect::Effects,
     id::{ConnectionId, SessionKey},
     message::Message,
@@ -94,7 +95,8 @@ impl Core {
             && let Some(packet_id) = publish.packet_id
         {
             if session.inbound_qos_2.contains(&packet_id) {
-                // Known already: answered again, not published again [MQTT-4.3.3-10].
+                // Known already: answered again, not published again [MQTT-4.3.3-10]. What is kept of it may still wait to be
+                // durable; then the first answer waits as well, and this one stands behind it.
                 self.send_ack(id, AckKind::PubRec, packet_id, ReasonCode::Success, None, effects);
                 return;
             }
@@ -106,7 +108,11 @@ impl Core {
             }
         }
         let client_id = session.client_id.clone();
-        let outcome = self.accept(key, client_id, topic, publish, now, effects);
+        let durability = self.config.durability.judge(topic, connection.durability);
+        // Whoever gets it before the publication is durable could get it twice: at a crash the client publishes it again.
+        effects.holds_all = publish.qos == QoS::ExactlyOnce && self.journal.keeps(session, publish.qos, durability);
+        let outcome = self.accept(key, client_id, topic, publish, durability, now, effects);
+        effects.holds_all = false;
         let Some(packet_id) = publish.packet_id else { return };
         let (reason, text) = match outcome {
             Ok(true) => (ReasonCode::Success, None),
@@ -124,6 +130,7 @@ impl Core {
                 && let Some(session) = self.sessions.get_mut(key)
             {
                 session.inbound_qos_2.insert(packet_id);
+                self.journal.inbound(session, packet_id, durability);
                 session.settle(&mut self.account);
             }
             self.send_ack(id, AckKind::PubRec, packet_id, reason, text, effects);
@@ -133,12 +140,14 @@ impl Core {
     }
 
     /// Authorizes, retains and routes. `Ok(false)` means that nobody was there to get it.
+    #[expect(clippy::too_many_arguments, reason = "each says a different thing about one publication")]
     fn accept(
         &mut self,
         key: SessionKey,
         client_id: Arc<str>,
         topic: &str,
         publish: &Publish<'_>,
+        durability: Durability,
         now: Moment,
         effects: &mut Effects,
     ) -> Result<bool, Refusal> {
@@ -166,10 +175,16 @@ impl Core {
             expiry_s,
             publisher: Some((key, client_id)),
             kept: None,
+            durability,
+            number: 0,
         };
         if publish.qos != QoS::AtMostOnce && !self.has_memory_for(&publication) {
             self.statistics.refused_memory += 1;
             return Err(Refusal(ReasonCode::QuotaExceeded, "the node has no memory left for this message"));
+        }
+        if publish.qos != QoS::AtMostOnce && !self.journal.has_room && self.needs_disk(&publication) {
+            self.statistics.refused_disk += 1;
+            return Err(Refusal(ReasonCode::QuotaExceeded, "the node has no room on its disk for this message"));
         }
         if publish.retain {
             self.retain(&mut publication, publish.qos)?;
@@ -180,7 +195,7 @@ impl Core {
     /// Keeps, replaces or removes the retained message of the topic [MQTT-3.3.1-5], [MQTT-3.3.1-6].
     fn retain(&mut self, publication: &mut Publication<'_>, qos: QoS) -> Result<(), Refusal> {
         if publication.payload.is_empty() {
-            self.router.retained.remove(publication.topic);
+            self.forget_retained(publication.topic);
             self.account.retained_levels = self.router.retained.level_bytes();
             return Ok(());
         }
@@ -188,16 +203,23 @@ impl Core {
         let growth = self.router.retained.growth(publication.topic, publication.cost_bytes());
         let in_budget = growth == 0 || self.account.has_room(growth);
         self.statistics.refused_memory += u64::from(!in_budget);
-        let kept = in_budget && {
+        let replaced = self.router.retained.get(publication.topic).map_or(0, |message| message.number());
+        let on_disk = self.journal.keeps_retained(publication.topic, publication.durability);
+        let kept = in_budget && (!on_disk || self.journal.has_room) && {
             let message = publication.keep(&self.account.messages);
             self.router.retained.set(message, messages_max, bytes_max).is_ok()
         };
+        if kept && on_disk {
+            self.journal.retained(publication, replaced);
+        } else if kept {
+            self.journal.retained_removed(publication.topic, replaced);
+        }
         self.account.retained_levels = self.router.retained.level_bytes();
         if !kept {
             self.statistics.refused_retained += 1;
             // Live subscribers are about to see the new one, so the old one must not be what later ones get.
             if qos == QoS::AtMostOnce {
-                self.router.retained.remove(publication.topic);
+                self.forget_retained(publication.topic);
                 self.account.retained_levels = self.router.retained.level_bytes();
             }
             if qos != QoS::AtMostOnce {
@@ -205,6 +227,12 @@ impl Core {
             }
         }
         Ok(())
+    }
+
+    fn forget_retained(&mut self, topic: &str) {
+        if let Some(message) = self.router.retained.remove(topic) {
+            self.journal.retained_removed(topic, message.number());
+        }
     }
 
     pub(super) fn publish_will(&mut self, publisher: SessionKey, will: Message, now: Moment, effects: &mut Effects) {
@@ -225,6 +253,7 @@ impl Core {
         effects: &mut Effects,
     ) {
         let mut publication = Publication::of_message(&message, publisher, now);
+        publication.durability = self.config.durability.judge(message.topic(), None);
         if message.retain() {
             // Nobody is there to be told of a refusal; it is counted.
             let _refused = self.retain(&mut publication, QoS::AtMostOnce);

@@ -29,6 +29,13 @@ pub(super) struct Sweep {
     current: Option<(SessionKey, Stage)>,
 }
 
+impl Sweep {
+    /// Before the first session.
+    pub(super) fn from_start() -> Self {
+        Self { next: 0, current: None }
+    }
+}
+
 /// What of a session is judged next.
 #[derive(Debug)]
 enum Stage {
@@ -41,7 +48,7 @@ impl Core {
     pub(super) fn on_rules_changed(&mut self, authorizer: Box<dyn Authorize>) {
         self.authorizer = authorizer;
         self.rules = self.rules.wrapping_add(1);
-        self.sweep = Some(Sweep { next: 0, current: None });
+        self.sweep = Some(Sweep::from_start());
     }
 
     /// One step of judging everyone by the new rules.
@@ -100,6 +107,7 @@ impl Core {
         {
             self.statistics.revoked_wills += 1;
             session.will = None;
+            self.journal.will_gone(session);
             if let Some(at) = session.will_at.take() {
                 self.timers.disarm(at, Timer::Will(key));
             }
@@ -111,7 +119,11 @@ impl Core {
             *budget = budget.saturating_sub(session.in_flight.len());
             let mut in_flight = std::mem::take(&mut session.in_flight);
             let allowed = |topic: &str| self.authorizer.may(session.principal(), Action::Subscribe, topic);
-            self.statistics.dropped_unauthorized += in_flight.drop_forbidden(allowed);
+            let (journal, statistics, number) = (&mut self.journal, &mut self.statistics, session.number);
+            in_flight.drop_forbidden(allowed, |entry| {
+                journal.done(number, entry.entry, entry.body.number());
+                statistics.dropped_unauthorized += 1;
+            });
             session.in_flight = in_flight;
         }
         session.settle(&mut self.account);
@@ -157,6 +169,7 @@ impl Core {
         for queued in &forbidden {
             self.statistics.queued_messages -= 1;
             self.statistics.queued_bytes -= queued.message.cost_bytes() as u64;
+            self.journal.done(session.number, queued.entry, queued.message.number());
         }
         self.statistics.dropped_unauthorized += forbidden.len() as u64;
         session.queue.unjudged() > 0
@@ -166,7 +179,10 @@ impl Core {
     fn revoke(&mut self, key: SessionKey, now: Moment, effects: &mut Effects) {
         self.statistics.revoked_sessions += 1;
         let Some(session) = self.sessions.get_mut(key) else { return };
-        self.statistics.revoked_wills += u64::from(session.will.take().is_some());
+        if session.will.take().is_some() {
+            self.statistics.revoked_wills += 1;
+            self.journal.will_gone(session);
+        }
         if let Some(at) = session.will_at.take() {
             self.timers.disarm(at, Timer::Will(key));
         }

@@ -5,7 +5,7 @@ use selvedge_codec::{Ack, AckKind, Packet, PacketId, ProtocolVersion, ReasonCode
 use super::Core;
 use crate::{
     connection::Kind,
-    effect::{Effect, Effects},
+    effect::{Effect, Effects, Hold},
     id::ConnectionId,
 };
 
@@ -13,9 +13,20 @@ impl Core {
     /// Encodes one packet for a client. Reason string and user properties are left out where they would make it larger
     /// than the client accepts (MQTT 5, 3.4.2.2.2 and its like).
     pub(super) fn send(&mut self, id: ConnectionId, packet: &Packet<'_>, effects: &mut Effects) {
+        self.send_held(id, packet, Hold::Nothing, effects);
+    }
+
+    /// As [`Self::send`], for what answers something that is kept: where the present input left something that must not be
+    /// lost, the answer waits for it, and what follows waits for the answer.
+    pub(super) fn send_answer(&mut self, id: ConnectionId, packet: &Packet<'_>, effects: &mut Effects) {
+        let hold = if self.journal.waits() { Hold::Barrier } else { Hold::Nothing };
+        self.send_held(id, packet, hold, effects);
+    }
+
+    fn send_held(&mut self, id: ConnectionId, packet: &Packet<'_>, hold: Hold, effects: &mut Effects) {
         let Some(connection) = self.connections.get(id) else { return };
         let Kind::Network(version) = connection.kind else { return };
-        send_to(id, version, connection.packet_bytes_max, packet, effects);
+        send_to(id, version, connection.packet_bytes_max, packet, hold, effects);
     }
 
     /// Answers a PUBLISH, PUBREC or PUBREL; `text` is a reason string for people [MQTT-3.1.2-29].
@@ -39,7 +50,8 @@ impl Core {
             AckKind::PubRel => Packet::PubRel(ack),
             AckKind::PubComp => Packet::PubComp(ack),
         };
-        self.send(id, &packet, effects);
+        let hold = if self.journal.waits() { Hold::Durable } else { Hold::Turn };
+        self.send_held(id, &packet, hold, effects);
     }
 }
 
@@ -49,6 +61,7 @@ pub(super) fn send_to(
     version: ProtocolVersion,
     packet_bytes_max: u32,
     packet: &Packet<'_>,
+    hold: Hold,
     effects: &mut Effects,
 ) {
     let start = effects.mark();
@@ -67,7 +80,7 @@ pub(super) fn send_to(
         }
     }
     let bytes = effects.since(start);
-    effects.push(Effect::Send { connection: id, bytes, patch: None });
+    effects.push(Effect::Send { connection: id, bytes, patch: None, hold });
 }
 
 /// The packet without what is only there for people; `None` if there is nothing to leave out.

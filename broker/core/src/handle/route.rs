@@ -6,6 +6,7 @@ use selvedge_codec::QoS;
 use super::Core;
 use crate::{
     connection::Connections,
+    durability::Durability,
     effect::Effects,
     id::{ConnectionId, SessionKey},
     outbound::{EncodedForms, Outcome, Publication, Sender, Terms},
@@ -34,6 +35,7 @@ impl Core {
                 config: &self.config,
                 statistics: &mut self.statistics,
                 account: &mut self.account,
+                journal: &mut self.journal,
                 authorizer: &*self.authorizer,
                 effects,
                 now,
@@ -121,6 +123,32 @@ impl Core {
             self.account.cached = self.router.cache.bytes();
         }
         keepers == 0 || self.account.has_room(message + keepers * ENTRY_BYTES)
+    }
+
+    /// Whether a durable session is to get `publication`, or it would be kept as the retained message of its topic.
+    pub(super) fn needs_disk(&mut self, publication: &Publication<'_>) -> bool {
+        if publication.durability == Durability::Memory || !self.journal.is_on() {
+            return false;
+        }
+        if publication.retain && !publication.payload.is_empty() {
+            return true;
+        }
+        let matched = self.router.cache.take(&self.router.tree, publication.topic);
+        let durable = |key: SessionKey| self.sessions.get(key).is_some_and(|session| session.number != 0);
+        let needs = matched.iter().any(|target| match target {
+            Target::Session(target) => {
+                let terms = Terms::new(&target.options, target.session, publication);
+                terms.is_some_and(|terms| terms.qos != QoS::AtMostOnce) && durable(target.session)
+            }
+            // Which of the group gets it is not known before: any may.
+            Target::Shared { node, group } => self.router.tree.group_mut(*node, *group).is_some_and(|group| {
+                group.members.iter().any(|member| member.options.qos != QoS::AtMostOnce && durable(member.session))
+            }),
+        });
+        if self.router.cache.put_back(publication.topic, matched) {
+            self.account.cached = self.router.cache.bytes();
+        }
+        needs
     }
 
     /// Whether a QoS 1 or 2 message for this session stays in memory, in its queue or until it is acknowledged.

@@ -73,7 +73,7 @@ impl Core {
             user_properties: UserProperties::EMPTY,
             reasons: reasons.as_slice().into(),
         };
-        self.send(id, &Packet::SubAck(answer), effects);
+        self.send_answer(id, &Packet::SubAck(answer), effects);
         let mut budget = REPLAY_NODES_MAX;
         for (place, &(index, new)) in replays.iter().enumerate() {
             let wanted = &packet.filters[index];
@@ -136,6 +136,7 @@ impl Core {
             identifier: identifier.unwrap_or(0),
         };
         let new = self.router.tree.subscribe(plain, group, key, options);
+        self.journal.subscribed(session, wanted.filter, options);
         if new {
             session.add_filter(wanted.filter);
             session.settle(&mut self.account);
@@ -197,6 +198,6 @@ impl Core {
             user_properties: UserProperties::EMPTY,
             reasons: reasons.as_slice().into(),
         };
-        self.send(id, &Packet::UnsubAck(answer), effects);
+        self.send_answer(id, &Packet::UnsubAck(answer), effects);
     }
 }

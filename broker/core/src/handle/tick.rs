@@ -40,9 +40,13 @@ impl Core {
                 Timer::Sys => self.publish_sys(now, effects),
             }
         }
-        self.statistics.dropped_expired += self.router.retained.expire(now, EXPIRIES_PER_TICK);
+        for expired in self.router.retained.expire(now, EXPIRIES_PER_TICK) {
+            self.statistics.dropped_expired += 1;
+            self.journal.retained_removed(expired.topic(), expired.number());
+        }
         self.account.retained_levels = self.router.retained.level_bytes();
         self.sweep(now, effects);
+        self.write_image(effects);
     }
 
     fn check_keep_alive(&mut self, id: ConnectionId, now: Moment, effects: &mut Effects) {

@@ -14,6 +14,8 @@ pub(super) struct Sending {
     pub(super) packet_id: Option<PacketId>,
     /// Was sent before [MQTT-3.3.1-1].
     pub(super) duplicate: bool,
+    /// The journal keeps under which identifier it is sent.
+    pub(super) kept: bool,
 }
 
 /// Whether the packet is within what the client accepts [MQTT-3.1.2-24], [MQTT-3.1.2-25].
@@ -31,7 +33,7 @@ pub(super) fn fits(connection: &Connection, terms: &Terms, publication: &Publica
     }
     let Kind::Network(version) = connection.kind else { return true };
     let packet_id = if terms.qos == QoS::AtMostOnce { None } else { PacketId::new(u16::MAX) };
-    let delivery = bare_packet(version, terms, publication, Sending { packet_id, duplicate: false });
+    let delivery = bare_packet(version, terms, publication, Sending { packet_id, duplicate: false, kept: false });
     delivery.encoded_len() <= limit
 }
 

@@ -8,8 +8,8 @@ use selvedge_codec::{Forwarded, QoS};
 use smallvec::SmallVec;
 
 use crate::{
-    account::Ledger, id::SessionKey, message::Message, router::SubscriptionOptions, session::in_flight::Identifiers,
-    time::Moment,
+    account::Ledger, durability::Durability, id::SessionKey, message::Message, router::SubscriptionOptions,
+    session::in_flight::Identifiers, time::Moment,
 };
 
 /// A publication on its way through the router: the parts of a packet just received, or a kept message.
@@ -25,6 +25,10 @@ pub(crate) struct Publication<'a> {
     pub(crate) expiry_s: Option<u32>,
     pub(crate) publisher: Option<(SessionKey, Arc<str>)>,
     pub(crate) kept: Option<Arc<Message>>,
+    /// How it is kept for durable sessions.
+    pub(crate) durability: Durability,
+    /// Under which number the journal keeps it; 0 is not at all, or not yet.
+    pub(crate) number: u64,
 }
 
 impl<'a> Publication<'a> {
@@ -39,7 +43,15 @@ impl<'a> Publication<'a> {
             expiry_s: message.expiry_left_s(now),
             publisher: publisher.zip(message.publisher().cloned()),
             kept: Some(message.clone()),
+            durability: Durability::default(),
+            number: message.number(),
         }
+    }
+
+    /// Client identifier of the publisher, also where that has no session any more.
+    pub(crate) fn publisher_name(&self) -> Option<&str> {
+        let kept = self.kept.as_ref().and_then(|message| message.publisher());
+        self.publisher.as_ref().map(|(_, client_id)| client_id).or(kept).map(|name| &**name)
     }
 
     /// What it counts once it is kept, bytes.
@@ -57,6 +69,7 @@ impl<'a> Publication<'a> {
                     .with_publisher(self.publisher.as_ref().map(|(_, client_id)| client_id.clone())),
             )
         });
+        message.set_number(self.number);
         message.charge(ledger);
         message.clone()
     }

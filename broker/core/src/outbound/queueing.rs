@@ -5,7 +5,11 @@ use selvedge_codec::QoS;
 use super::{Outcome, Publication, Sender, Terms};
 use crate::{
     config::OverflowRule,
-    session::{Session, in_flight::ENTRY_BYTES, queue::Queued},
+    session::{
+        Session,
+        in_flight::ENTRY_BYTES,
+        queue::{Dropped, Queued, StoredEntry},
+    },
 };
 
 /// Why a queue takes no more.
@@ -26,11 +30,26 @@ impl Sender<'_> {
         publication: &mut Publication<'_>,
         replay: bool,
     ) -> Outcome {
-        let message = publication.keep(&self.account.messages);
-        let cost = message.cost_bytes();
+        let cost = publication.cost_bytes();
+        // A retained message that is in memory only is sent again by the client's next subscription.
+        let durable =
+            self.journal.keeps(session, terms.qos, publication.durability) && !(replay && publication.number == 0);
+        if !durable {
+            // Counts in the account from here on.
+            publication.keep(&self.account.messages);
+        }
         self.effects.work += 1;
+        if durable && !self.journal.has_room {
+            self.statistics.dropped_disk += 1;
+            return Outcome::Done;
+        }
         while let Some(full) = self.what_is_full(session, cost, replay) {
+            if full == Full::Share && self.spill(session) && !durable {
+                continue;
+            }
             match full {
+                // What is on disk takes next to nothing.
+                Full::Share if durable => break,
                 Full::Queue => self.statistics.dropped_queue_full += 1,
                 Full::Share => self.statistics.dropped_memory += 1,
             }
@@ -42,7 +61,7 @@ impl Sender<'_> {
                 return Outcome::Overflow;
             }
             let Some(dropped) = session.queue.drop_oldest() else { return Outcome::Done };
-            self.uncount(&dropped);
+            self.give_up(session.number, &dropped);
             session.settle(self.account);
         }
         if !self.account.has_room(ENTRY_BYTES) {
@@ -51,10 +70,40 @@ impl Sender<'_> {
         }
         self.statistics.queued_messages += 1;
         self.statistics.queued_bytes += cost as u64;
+        let (entry, number) = if durable { self.journal.queued(session, &terms, publication) } else { (0, 0) };
         let identifiers = terms.boxed_identifiers();
-        session.queue.push(Queued { message, qos: terms.qos, retain: terms.retain, identifiers, replay });
+        let (qos, retain) = (terms.qos, terms.retain);
+        if durable && !replay && self.goes_to_disk(session, cost) {
+            let cost = u32::try_from(cost).unwrap_or(u32::MAX);
+            session.queue.stored.push(StoredEntry { entry, message: number, qos, retain, cost, identifiers });
+        } else {
+            let message = publication.keep(&self.account.messages);
+            session.queue.push(Queued { message, qos, retain, identifiers, replay, entry });
+        }
         session.settle(self.account);
         Outcome::Done
+    }
+
+    /// Leaves to the disk what may be. True if that was something.
+    fn spill(&mut self, session: &mut Session) -> bool {
+        let before = session.queue.bytes_in_memory();
+        session.queue.spill();
+        session.settle(self.account);
+        session.queue.bytes_in_memory() < before
+    }
+
+    /// Whether what the journal keeps for `session` is to wait on disk only.
+    fn goes_to_disk(&self, session: &Session, cost: usize) -> bool {
+        !session.queue.stored.is_empty()
+            || session.queue.bytes_in_memory() + cost > self.config.queue_memory_bytes_max
+            || self.account.is_strained()
+    }
+
+    /// A message that waited is given up.
+    fn give_up(&mut self, session: u64, dropped: &Dropped) {
+        self.statistics.queued_messages -= 1;
+        self.statistics.queued_bytes -= dropped.cost as u64;
+        self.journal.done(session, dropped.entry, dropped.message);
     }
 
     /// What keeps one more message of `cost` bytes out of the queue.

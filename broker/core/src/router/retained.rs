@@ -152,9 +152,20 @@ impl Retained {
         self.expiring.peek().map(|Reverse((at, _))| *at)
     }
 
-    /// Removes what has expired, looking at `most` entries; returns how many were removed.
-    pub(crate) fn expire(&mut self, now: Moment, most: usize) -> u64 {
-        let mut removed = 0;
+    /// All of them.
+    pub(crate) fn all(&self) -> Vec<&Arc<Message>> {
+        let mut all = Vec::with_capacity(self.count);
+        let mut pending = vec![&self.root];
+        while let Some(node) = pending.pop() {
+            all.extend(&node.message);
+            pending.extend(node.children.values());
+        }
+        all
+    }
+
+    /// Removes what has expired, looking at `most` entries; gives what was removed.
+    pub(crate) fn expire(&mut self, now: Moment, most: usize) -> Vec<Arc<Message>> {
+        let mut removed = Vec::new();
         for _ in 0..most {
             if self.next_expiry().is_none_or(|at| at > now) {
                 break;
@@ -162,8 +173,7 @@ impl Retained {
             let Some(Reverse((_, topic))) = self.expiring.pop() else { break };
             // A message set later on the same topic has an entry of its own.
             if self.get(&topic).is_some_and(|message| message.is_expired(now)) {
-                self.remove(&topic);
-                removed += 1;
+                removed.extend(self.remove(&topic));
             }
         }
         self.compact_expiring();
@@ -322,13 +332,13 @@ mod tests {
         let mut retained = Retained::default();
         let dying = Message::new("a", vec![1], QoS::AtMostOnce, true).with_expiry(Some(Moment::from_millis(10)));
         retained.set(Arc::new(dying), 10, 10_000).unwrap();
-        assert_eq!(retained.expire(Moment::from_millis(9), 100), 0);
+        assert_eq!(retained.expire(Moment::from_millis(9), 100), []);
         retained.set(message("a"), 10, 10_000).unwrap();
-        assert_eq!(retained.expire(Moment::from_millis(10), 100), 0);
+        assert_eq!(retained.expire(Moment::from_millis(10), 100), []);
         assert_eq!(retained.count(), 1);
         let dying = Message::new("b", vec![1], QoS::AtMostOnce, true).with_expiry(Some(Moment::from_millis(20)));
         retained.set(Arc::new(dying), 10, 10_000).unwrap();
-        assert_eq!(retained.expire(Moment::from_millis(20), 100), 1);
+        assert_eq!(retained.expire(Moment::from_millis(20), 100).len(), 1);
         assert!(retained.get("b").is_none());
     }
 }

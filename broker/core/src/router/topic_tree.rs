@@ -167,6 +167,22 @@ impl TopicTree {
         removed
     }
 
+    /// The options of the subscription of `session` to `filter`.
+    pub(crate) fn options(
+        &self,
+        filter: &str,
+        group: Option<&str>,
+        session: SessionKey,
+    ) -> Option<SubscriptionOptions> {
+        let at = filter.split('/').try_fold(ROOT, |at, level| self.child(at, level))?;
+        let node = &self.nodes[at as usize];
+        let subscribers = match group {
+            None => &node.subscribers,
+            Some(name) => &node.groups.iter().find(|group| &*group.name == name)?.members,
+        };
+        subscribers.iter().find(|subscriber| subscriber.session == session).map(|subscriber| subscriber.options)
+    }
+
     /// Appends everyone whose filter matches `topic`; a session at most once. Gives the number of nodes that were looked at.
     pub(crate) fn matches(&self, topic: &str, targets: &mut Vec<Target>) -> usize {
         let first = targets.len();

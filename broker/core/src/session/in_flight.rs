@@ -25,14 +25,45 @@ pub(crate) enum Awaiting {
     Completion,
 }
 
+/// The message of an entry.
+#[derive(Clone, Debug)]
+pub(crate) enum Body {
+    /// None: the session ends with its connection, or the receiver already owns the message. Nothing to resend.
+    Gone,
+    /// In memory.
+    Here(Arc<Message>),
+    /// On disk, under this number; `cost` is what it counts, bytes.
+    Stored { number: u64, cost: u32 },
+}
+
+impl Body {
+    fn is_gone(&self) -> bool {
+        matches!(self, Self::Gone)
+    }
+
+    fn is_stored(&self) -> bool {
+        matches!(self, Self::Stored { .. })
+    }
+
+    /// Number of the message that the journal keeps for an entry; 0 is none.
+    pub(crate) fn number(&self) -> u64 {
+        match self {
+            Self::Gone => 0,
+            Self::Here(message) => message.number(),
+            Self::Stored { number, .. } => *number,
+        }
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct Entry {
     pub(crate) packet_id: PacketId,
     pub(crate) awaiting: Awaiting,
     pub(crate) retain: bool,
-    /// `None` when the session ends with its connection, or the receiver already owns the message: nothing to resend.
-    pub(crate) message: Option<Arc<Message>>,
+    pub(crate) body: Body,
     pub(crate) identifiers: Identifiers,
+    /// Its number among what the journal keeps for the session; 0 is not kept.
+    pub(crate) entry: u64,
 }
 
 /// Subscription identifiers to send with a message; empty for nearly every message.
@@ -51,11 +82,13 @@ pub(crate) struct InFlight {
     bytes: usize,
     /// What the subscription identifiers take.
     identifier_bytes: usize,
+    /// Entries whose message is on disk.
+    stored: usize,
 }
 
 impl Default for InFlight {
     fn default() -> Self {
-        Self { entries: VecDeque::new(), next: 1, wrapped: false, sent: 0, bytes: 0, identifier_bytes: 0 }
+        Self { entries: VecDeque::new(), next: 1, wrapped: false, sent: 0, bytes: 0, identifier_bytes: 0, stored: 0 }
     }
 }
 
@@ -83,12 +116,85 @@ impl InFlight {
         identifiers: Identifiers,
     ) -> Option<PacketId> {
         let packet_id = self.unused()?;
-        self.bytes += cost(&message);
+        let body = message.map_or(Body::Gone, Body::Here);
+        self.bytes += cost(&body);
         self.identifier_bytes += identifier_bytes(&identifiers);
         let awaiting = if qos == QoS::ExactlyOnce { Awaiting::Receipt } else { Awaiting::Acknowledgement };
-        self.entries.push_back(Entry { packet_id, awaiting, retain, message, identifiers });
+        self.entries.push_back(Entry { packet_id, awaiting, retain, body, identifiers, entry: 0 });
         self.sent = self.entries.len();
         Some(packet_id)
+    }
+
+    /// The journal keeps what was just added, under this number.
+    pub(crate) fn keep_last(&mut self, entry: u64) {
+        if let Some(last) = self.entries.back_mut() {
+            last.entry = entry;
+        }
+    }
+
+    /// Whether the journal keeps what was added last.
+    pub(crate) fn keeps_last(&self) -> bool {
+        self.entries.back().is_some_and(|last| last.entry != 0)
+    }
+
+    /// Takes over what was in flight when the node stopped; nothing of it was sent on the present connection.
+    pub(crate) fn restore(&mut self, entry: Entry) {
+        self.identifier_bytes += identifier_bytes(&entry.identifiers);
+        self.next = entry.packet_id.get().checked_add(1).unwrap_or(1);
+        self.wrapped = true;
+        self.stored += usize::from(entry.body.is_stored());
+        self.entries.push_back(entry);
+    }
+
+    /// Every entry, in the order of first sending.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter()
+    }
+
+    /// Calls `found` with the number of every message that the journal keeps for an entry.
+    pub(crate) fn kept_messages(&self, found: &mut dyn FnMut(u64)) {
+        let kept = self.entries.iter().filter(|entry| entry.entry != 0).map(|entry| entry.body.number());
+        kept.filter(|number| *number != 0).for_each(found);
+    }
+
+    /// Whether the next entry to be sent again is on disk.
+    pub(crate) fn waits_for_disk(&self) -> bool {
+        self.stored > 0 && self.entries.get(self.sent).is_some_and(|entry| matches!(entry.body, Body::Stored { .. }))
+    }
+
+    /// Numbers of the messages that are to be sent again and are on disk, the next ones first.
+    pub(crate) fn stored(&self, count_max: usize, bytes_max: usize) -> Vec<u64> {
+        let mut bytes = 0;
+        let stored = self.entries.iter().skip(self.sent).filter_map(|entry| match entry.body {
+            Body::Stored { number, cost } => Some((number, cost)),
+            _ => None,
+        });
+        let fitting = stored.take(count_max).take_while(|(_, cost)| {
+            let first = bytes == 0;
+            bytes += *cost as usize;
+            first || bytes <= bytes_max
+        });
+        fitting.map(|(number, _)| number).collect()
+    }
+
+    /// A message was fetched from disk, or is not there any more: then its entries are over, and `lost` is told of them.
+    pub(crate) fn arrive(&mut self, number: u64, message: Option<&Arc<Message>>, lost: &mut dyn FnMut(u64)) {
+        let mut index = 0;
+        while self.stored > 0
+            && let Some(entry) = self.entries.get_mut(index)
+        {
+            if matches!(entry.body, Body::Stored { number: stored, .. } if stored == number) {
+                let Some(message) = message else {
+                    lost(entry.entry);
+                    self.take(index);
+                    continue;
+                };
+                self.bytes += message.cost_bytes();
+                self.stored -= 1;
+                entry.body = Body::Here(message.clone());
+            }
+            index += 1;
+        }
     }
 
     /// Ends the exchange `packet_id`, if it waits for `awaiting`.
@@ -106,17 +212,18 @@ impl InFlight {
         self.take(index)
     }
 
-    /// The client has the QoS 2 message: from now on only PUBREL is sent [MQTT-4.3.3-4]. False if it is not known.
-    pub(crate) fn received(&mut self, packet_id: PacketId) -> bool {
-        let Some(entry) = self.position(packet_id).and_then(|index| self.entries.get_mut(index)) else {
-            return false;
-        };
+    /// The client has the QoS 2 message: from now on only PUBREL is sent [MQTT-4.3.3-4]. `None` if it is not known; else the
+    /// entry that the journal keeps and the number of the message that it held until now, each 0 if there is none.
+    pub(crate) fn received(&mut self, packet_id: PacketId) -> Option<(u64, u64)> {
+        let entry = self.position(packet_id).and_then(|index| self.entries.get_mut(index))?;
         match entry.awaiting {
-            Awaiting::Acknowledgement => false,
+            Awaiting::Acknowledgement => None,
             Awaiting::Receipt | Awaiting::Completion => {
                 entry.awaiting = Awaiting::Completion;
-                self.bytes -= cost(&entry.message.take());
-                true
+                let body = std::mem::replace(&mut entry.body, Body::Gone);
+                self.stored -= usize::from(body.is_stored());
+                self.bytes -= cost(&body);
+                Some((entry.entry, body.number()))
             }
         }
     }
@@ -126,18 +233,21 @@ impl InFlight {
         self.sent < window.min(self.entries.len())
     }
 
-    /// Drops messages that nobody may have any more, for whom no connection waits; gives how many.
-    pub(crate) fn drop_forbidden(&mut self, mut allowed: impl FnMut(&str) -> bool) -> u64 {
-        let before = self.entries.len();
+    /// Drops messages that nobody may have any more, for whom no connection waits; `dropped` is told of each. What is on disk
+    /// is judged when it comes.
+    pub(crate) fn drop_forbidden(&mut self, mut allowed: impl FnMut(&str) -> bool, mut dropped: impl FnMut(&Entry)) {
         self.entries.retain(|entry| {
-            let keep = entry.message.as_ref().is_none_or(|message| allowed(message.topic()));
+            let keep = match &entry.body {
+                Body::Here(message) => allowed(message.topic()),
+                Body::Gone | Body::Stored { .. } => true,
+            };
             if !keep {
-                self.bytes -= cost(&entry.message);
+                self.bytes -= cost(&entry.body);
                 self.identifier_bytes -= identifier_bytes(&entry.identifiers);
+                dropped(entry);
             }
             keep
         });
-        (before - self.entries.len()) as u64
     }
 
     /// The next entry to send again on a new connection, in the order of first sending [MQTT-4.6.0-1], as long as fewer
@@ -153,7 +263,7 @@ impl InFlight {
 
     /// The connection is gone: keeps what can be sent again on the next, and drops the rest.
     pub(crate) fn connection_lost(&mut self) {
-        self.entries.retain(|entry| entry.message.is_some() || entry.awaiting == Awaiting::Completion);
+        self.entries.retain(|entry| !entry.body.is_gone() || entry.awaiting == Awaiting::Completion);
         self.identifier_bytes = self.entries.iter().map(|entry| identifier_bytes(&entry.identifiers)).sum();
         self.wrapped = !self.entries.is_empty();
         self.sent = 0;
@@ -166,7 +276,9 @@ impl InFlight {
 
     /// Counts anew; an error says what was miscounted.
     pub(crate) fn audit(&self) -> Result<(), String> {
-        agree("bytes in flight of a session", self.bytes, self.entries.iter().map(|entry| cost(&entry.message)).sum())?;
+        agree("bytes in flight of a session", self.bytes, self.entries.iter().map(|entry| cost(&entry.body)).sum())?;
+        let stored = self.entries.iter().filter(|entry| entry.body.is_stored()).count();
+        agree("messages in flight of a session that are on disk", self.stored, stored)?;
         let ids: BTreeSet<_> = self.entries.iter().map(|entry| entry.packet_id).collect();
         agree("identifiers in flight of a session", ids.len(), self.entries.len())?;
         agree("sent messages that are no longer in flight", self.sent.saturating_sub(self.entries.len()), 0)
@@ -182,7 +294,8 @@ impl InFlight {
     fn take(&mut self, index: usize) -> Option<Entry> {
         let entry = if index == 0 { self.entries.pop_front() } else { self.entries.remove(index) };
         if let Some(entry) = &entry {
-            self.bytes -= cost(&entry.message);
+            self.stored -= usize::from(entry.body.is_stored());
+            self.bytes -= cost(&entry.body);
             self.identifier_bytes -= identifier_bytes(&entry.identifiers);
         }
         if index < self.sent {
@@ -234,8 +347,11 @@ pub(super) fn identifier_bytes(identifiers: &Identifiers) -> usize {
     identifiers.as_ref().map_or(0, |identifiers| size_of_val(&**identifiers) + BEGUN_BYTES)
 }
 
-fn cost(message: &Option<Arc<Message>>) -> usize {
-    message.as_ref().map_or(0, |message| message.cost_bytes())
+fn cost(body: &Body) -> usize {
+    match body {
+        Body::Here(message) => message.cost_bytes(),
+        Body::Gone | Body::Stored { .. } => 0,
+    }
 }
 
 #[cfg(test)]
@@ -279,9 +395,9 @@ mod tests {
         let packet_id = in_flight.add(QoS::ExactlyOnce, false, None, None).unwrap();
         assert!(in_flight.complete(packet_id, Awaiting::Acknowledgement).is_none());
         assert!(in_flight.complete(packet_id, Awaiting::Completion).is_none());
-        assert!(in_flight.received(packet_id) && in_flight.received(packet_id));
+        assert!(in_flight.received(packet_id).is_some() && in_flight.received(packet_id).is_some());
         assert!(in_flight.complete(packet_id, Awaiting::Completion).is_some());
-        assert!(!in_flight.received(packet_id));
+        assert!(in_flight.received(packet_id).is_none());
     }
 
     proptest! {

@@ -1,13 +1,17 @@
 //! Messages that wait for a client: it is away, its window is full, or its socket is.
 //!
-//! Invariant: first in, first out; bounded by messages and bytes. Retained messages for a new subscription wait here
-//! too, in order with the rest, but are bounded by what is retained and not by the queue's own limits: the node holds
-//! them anyway.
+//! The oldest are in memory; of a durable session, those behind them are on disk only (`stored`) and are fetched when their
+//! turn comes. Invariant: first in, first out; bounded by messages and bytes. Retained messages for a new subscription wait
+//! here too, in order with what is in memory, but are bounded by what is retained and not by the queue's own limits: the node
+//! holds them anyway.
+
+mod stored;
 
 use std::{collections::VecDeque, sync::Arc};
 
 use selvedge_codec::QoS;
 
+pub(crate) use self::stored::{Stored, StoredEntry};
 use super::in_flight::{Identifiers, give_back, identifier_bytes, table_bytes};
 use crate::{handle::audit::agree, message::Message};
 
@@ -21,6 +25,26 @@ pub(crate) struct Queued {
     pub(crate) identifiers: Identifiers,
     /// A retained message that answers a subscription.
     pub(crate) replay: bool,
+    /// Its number among what the journal keeps for the session; 0 is not kept.
+    pub(crate) entry: u64,
+}
+
+/// What left a queue without being sent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Dropped {
+    /// 0: not kept by the journal.
+    pub(crate) entry: u64,
+    /// Number of the message, if the entry is kept.
+    pub(crate) message: u64,
+    /// What it counted, bytes.
+    pub(crate) cost: usize,
+}
+
+impl Queued {
+    /// As something that is gone.
+    pub(crate) fn dropped(&self) -> Dropped {
+        Dropped { entry: self.entry, message: self.message.number(), cost: self.message.cost_bytes() }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -35,21 +59,80 @@ pub(crate) struct Queue {
     identifier_bytes: usize,
     /// So many at the front were not judged by the present access rules.
     unjudged: usize,
+    /// What waits behind `entries`, on disk.
+    pub(crate) stored: Stored,
 }
 
 impl Queue {
     pub(crate) fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.entries.is_empty() && self.stored.is_empty()
     }
 
     /// Messages that count against the limit.
     pub(crate) fn len(&self) -> usize {
-        self.counted
+        self.counted + self.stored.len()
     }
 
     /// Bytes that count against the limit.
     pub(crate) fn bytes(&self) -> usize {
-        self.bytes
+        self.bytes + self.stored.bytes()
+    }
+
+    /// Bytes of messages in memory, replays included.
+    pub(crate) fn bytes_in_memory(&self) -> usize {
+        self.held
+    }
+
+    /// Calls `found` with the number of every message that the journal keeps for the queue.
+    pub(crate) fn kept_messages(&self, found: &mut dyn FnMut(u64)) {
+        self.entries.iter().filter(|entry| entry.entry != 0).for_each(|entry| found(entry.message.number()));
+        self.stored.each(&mut |entry| found(entry.message));
+    }
+
+    /// What is in memory, oldest first.
+    pub(crate) fn in_memory(&self) -> impl Iterator<Item = &Queued> {
+        self.entries.iter()
+    }
+
+    /// Leaves to the disk what the journal keeps, as far as it stands at the end of what is in memory.
+    pub(crate) fn spill(&mut self) {
+        while let Some(last) = self.entries.back()
+            && last.entry != 0
+            && !last.replay
+            && self.stored.may_precede(last.entry)
+        {
+            let Some(last) = self.entries.pop_back() else { return };
+            self.unjudged = self.unjudged.min(self.entries.len());
+            self.forget(&last);
+            self.stored.push_front(StoredEntry {
+                entry: last.entry,
+                message: last.message.number(),
+                qos: last.qos,
+                retain: last.retain,
+                cost: u32::try_from(last.message.cost_bytes()).unwrap_or(u32::MAX),
+                identifiers: last.identifiers,
+            });
+        }
+    }
+
+    /// Puts behind what is in memory what was fetched from disk, in order; `None` is a message that is not there any more.
+    /// `lost` is told of each of those.
+    pub(crate) fn arrive(
+        &mut self,
+        fetched: impl IntoIterator<Item = (u64, Option<Arc<Message>>)>,
+        lost: &mut dyn FnMut(Dropped),
+    ) {
+        for (number, message) in fetched {
+            // One that is not at the front was dropped meanwhile.
+            let Some(entry) = self.stored.pop_if(number) else { continue };
+            match message {
+                Some(message) => {
+                    let StoredEntry { entry, qos, retain, identifiers, .. } = entry;
+                    self.push(Queued { message, qos, retain, identifiers, replay: false, entry });
+                }
+                None => lost(entry.dropped()),
+            }
+        }
     }
 
     /// Whether a live QoS 0 message would overtake one that must come before it: another QoS 0 message, or the retained
@@ -60,7 +143,7 @@ impl Queue {
 
     /// What the queue takes beside its messages, bytes.
     pub(crate) fn footprint(&self) -> usize {
-        table_bytes(self.entries.len()) + self.identifier_bytes
+        table_bytes(self.entries.len()) + self.identifier_bytes + self.stored.footprint()
     }
 
     /// Bytes of retained messages that wait.
@@ -70,12 +153,12 @@ impl Queue {
 
     /// Messages, replays included.
     pub(crate) fn total(&self) -> usize {
-        self.entries.len()
+        self.entries.len() + self.stored.len()
     }
 
-    /// Bytes, replays included.
+    /// Bytes, replays included, wherever they are.
     pub(crate) fn bytes_held(&self) -> usize {
-        self.held
+        self.held + self.stored.bytes()
     }
 
     /// Retained messages that wait.
@@ -91,6 +174,7 @@ impl Queue {
     /// The access rules changed.
     pub(crate) fn question_all(&mut self) {
         self.unjudged = self.entries.len();
+        self.stored.question_all();
     }
 
     /// Judges at most `count` of those that are unjudged, and takes out those whose topic is not `allowed`.
@@ -138,7 +222,7 @@ impl Queue {
     }
 
     /// Removes the oldest message that counts; QoS 0 ones go first if there are any.
-    pub(crate) fn drop_oldest(&mut self) -> Option<Queued> {
+    pub(crate) fn drop_oldest(&mut self) -> Option<Dropped> {
         // Looking for a QoS 0 message is bounded, so that a full queue of QoS 1 does not cost a walk for each message.
         const LOOK_AHEAD: usize = 32;
         let index = self
@@ -146,11 +230,12 @@ impl Queue {
             .iter()
             .take(LOOK_AHEAD)
             .position(|entry| !entry.replay && entry.qos == QoS::AtMostOnce)
-            .or_else(|| self.entries.iter().position(|entry| !entry.replay))?;
+            .or_else(|| self.entries.iter().position(|entry| !entry.replay));
+        let Some(index) = index else { return self.stored.pop().map(|entry| entry.dropped()) };
         let entry = self.entries.remove(index)?;
         self.unjudged -= usize::from(index < self.unjudged);
         self.forget(&entry);
-        Some(entry)
+        Some(entry.dropped())
     }
 
     /// Drops what a session does not keep while it is away.
@@ -172,6 +257,7 @@ impl Queue {
     pub(crate) fn audit(&self) -> Result<(), String> {
         let cost = |entry: &Queued| entry.message.cost_bytes();
         let (replays, counted): (Vec<_>, Vec<_>) = self.entries.iter().partition(|entry| entry.replay);
+        self.stored.audit()?;
         agree("queued messages of a session", self.counted, counted.len())?;
         agree("queued retained messages of a session", self.replays, replays.len())?;
         agree("queued bytes of a session", self.bytes, counted.into_iter().map(cost).sum())?;

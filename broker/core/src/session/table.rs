@@ -11,7 +11,10 @@ use std::{
 use foldhash::fast::RandomState;
 
 use super::Session;
-use crate::{account::Account, id::SessionKey};
+use crate::{
+    account::Account,
+    id::{SessionKey, SessionToken},
+};
 
 #[derive(Debug)]
 struct Slot {
@@ -46,17 +49,17 @@ impl Sessions {
 
     /// A new session without a connection.
     pub(crate) fn insert(&mut self, client_id: Arc<str>, user: Option<Arc<str>>, account: &mut Account) -> SessionKey {
-        let mut session = Box::new(Session::new(client_id.clone(), user));
-        session.settle(account);
-        self.anonymous += usize::from(is_anonymous(&session));
         let index = self.free.pop().unwrap_or_else(|| {
             self.slots.push(Slot { generation: 0, session: None });
             (self.slots.len() - 1) as u32
         });
         let slot = &mut self.slots[index as usize];
         slot.generation = slot.generation.wrapping_add(1);
-        slot.session = Some(session);
         let key = SessionKey { index, generation: slot.generation };
+        let mut session = Box::new(Session::new(SessionToken(key), client_id.clone(), user));
+        session.settle(account);
+        self.anonymous += usize::from(is_anonymous(&session));
+        slot.session = Some(session);
         self.by_client.insert(client_id, key);
         account.sessions = self.len();
         key

@@ -267,7 +267,7 @@ impl World {
         let mut blocked = Vec::new();
         for effect in self.effects.list() {
             match effect {
-                Effect::Send { connection, bytes, patch } => {
+                Effect::Send { connection, bytes, patch, .. } => {
                     let mut bytes = self.effects.bytes(*bytes).to_vec();
                     if let Some(patch) = patch {
                         assert!(
@@ -277,7 +277,7 @@ impl World {
                     }
                     client_of(&mut self.clients, *connection).hear(&bytes);
                 }
-                Effect::SendShared { connection, bytes, message, patch } => {
+                Effect::SendShared { connection, bytes, message, patch, .. } => {
                     assert!(patch.is_none(), "a shared payload is not preceded by a shared header");
                     let bytes = [self.effects.bytes(*bytes), message.payload()].concat();
                     client_of(&mut self.clients, *connection).hear(&bytes);

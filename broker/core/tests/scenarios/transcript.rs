@@ -209,6 +209,7 @@ impl Run {
                 method: method.into(),
                 data: words.text("data").unwrap_or_default().as_bytes().into(),
             }),
+            durability: None,
         }
     }
 
@@ -297,12 +298,12 @@ impl Run {
         assert_eq!(self.core.audit(), Ok(()), "after {:?}", self.log.last());
         for effect in effects.list() {
             let (connection, what) = match effect {
-                Effect::Send { connection, bytes, patch } => {
+                Effect::Send { connection, bytes, patch, .. } => {
                     let mut bytes = effects.bytes(*bytes).to_vec();
                     apply(patch, &mut bytes);
                     (connection, self.shown(*connection, &bytes))
                 }
-                Effect::SendShared { connection, bytes, patch, message } => {
+                Effect::SendShared { connection, bytes, patch, message, .. } => {
                     let mut bytes = effects.bytes(*bytes).to_vec();
                     apply(patch, &mut bytes);
                     bytes.extend_from_slice(message.payload());
@@ -314,6 +315,7 @@ impl Run {
                     format!("AUTHENTICATE {reason:?} \"{}\"", String::from_utf8_lossy(effects.bytes(*data))),
                 ),
                 Effect::AwaitDrain { connection } => (connection, "AWAITDRAIN".to_owned()),
+                Effect::Fetch { .. } => panic!("without a journal nothing is on disk"),
                 Effect::Deliver { connection, delivery } => {
                     let message = &delivery.message;
                     let mut line = format!("DELIVER {} q={}", message.topic(), delivery.qos as u8);

@@ -121,10 +121,10 @@ fn an_unknown_key_is_named_with_the_nearest_known_one() {
         "\n[mqtt]\nlisen = \"127.0.0.1:1\"\n",
         3,
         "mqtt.lisen",
-        &["unknown key", "did you mean listen?", "allow_anonymous, listen"],
+        &["unknown key", "did you mean listen?", "allow_anonymous, durability, listen"],
     );
     check("[mqqt]\nlisten = 'off'", 1, "mqqt", &["unknown key", "did you mean mqtt?"]);
-    check("colour = 1", 1, "colour", &["unknown key", "allowed here: access, data, functions, http"]);
+    check("colour = 1", 1, "colour", &["unknown key", "allowed here: access, data, durability, functions, http"]);
     check("mqtt.port = 1883", 1, "mqtt.port", &["unknown key"]);
 }
 

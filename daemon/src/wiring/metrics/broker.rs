@@ -50,6 +50,8 @@ pub fn protocol(out: &mut Exposition, core: &selvedge_core::Statistics) {
             ("too_large", core.dropped_too_large),
             ("unauthorized", core.dropped_unauthorized),
             ("memory", core.dropped_memory),
+            ("disk", core.dropped_disk),
+            ("lost_on_disk", core.lost_on_disk),
         ],
     );
     labelled(
@@ -61,6 +63,7 @@ pub fn protocol(out: &mut Exposition, core: &selvedge_core::Statistics) {
             ("retained", core.refused_retained),
             ("retained_replay", core.cut_replays),
             ("memory", core.refused_memory),
+            ("disk", core.refused_disk),
             ("session", core.refused_sessions),
             ("topic_length", core.refused_topic_bytes),
             ("will_size", core.refused_wills),
@@ -162,6 +165,11 @@ pub fn sockets(out: &mut Exposition, shell: &selvedge_broker::Statistics) {
         "Times that a client was not read because it did not take its answers",
     )
     .value(shell.reads_paused);
+    out.counter(
+        "selvedge_socket_reads_stalled_total",
+        "Times that a client which publishes was not read because too much waited for the disk",
+    )
+    .value(shell.reads_stalled);
     out.counter(
         "selvedge_socket_close_timeouts_total",
         "Connections cut off because they did not take their last bytes",

@@ -1,0 +1,104 @@
+//! Functions whose effects can be counted: one makes an output of each input, one counts its inputs in a key.
+//!
+//! Both take their inputs with QoS 2. Invariant: at rest the count is the number of inputs whose handshakes are finished.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+
+use super::endpoint::{Endpoint, Event};
+use super::report::{Breach, Kind, Report};
+use crate::client::Version;
+use crate::installed;
+use crate::node::Node;
+
+/// How long the count may stand still before it reaches its number.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// How long is waited for an answer until the question is asked again.
+const ASK_AGAIN: Duration = Duration::from_millis(200);
+
+const CONVERTER: &str = "\
+name = \"unit-alarm\"\ncomponent = \"unit-alarm.wasm\"\n[[trigger]]\nmqtt = \"sensors/+/temperature\"\nqos = 2\n\
+[limits]\nmemory_bytes = \"4MiB\"\ntimeout_ms = 2000\n\
+[grants]\npublish = [\"converted/+/temperature\", \"alarms/+\"]\ntwin_write = [\"*\"]\n\
+[config]\nthreshold-celsius = \"1e15\"\ndefault-unit = \"C\"\n";
+const COUNTER: &str = "\
+name = \"counter\"\ncomponent = \"hostile.wasm\"\n[[trigger]]\nmqtt = \"counter/in\"\nqos = 2\n\
+[limits]\nmemory_bytes = \"8MiB\"\ntimeout_ms = 2000\n[grants]\npublish = [\"hostile/reply\"]\n";
+
+/// Deploys both.
+///
+/// # Errors
+/// The node refuses.
+pub fn deploy(node: &Node) -> anyhow::Result<()> {
+    for (manifest, component) in
+        [(CONVERTER, "examples/unit-alarm/unit-alarm.wasm"), (COUNTER, "functions/tests/guests/hostile/hostile.wasm")]
+    {
+        let folder = tempfile::tempdir().context("make a folder for a function")?;
+        let component = installed::repository_file(component);
+        let name = component.file_name().context("a component has a name")?;
+        std::fs::copy(&component, folder.path().join(name)).with_context(|| format!("copy {}", component.display()))?;
+        std::fs::write(folder.path().join("function.toml"), manifest).context("write a manifest")?;
+        node.cli_succeeds(&["fn", "deploy", path(folder.path())?])?;
+    }
+    Ok(())
+}
+
+/// Waits until the count is `expected`, which it must not exceed; gives what it is.
+///
+/// # Errors
+/// The broker does not answer.
+pub fn check_count(address: SocketAddr, expected: u64, report: &mut Report) -> anyhow::Result<u64> {
+    if expected == 0 {
+        return Ok(0);
+    }
+    let mut asker = Endpoint::new("count-asker", Version::V5, false);
+    asker.connect(address, true)?;
+    let (mut subscribed, mut asked, mut found) = (false, None::<Instant>, 0);
+    let mut moved = Instant::now();
+    report.owed(Kind::Function, 1);
+    while moved.elapsed() < PATIENCE && found < expected {
+        for event in asker.exchange()? {
+            match event {
+                Event::Connected { .. } => asker.subscribe("hostile/reply", 1),
+                Event::Subscribed(..) => subscribed = true,
+                Event::Delivered(publish) => {
+                    let count = count(&publish.payload).unwrap_or(found);
+                    if count != found {
+                        (found, moved) = (count, Instant::now());
+                    }
+                }
+                Event::Closed => bail!("the connection that asks for the count was closed"),
+                _ => {}
+            }
+        }
+        asker.send_acks();
+        if subscribed && asker.in_flight() == 0 && asked.is_none_or(|asked| asked.elapsed() > ASK_AGAIN) {
+            asked = Some(Instant::now());
+            asker.publish(1, "counter/in", b"get total".to_vec(), 1, false);
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    if found != expected {
+        let breach = if found < expected { Breach::Lost } else { Breach::Twice };
+        report.breach(Kind::Function, breach, || format!("{found} inputs were counted of {expected}"));
+    }
+    Ok(found)
+}
+
+/// The answer to `get` is the revision and the value; that to `add` is one word, and not asked for.
+fn count(payload: &[u8]) -> Option<u64> {
+    let text = std::str::from_utf8(payload).ok()?;
+    let mut words = text.split_whitespace();
+    match (words.next(), words.next()) {
+        (Some("none"), None) => Some(0),
+        (Some(_revision), Some(value)) => value.parse().ok(),
+        _ => None,
+    }
+}
+
+fn path(path: &Path) -> anyhow::Result<&str> {
+    path.to_str().context("a folder's name is text")
+}

@@ -1,0 +1,115 @@
+//! Kill -9 at random moments under load, and a restart on the same data.
+//!
+//! The machine goes on, so nothing is lost that reached the kernel: this finds what is acknowledged too early, out of order or
+//! twice, not what lacks an fsync ([`super::power_cut`] does). State accumulates over the rounds; now and then all begins anew.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+
+use super::broker::{Broker, Product, Running};
+use super::load::Load;
+use super::recovery::{Attendance, recover};
+use super::report::{Breach, Kind, Report};
+use super::world::World;
+use super::{functions, round};
+
+/// Rounds on the same data.
+const LIFE: u64 = 25;
+/// Load before a kill, milliseconds.
+const LOAD_MS: usize = 500;
+
+/// What happens to the broker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Strike {
+    /// Kill -9.
+    Kill,
+    /// It is asked to stop: what it keeps then is not what it keeps in a crash, but shows that the account is right.
+    Terminate,
+    /// It goes on, and all connections break: nothing may be lost by any broker.
+    Disconnect,
+}
+
+/// A run.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// How often it is killed.
+    pub kills: u64,
+    /// Decides everything but time.
+    pub seed: u64,
+    /// What is killed.
+    pub product: Product,
+    /// What happens to it.
+    pub strike: Strike,
+}
+
+/// Runs it.
+///
+/// # Errors
+/// The broker cannot be started for the first time.
+pub fn run(plan: &Plan) -> anyhow::Result<Report> {
+    let product = plan.product == Product::Selvedge;
+    let (mut broker, mut running) = begin(plan.product)?;
+    let mut world = World::new(plan.seed, running.address, product);
+    let started = Instant::now();
+    for kill in 1..=plan.kills {
+        load(&mut world, &mut running);
+        let survivor = strike(running, plan.strike)?;
+        if survivor.is_some() {
+            world.disconnect_all();
+        }
+        world.crashed();
+        let last = kill == plan.kills || kill % LIFE == 0;
+        let restarted = survivor.map_or_else(|| broker.start(), Ok).and_then(|restarted| {
+            world.address = restarted.address;
+            let attendance = if last { Attendance::All } else { Attendance::Some };
+            recover(&mut world, attendance).with_context(|| restarted.said())?;
+            Ok(restarted)
+        });
+        round::progress(&world.report, kill, plan.kills, started);
+        match restarted {
+            Ok(restarted) if !last => running = restarted,
+            other => {
+                if let Err(error) = other {
+                    world.report.breach(Kind::Node, Breach::Wrong, || format!("{error:#}"));
+                }
+                if kill == plan.kills {
+                    break;
+                }
+                (broker, running) = begin(plan.product)?;
+                world.begin_anew();
+                world.address = running.address;
+            }
+        }
+    }
+    Ok(world.report)
+}
+
+/// The broker, if it goes on.
+fn strike(running: Running, strike: Strike) -> anyhow::Result<Option<Running>> {
+    match strike {
+        Strike::Kill => running.kill().map(|()| None),
+        Strike::Terminate => running.terminate().map(|()| None),
+        Strike::Disconnect => Ok(Some(running)),
+    }
+}
+
+fn begin(product: Product) -> anyhow::Result<(Broker, Running)> {
+    let broker = Broker::new(product)?;
+    let running = broker.start()?;
+    if let Some(node) = running.node() {
+        functions::deploy(node)?;
+    }
+    Ok((broker, running))
+}
+
+fn load(world: &mut World, running: &mut Running) {
+    let last = Instant::now() + Duration::from_millis(world.random.below(LOAD_MS) as u64);
+    let mut load = Load::new(round::PUBLICATIONS);
+    while Instant::now() < last {
+        load.turn(world);
+    }
+    if running.has_ended() {
+        world.report.breach(Kind::Node, Breach::Wrong, || format!("it ended by itself\n{}", running.said()));
+    }
+}

@@ -1,0 +1,201 @@
+//! What was promised and what was kept, in numbers and, where it was not kept, in words.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+/// What can be acknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// A QoS 1 message for one session.
+    AtLeastOnce,
+    /// A QoS 2 message for one session.
+    ExactlyOnce,
+    /// The retained message of a topic.
+    Retained,
+    /// A session.
+    Session,
+    /// A subscription, or that it was taken back.
+    Subscription,
+    /// A twin.
+    Twin,
+    /// An input of a function, by its output or its count.
+    Function,
+    /// A will.
+    Will,
+    /// The node itself: it starts, stays and speaks the protocol.
+    Node,
+}
+
+impl Kind {
+    /// Its name in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::AtLeastOnce => "QoS 1 messages",
+            Self::ExactlyOnce => "QoS 2 messages",
+            Self::Retained => "retained",
+            Self::Session => "sessions",
+            Self::Subscription => "subscriptions",
+            Self::Twin => "twins",
+            Self::Function => "function inputs",
+            Self::Will => "wills",
+            Self::Node => "node",
+        }
+    }
+}
+
+/// What was not kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Breach {
+    /// Acknowledged and gone.
+    Lost,
+    /// Came or took effect once more than was promised.
+    Twice,
+    /// A message before an earlier one of its topic.
+    Disordered,
+    /// Something that may not be: a message without a subscription, a broken rule of the protocol, a node that does not start.
+    Wrong,
+}
+
+/// Numbers of one kind.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Tally {
+    /// What was acknowledged and owed, whether it was given before a crash or after it.
+    pub acknowledged: u64,
+    /// Of that, messages that had not arrived when a crash came, counted at each crash.
+    pub outstanding: u64,
+    /// Breaches, in the order of [`Breach`].
+    pub breaches: [u64; 4],
+}
+
+/// Everything that a run found.
+#[derive(Debug, Default)]
+pub struct Report {
+    tallies: BTreeMap<Kind, Tally>,
+    /// QoS 1 messages that came again, which is allowed.
+    pub repeated: u64,
+    /// Publications that the broker refused, which is allowed.
+    pub refused: u64,
+    /// Publications that were acknowledged.
+    pub published: u64,
+    /// Crashes.
+    pub rounds: u64,
+    /// Rounds in which something was wrong, with the first words about it.
+    words: Vec<String>,
+    shown: usize,
+    /// Breaches of a kind in this round are printed up to a number.
+    in_round: BTreeMap<(Kind, Breach), u64>,
+    seed: u64,
+}
+
+/// Breaches of one kind that a round describes.
+const DESCRIBED_PER_ROUND: u64 = 3;
+/// Descriptions that a report keeps.
+const DESCRIBED: usize = 200;
+
+impl Report {
+    /// Of a run with this seed.
+    pub fn new(seed: u64) -> Self {
+        Self { seed, ..Self::default() }
+    }
+
+    /// A crash has happened.
+    pub fn next_round(&mut self) {
+        self.rounds += 1;
+        self.in_round.clear();
+    }
+
+    /// Something was owed.
+    pub fn owed(&mut self, kind: Kind, number: u64) {
+        self.tallies.entry(kind).or_default().acknowledged += number;
+    }
+
+    /// Something that was owed had not been given when the crash came.
+    pub fn outstanding(&mut self, kind: Kind) {
+        self.tallies.entry(kind).or_default().outstanding += 1;
+    }
+
+    /// Something was not kept.
+    pub fn breach(&mut self, kind: Kind, breach: Breach, describe: impl FnOnce() -> String) {
+        self.tallies.entry(kind).or_default().breaches[breach as usize] += 1;
+        let in_round = self.in_round.entry((kind, breach)).or_default();
+        *in_round += 1;
+        if *in_round <= DESCRIBED_PER_ROUND && self.shown < DESCRIBED {
+            self.shown += 1;
+            let words = format!("seed {} round {}: {} {breach:?}: {}", self.seed, self.rounds, kind.name(), describe());
+            eprintln!("{words}");
+            self.words.push(words);
+        }
+    }
+
+    /// Of one kind.
+    pub fn tally(&self, kind: Kind) -> Tally {
+        self.tallies.get(&kind).copied().unwrap_or_default()
+    }
+
+    /// All breaches.
+    pub fn breaches(&self) -> u64 {
+        self.tallies.values().flat_map(|tally| tally.breaches).sum()
+    }
+
+    /// What it says about breaches.
+    pub fn words(&self) -> &[String] {
+        &self.words
+    }
+
+    /// Whether all was kept.
+    ///
+    /// # Errors
+    /// Something was not; the text says what.
+    pub fn all_kept(&self) -> anyhow::Result<()> {
+        anyhow::ensure!(
+            self.breaches() == 0,
+            "{} breaches\n{}\n{}",
+            self.breaches(),
+            self.table(),
+            self.words.join("\n")
+        );
+        Ok(())
+    }
+
+    /// A table for a person.
+    pub fn table(&self) -> String {
+        let mut lines = format!(
+            "{} rounds, {} publications acknowledged, {} refused, {} QoS 1 messages came again\n",
+            self.rounds, self.published, self.refused, self.repeated
+        );
+        lines += &format!(
+            "{:<16} {:>12} {:>11} {:>8} {:>8} {:>10} {:>8}\n",
+            "", "acknowledged", "outstanding", "lost", "twice", "disordered", "wrong"
+        );
+        for (kind, tally) in &self.tallies {
+            let [lost, twice, disordered, wrong] = tally.breaches;
+            let (name, outstanding) = (kind.name(), tally.outstanding);
+            lines += &format!(
+                "{name:<16} {:>12} {outstanding:>11} {lost:>8} {twice:>8} {disordered:>10} {wrong:>8}\n",
+                tally.acknowledged
+            );
+        }
+        lines
+    }
+
+    /// The same for a program.
+    pub fn to_json(&self) -> Value {
+        let kinds: serde_json::Map<String, Value> = self
+            .tallies
+            .iter()
+            .map(|(kind, tally)| {
+                let [lost, twice, disordered, wrong] = tally.breaches;
+                let numbers = json!({
+                    "acknowledged": tally.acknowledged, "outstanding": tally.outstanding, "lost": lost, "twice": twice,
+                    "disordered": disordered, "wrong": wrong,
+                });
+                (kind.name().to_owned(), numbers)
+            })
+            .collect();
+        json!({
+            "seed": self.seed, "rounds": self.rounds, "published": self.published, "refused": self.refused,
+            "repeated": self.repeated, "kinds": kinds, "words": self.words,
+        })
+    }
+}
