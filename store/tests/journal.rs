@@ -281,3 +281,35 @@ fn compacting_leaves_what_is_wanted_and_nothing_else() {
     check(&store);
     assert_eq!(store.next_message(), 501);
 }
+
+#[test]
+fn a_message_larger_than_a_segment_is_kept_loaded_and_moved_like_any_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open(dir.path(), small());
+    store.adopt(&mut std::iter::empty());
+    let large: Vec<u8> = (0..5_000_000_u32).map(|index| (index % 251) as u8).collect();
+    append_blocking(&store, entry(1, 1), 1);
+    let records = [b"head", &large[..], b"tail"].concat();
+    let messages = std::iter::once(4..4 + large.len() as u32).collect();
+    let holds = vec![(2, 1)];
+    let entry_2 = Entry { records, messages, first_message: 2, holds, urgency: Urgency::Now, ..Entry::default() };
+    let (sender, done) = channel();
+    store.append(entry_2, 1, move |result| sender.send(result).unwrap());
+    assert!(store.load_blocking(2) == Some(large.clone()), "before it is written");
+    done.recv().unwrap().unwrap();
+    append_blocking(&store, entry(3, 1), 1);
+    assert!(store.load_blocking(2) == Some(large.clone()), "from the disk");
+    release(&store, [1].into_iter());
+    store.compact();
+    let image = Entry { records: b"image".to_vec(), urgency: Urgency::Now, ..Entry::default() };
+    store.image_complete(append_blocking(&store, image, 2));
+    wait_until("it is compacted", || !store.is_compacting());
+    assert_eq!(store.metrics().messages_moved, 2);
+    assert!(store.load_blocking(2) == Some(large.clone()), "after it was moved");
+    drop(store);
+    let (store, replay) = open(dir.path(), small());
+    assert_eq!(replay.len(), 1);
+    store.adopt(&mut [(2, 1), (3, 1)].into_iter());
+    assert!(store.load_blocking(2) == Some(large), "after a restart");
+    assert_eq!([1, 3].map(|number| store.load_blocking(number)), [None, Some(message(3))]);
+}
