@@ -15,11 +15,12 @@ const MESSAGE_BYTES: usize = 300;
 
 fn main() {
     let dir = tempfile::tempdir().expect("a temporary directory");
-    let config = Config { ballast_bytes: 0, ..Config::default() };
+    let config = Config { ballast_bytes: 0, gather_ms: 0, ..Config::default() };
     append(dir.path(), &config);
     recover(dir.path(), &config);
     state(&config);
     single(&config);
+    during_cleaning(&config);
 }
 
 fn entry(number: u64, urgency: Urgency) -> Entry {
@@ -155,23 +156,49 @@ fn state(config: &Config) {
 fn single(config: &Config) {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let store = Store::open(dir.path(), config.clone()).expect("it opens");
-    let mut times: Vec<Duration> = (1..=2_000)
-        .map(|number| {
-            let (sender, done) = channel();
-            let started = Instant::now();
-            store.append(entry(number, Urgency::Now), 1, move |result| {
-                let _ = sender.send(result);
-            });
-            done.recv().expect("an answer").expect("it is durable");
-            started.elapsed()
-        })
-        .collect();
+    let mut times: Vec<Duration> = (1..=2_000).map(|number| one(&store, number)).collect();
     times.sort_unstable();
     println!(
         "one at a time    {:>8} µs median, {} µs in 99 of 100",
         times[1_000].as_micros(),
         times[1_980].as_micros()
     );
+}
+
+/// How long urgent entries take while the journal is cleaned at full speed.
+fn during_cleaning(config: &Config) {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let store = Store::open(dir.path(), config.clone()).expect("it opens");
+    store.adopt(&mut std::iter::empty());
+    for number in 1..=ENTRIES {
+        store.append(entry(number, Urgency::Lazy), 1, |_| {});
+    }
+    store.commit_blocking(Batch::new()).expect("it is durable");
+    store.compact();
+    let image = Entry { records: b"image".to_vec(), urgency: Urgency::Now, ..Entry::default() };
+    store.image_complete(store.append(image, 1, |_| {}));
+    let mut times = Vec::new();
+    let mut number = ENTRIES;
+    let started = Instant::now();
+    while store.is_compacting() {
+        number += 1;
+        times.push(one(&store, number));
+    }
+    let rate = store.metrics().message_bytes_moved as f64 / 1e6 / started.elapsed().as_secs_f64();
+    times.sort_unstable();
+    let at = |part: usize| times[(times.len() - 1) * part / 100].as_micros();
+    println!("while cleaning   {:>8} µs median, {} µs in 99 of 100, {} µs at most", at(50), at(99), at(100));
+    println!("cleaning         {rate:>8.0} MB/s of messages moved");
+}
+
+fn one(store: &Store, number: u64) -> Duration {
+    let (sender, done) = channel();
+    let started = Instant::now();
+    store.append(entry(number, Urgency::Now), 1, move |result| {
+        let _ = sender.send(result);
+    });
+    done.recv().expect("an answer").expect("it is durable");
+    started.elapsed()
 }
 
 fn resident_bytes() -> u64 {

@@ -9,6 +9,7 @@
 //! Invariant: only the oldest segment is ever removed, never the newest, and the next only when the removal is durable.
 
 mod copy;
+mod salvage;
 
 use std::io;
 
@@ -39,8 +40,6 @@ pub(crate) struct Cleaning {
     pass: Option<(u64, u64)>,
     /// Bytes past the limit that the last whole pass could not do away with.
     excess: u64,
-    /// The oldest segment cannot be cleaned: it is damaged or could not be removed.
-    stopped: bool,
 }
 
 /// The journal as it stands, for one decision.
@@ -53,13 +52,19 @@ struct View {
     bytes_appended: u64,
     adopted: bool,
     superseded_before: u64,
+    clean_until: u64,
 }
 
 impl View {
     fn of(front: &Front, state_bytes: u64) -> Option<Self> {
         let oldest = *front.segments.oldest()?;
         let newest = front.segments.newest()?.number;
-        (oldest.number != newest).then(|| Self {
+        if front.cleaning_stopped {
+            return None;
+        }
+        // One that is written to no more may be gone through although there is none after it yet.
+        let compacting = front.clean_until >= oldest.number && !front.head_open;
+        (oldest.number != newest || compacting).then(|| Self {
             oldest,
             newest,
             segments: front.segments.len() as u64,
@@ -68,6 +73,7 @@ impl View {
             bytes_appended: front.bytes_appended,
             adopted: front.adopted,
             superseded_before: front.image.superseded_before,
+            clean_until: front.clean_until,
         })
     }
 
@@ -92,7 +98,7 @@ impl Cleaning {
     pub(crate) fn step(&mut self, writer: &mut Writer) -> Result<Progress, String> {
         let state_bytes = writer.shared.state.live_bytes();
         let view = writer.shared.intake.with(|front| View::of(front, state_bytes));
-        let Some(view) = view.filter(|_| !self.stopped) else { return Ok(Progress::Idle) };
+        let Some(view) = view else { return Ok(Progress::Idle) };
         if view.oldest.last_sequence > writer.durable() {
             return Ok(Progress::Idle);
         }
@@ -111,7 +117,7 @@ impl Cleaning {
             } else {
                 match Cursor::open(&view.oldest, writer) {
                     Ok(cursor) => self.cursor = Some(cursor),
-                    Err(error) => return Ok(self.stop(&view.oldest, "opening it", &error)),
+                    Err(error) => return Ok(self.stop(writer, &view.oldest, "opening it", &error.to_string())),
                 }
             }
         }
@@ -130,7 +136,7 @@ impl Cleaning {
             }
             return Ok(match cursor.step(writer) {
                 Ok(()) => Progress::More,
-                Err(error) => self.stop(&view.oldest, "reading it", &error),
+                Err(cause) => self.stop(writer, &view.oldest, "reading the state", &cause),
             });
         }
         let last = writer.shared.intake.with(|front| front.last_sequence());
@@ -149,16 +155,25 @@ impl Cleaning {
                 Progress::More
             });
         }
+        let damaged = cursor.is_damaged();
         self.cursor = None;
-        self.remove(view, writer)
+        if view.oldest.number == view.newest {
+            // Nothing came after it: it stays, because it says where the numbers stand.
+            writer.shared.intake.with(|front| front.clean_until = 0);
+            return Ok(Progress::Idle);
+        }
+        self.remove(view, damaged, writer)
     }
 
-    fn remove(&mut self, view: &View, writer: &mut Writer) -> Result<Progress, String> {
+    /// Removes the oldest segment, or sets it aside if it is damaged.
+    fn remove(&mut self, view: &View, damaged: bool, writer: &mut Writer) -> Result<Progress, String> {
         let shared = &writer.shared;
         let path = shared.journal_dir.join(file_name::of_segment(view.oldest.number));
-        match shared.disk.remove(&path) {
+        let aside = shared.journal_dir.join(file_name::of_damaged(view.oldest.number, 0, 0));
+        let removed = if damaged { shared.disk.rename(&path, &aside) } else { shared.disk.remove(&path) };
+        match removed {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Ok(self.stop(&view.oldest, "removing it", &error));
+                return Ok(self.stop(writer, &view.oldest, "removing it", &error.to_string()));
             }
             _ => {}
         }
@@ -188,7 +203,8 @@ impl Cleaning {
         }
         let allowed = if self.excess == 0 { limit } else { limit + self.excess + config.slack_bytes / 2 };
         let segments_max = SEGMENTS_MIN + allowed.div_ceil(config.segment_bytes.max(1)) * 2;
-        let wanted = view.bytes > allowed || view.segments > segments_max;
+        let asked_for = view.oldest.number <= view.clean_until;
+        let wanted = view.bytes > allowed || view.segments > segments_max || asked_for;
         if !wanted {
             self.pass = None;
         } else if view.is_superseded() {
@@ -197,17 +213,22 @@ impl Cleaning {
         wanted
     }
 
-    fn stop(&mut self, segment: &Segment, attempted: &str, error: &io::Error) -> Progress {
-        tracing::error!(segment = segment.number, attempted, %error, "the oldest segment of the journal cannot be cleaned: the journal grows until the next start");
+    fn stop(&mut self, writer: &Writer, segment: &Segment, attempted: &str, cause: &str) -> Progress {
+        tracing::error!(
+            segment = segment.number,
+            attempted,
+            cause,
+            "the oldest segment of the journal cannot be cleaned: the journal grows until the next start"
+        );
         self.cursor = None;
-        self.stopped = true;
+        writer.shared.intake.with(|front| front.cleaning_stopped = true);
         Progress::Idle
     }
 }
 
 fn ask_for_image(view: &View, writer: &Writer) {
-    let wanted = writer.shared.image_wanted.lock();
-    let Some(wanted) = wanted.as_ref().filter(|_| view.adopted) else { return };
+    let wanted = writer.shared.image_wanted.lock().clone();
+    let Some(wanted) = wanted.filter(|_| view.adopted) else { return };
     let asked = writer.shared.intake.with(|front| std::mem::replace(&mut front.image.asked, true));
     if !asked {
         wanted();

@@ -43,6 +43,10 @@ pub(crate) struct Front {
     /// Whether the owner has said which of the recovered messages are held.
     pub(crate) adopted: bool,
     pub(crate) image: Image,
+    /// Segments up to this one are cleaned, however little is dead in them.
+    pub(crate) clean_until: u64,
+    /// The oldest segment cannot be cleaned: it is damaged or could not be removed.
+    pub(crate) cleaning_stopped: bool,
     /// Bytes of batches that were appended, but not by cleaning.
     pub(crate) bytes_appended: u64,
     durable_sequence: u64,
@@ -172,6 +176,23 @@ impl Front {
         }
     }
 
+    /// A message turned out to be damaged: nobody will find it again.
+    pub(crate) fn message_lost(&mut self, number: u64) {
+        if let Some(position) = self.index.remove(number) {
+            self.segments.message_gone(position.segment);
+        }
+    }
+
+    /// A segment turned out to be damaged: it is to be cleaned before the next start finds it so, which would read
+    /// nothing behind the damage.
+    pub(crate) fn segment_damaged(&mut self, segment: u32) {
+        let segment = u64::from(segment);
+        self.clean_until = self.clean_until.max(segment);
+        if self.segments.newest().is_some_and(|newest| newest.number == segment) {
+            self.head_open = false;
+        }
+    }
+
     pub(crate) fn find(&self, number: u64) -> Found {
         let Some(position) = self.index.position(number) else { return Found::Nowhere };
         if self.unwritten.front().is_none_or(|first| number < first.first_message) {
@@ -191,6 +212,18 @@ impl Front {
         let segments = &mut self.segments;
         self.index.adopt(holds, &mut |position| segments.message_gone(position.segment));
         self.adopted = true;
+    }
+
+    /// Has everything that stands in the journal now gone through and what is wanted of it written again.
+    pub(crate) fn compact(&mut self) {
+        self.clean_until = self.segments.newest().map_or(0, |newest| newest.number);
+        self.head_open = false;
+    }
+
+    /// [`Front::compact`] of the segments before the first with something of the owner's.
+    pub(crate) fn compact_state(&mut self) {
+        self.clean_until = self.segments.last_before_records().unwrap_or(0);
+        self.head_open = false;
     }
 
     pub(crate) fn image_complete(&mut self, began: u64) {
@@ -245,9 +278,9 @@ impl Front {
         if pending.origin == Origin::Caller {
             self.bytes_appended += bytes;
         }
-        let Some(segment) = self.segments.newest_mut() else { return };
-        let place = Place { sequence, segment: segment.number, offset: segment.bytes, bytes, sizes, opens };
-        segment.add(&Addition {
+        let Some(newest) = self.segments.newest() else { return };
+        let place = Place { sequence, segment: newest.number, offset: newest.bytes, bytes, sizes, opens };
+        self.segments.add_to_newest(&Addition {
             sequence,
             bytes,
             records_bytes: records.bytes.len() as u64,

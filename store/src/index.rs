@@ -58,6 +58,15 @@ impl Index {
         self.pages.get(&(number / PAGE))?.get(within(number)).map(|slot| slot.position)
     }
 
+    /// All numbers in it, ascending.
+    pub(crate) fn numbers(&self) -> Vec<u64> {
+        let of_page = |(page, slots): (&u64, &Page)| {
+            let first = page * PAGE;
+            slots.places().map(move |at| first + u64::from(at)).collect::<Vec<_>>()
+        };
+        self.pages.iter().flat_map(of_page).collect()
+    }
+
     /// Changes the holders by `difference`.
     pub(crate) fn hold(&mut self, number: u64, difference: i32) -> Holders {
         let page = self.pages.get_mut(&(number / PAGE));

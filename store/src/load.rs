@@ -98,6 +98,9 @@ impl<'a> Loader<'a> {
         }
         self.shared.counters.message_damaged();
         tracing::error!(number, "a message in the journal is damaged");
+        if let Some(Position { segment, .. }) = tried {
+            self.shared.intake.push(None, |front| front.segment_damaged(segment));
+        }
         None
     }
 

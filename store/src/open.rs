@@ -232,7 +232,7 @@ impl Expectation {
     }
 }
 
-fn take_lock(dir: &Path) -> Result<DirectoryLock, OpenError> {
+pub(crate) fn take_lock(dir: &Path) -> Result<DirectoryLock, OpenError> {
     let path = dir.join(LOCK);
     DirectoryLock::take(&path).map_err(|error| match error {
         LockError::Held(pid) => OpenError::Locked { dir: dir.to_path_buf(), pid },

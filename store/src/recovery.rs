@@ -62,6 +62,8 @@ pub struct Dropped {
 pub(crate) struct Recovered<'a> {
     pub(crate) header: BatchHeader,
     pub(crate) body: &'a Body<'a>,
+    /// Bytes of all of it in the journal.
+    pub(crate) bytes: u64,
 }
 
 /// Told about every batch.
@@ -78,6 +80,13 @@ pub(crate) fn oldest_state_sequence(dir: &Path, disk: &dyn Disk) -> Result<Optio
     Ok(Some(reader.state_sequence()))
 }
 
+/// What reading found, before anything is mended.
+pub(crate) struct Scan {
+    pub(crate) front: Front,
+    pub(crate) report: JournalReport,
+    broken: Option<damage::Found>,
+}
+
 /// Reads everything in `dir`, tells `on_batch`, and mends what has to be.
 pub(crate) fn recover(
     dir: &Path,
@@ -85,11 +94,27 @@ pub(crate) fn recover(
     segment_bytes: u64,
     on_batch: &mut OnBatch<'_>,
 ) -> Result<(Front, JournalReport), OpenError> {
+    let Scan { front, mut report, broken } = scan(dir, disk, segment_bytes, on_batch)?;
+    if let Some(found) = broken {
+        report.dropped = Some(damage::mend(dir, disk, &found)?);
+    }
+    make_durable(dir, disk, &front)?;
+    Ok((front, report))
+}
+
+/// Reads everything in `dir`, tells `on_batch`, and changes nothing. The report says what [`recover`] would drop.
+pub(crate) fn scan(
+    dir: &Path,
+    disk: &dyn Disk,
+    segment_bytes: u64,
+    on_batch: &mut OnBatch<'_>,
+) -> Result<Scan, OpenError> {
     let mut front = Front::new(segment_bytes, next_segment(dir, disk)?);
     let mut report = JournalReport::default();
     let numbers = segments_in(dir, disk)?;
     let mut buffer = Vec::new();
     let mut expected = None;
+    let mut broken = None;
     for (at, number) in numbers.iter().enumerate() {
         let path = dir.join(file_name::of_segment(*number));
         read(disk, &path, &mut buffer)?;
@@ -100,27 +125,30 @@ pub(crate) fn recover(
         let mut segment = Segment::new(*number, reader.expected());
         while let Some(whole) = reader.next(front.next_message)? {
             add(&mut front, &mut segment, &whole);
-            on_batch(&Recovered { header: whole.header, body: &whole.body })?;
+            on_batch(&Recovered { header: whole.header, body: &whole.body, bytes: whole.bytes })?;
             report.batches += 1;
         }
         if reader.header_is_damaged() && reader.broken().is_none_or(|broken| broken.offset > 0) {
             report.headers_damaged.push(*number);
         }
-        expected = Some(reader.expected());
+        let next = reader.expected();
+        expected = Some(next);
         if segment.last_sequence > 0 {
             report.segments += 1;
             report.bytes += segment.bytes;
             front.segments.push(segment);
         }
         if let Some(Break { offset, cause }) = reader.broken() {
-            let found = damage::Found { segment: *number, offset, cause, expected: reader.expected() };
-            report.dropped = Some(damage::mend(dir, disk, &found, &buffer, &numbers[at + 1..])?);
+            let later = numbers[at + 1..].to_vec();
+            let bytes = std::mem::take(&mut buffer);
+            let found = damage::Found { segment: *number, offset, cause, expected: next, bytes, later };
+            report.dropped = Some(damage::judge(dir, disk, &found)?);
+            broken = Some(found);
             break;
         }
     }
     front.next_sequence = expected.unwrap_or(1);
-    make_durable(dir, disk, &front)?;
-    Ok((front, report))
+    Ok(Scan { front, report, broken })
 }
 
 /// Operations of one batch, and its sequence number.
@@ -224,6 +252,3 @@ fn io_error(attempted: &'static str, path: &Path) -> impl FnOnce(io::Error) -> O
     let path = path.to_path_buf();
     move |source| OpenError::Io { attempted, path, source }
 }
-
-#[cfg(test)]
-mod tests;

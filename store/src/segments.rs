@@ -79,41 +79,58 @@ impl Segment {
 
 /// All segments, oldest first.
 #[derive(Debug, Default)]
-pub(crate) struct Segments(VecDeque<Segment>);
+pub(crate) struct Segments {
+    list: VecDeque<Segment>,
+    /// Bytes of all of them.
+    bytes: u64,
+}
 
 impl Segments {
     pub(crate) fn push(&mut self, segment: Segment) {
-        self.0.push_back(segment);
+        self.bytes += segment.bytes;
+        self.list.push_back(segment);
+    }
+
+    /// Adds a batch to the newest.
+    pub(crate) fn add_to_newest(&mut self, addition: &Addition) {
+        if let Some(newest) = self.list.back_mut() {
+            self.bytes += addition.bytes;
+            newest.add(addition);
+        }
     }
 
     pub(crate) fn oldest(&self) -> Option<&Segment> {
-        self.0.front()
-    }
-
-    pub(crate) fn newest_mut(&mut self) -> Option<&mut Segment> {
-        self.0.back_mut()
+        self.list.front()
     }
 
     pub(crate) fn newest(&self) -> Option<&Segment> {
-        self.0.back()
+        self.list.back()
     }
 
     pub(crate) fn remove_oldest(&mut self) -> Option<Segment> {
-        self.0.pop_front()
+        let removed = self.list.pop_front()?;
+        self.bytes -= removed.bytes;
+        Some(removed)
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.0.len()
+        self.list.len()
     }
 
     pub(crate) fn get_mut(&mut self, number: u64) -> Option<&mut Segment> {
-        let at = self.0.binary_search_by_key(&number, |segment| segment.number).ok()?;
-        self.0.get_mut(at)
+        let at = self.list.binary_search_by_key(&number, |segment| segment.number).ok()?;
+        self.list.get_mut(at)
+    }
+
+    /// The number of the last segment before the first that has something of the owner's.
+    pub(crate) fn last_before_records(&self) -> Option<u64> {
+        let of_state = |segment: &&Segment| segment.records_last == 0 && segment.messages == 0;
+        self.list.iter().take_while(of_state).last().map(|segment| segment.number)
     }
 
     /// The number of the first segment that has a batch after `sequence`.
     pub(crate) fn first_after(&self, sequence: u64) -> Option<u64> {
-        self.0.iter().find(|segment| segment.last_sequence > sequence).map(|segment| segment.number)
+        self.list.iter().find(|segment| segment.last_sequence > sequence).map(|segment| segment.number)
     }
 
     /// A message that was found in `segment` is not any more.
@@ -125,12 +142,12 @@ impl Segments {
 
     /// Bytes of all files.
     pub(crate) fn bytes(&self) -> u64 {
-        self.0.iter().map(|segment| segment.bytes).sum()
+        self.bytes
     }
 
     /// About how many bytes all live messages have.
     pub(crate) fn message_bytes_live(&self) -> u64 {
-        self.0.iter().map(Segment::live_bytes).sum()
+        self.list.iter().map(Segment::live_bytes).sum()
     }
 
     /// About how many bytes of owner's records, without messages, stand from batch `sequence` on.
@@ -141,7 +158,7 @@ impl Segments {
             let bytes = u128::from(segment.records_bytes) * u128::from(batches - before) / u128::from(batches);
             bytes as u64
         };
-        self.0.iter().map(part).sum()
+        self.list.iter().map(part).sum()
     }
 }
 

@@ -17,7 +17,7 @@ use crate::metrics::Counters;
 use crate::state::State;
 
 /// Called when the owner should write an image of its state.
-pub(crate) type ImageWanted = Box<dyn Fn() + Send + Sync>;
+pub(crate) type ImageWanted = Arc<dyn Fn() + Send + Sync>;
 
 pub(crate) struct Shared {
     pub(crate) state: State,

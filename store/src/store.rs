@@ -151,9 +151,9 @@ impl Store {
 
     /// `wanted` is called (on the thread `store`, it must not block) when the owner should write an image of all its
     /// state, because segments wait to be removed; once until [`Store::image_complete`], and never before
-    /// [`Store::adopt`].
+    /// [`Store::adopt`]. A handle of the store in it keeps the store open.
     pub fn on_image_wanted(&self, wanted: Box<dyn Fn() + Send + Sync>) {
-        *self.handle.shared.image_wanted.lock() = Some(wanted);
+        *self.handle.shared.image_wanted.lock() = Some(Arc::from(wanted));
         self.handle.shared.intake.push(None, |_| ());
     }
 
@@ -161,6 +161,35 @@ impl Store {
     /// before that are superseded. Takes effect when all of it is durable.
     pub fn image_complete(&self, began: u64) {
         self.handle.shared.intake.push(None, |front| front.image_complete(began));
+    }
+
+    /// Has the journal cleaned of everything that is dead in it now, also if that is little. Goes on in the background;
+    /// the owner is asked for an image if one is needed. [`Store::is_compacting`] tells when it is done.
+    pub fn compact(&self) {
+        self.handle.shared.intake.push(None, Front::compact);
+    }
+
+    /// Whether what [`Store::compact`] asked for is not done yet.
+    #[must_use]
+    pub fn is_compacting(&self) -> bool {
+        self.oldest_segment() <= self.compacting_until()
+    }
+
+    /// [`Store::compact`] of what stands in front of the first records of an owner.
+    pub(crate) fn compact_state(&self) {
+        self.handle.shared.intake.push(None, Front::compact_state);
+    }
+
+    pub(crate) fn oldest_segment(&self) -> u64 {
+        self.handle.shared.intake.with(|front| front.segments.oldest().map_or(u64::MAX, |oldest| oldest.number))
+    }
+
+    pub(crate) fn compacting_until(&self) -> u64 {
+        self.handle.shared.intake.with(|front| front.clean_until)
+    }
+
+    pub(crate) fn is_cleaning_stopped(&self) -> bool {
+        self.handle.shared.intake.with(|front| front.cleaning_stopped)
     }
 
     /// How much of the disk is used.
@@ -183,10 +212,19 @@ impl Store {
         }
     }
 
-    /// Whether so many more bytes are within [`Config::disk_bytes_max`] and fit on the file system.
+    /// Whether so many more bytes are within [`Config::disk_bytes_max`] and fit on the file system. Cheap enough to ask
+    /// for each message.
     #[must_use]
     pub fn has_room(&self, bytes: u64) -> bool {
-        self.usage().has_room(bytes)
+        let shared = &self.handle.shared;
+        let usage = Usage {
+            journal_bytes: shared.intake.with(|front| front.segments.bytes()),
+            state_bytes: shared.state_bytes(),
+            free_bytes: shared.free_bytes(),
+            disk_bytes_max: shared.config.disk_bytes_max,
+            ..Usage::default()
+        };
+        usage.has_room(bytes)
     }
 
     /// Commits `batch`: all of it or nothing, in the order of the calls. `on_durable` runs exactly once on the thread
@@ -290,7 +328,6 @@ impl Store {
         }
     }
 
-    #[cfg(test)]
     pub(crate) fn shared(&self) -> &Shared {
         &self.handle.shared
     }

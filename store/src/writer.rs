@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use crate::checkpoint::Checkpoint;
 use crate::cleaning::{Cleaning, Progress};
 use crate::entry::Urgency;
-use crate::front::Pending;
+use crate::front::{Pending, Records};
 use crate::health::CommitError;
 use crate::intake::Rest;
 use crate::open::rebuild;
@@ -55,6 +55,8 @@ pub(crate) struct Writer {
     closing: bool,
     full: FullDisk,
     buffer: Vec<u8>,
+    /// In place of records that are written.
+    no_records: Arc<Records>,
 }
 
 /// Runs until the intake is closed and everything that was taken is done.
@@ -98,6 +100,7 @@ impl Writer {
             closing: false,
             full: FullDisk::default(),
             buffer: Vec::new(),
+            no_records: Arc::default(),
         }
     }
 

@@ -2,8 +2,9 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
-use selvedge_store::{Batch, Config, Space, Store};
+use selvedge_store::{Batch, Config, LocalDisk, Space, Store};
 
 fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
@@ -58,4 +59,29 @@ fn a_directory_of_version_1_is_taken_over_into_the_journal() {
     let store = Store::open(dir.path(), Config::default()).unwrap();
     assert_eq!(store.get(Space::Node, b"new"), Ok(Some(Vec::new())));
     assert_eq!(store.metrics().keys, [7, 41, 6, 2]);
+}
+
+#[test]
+fn a_directory_of_version_2_opens_with_its_records_messages_and_state() {
+    let dir = fixture("version-2");
+    let mut replay = Vec::new();
+    let config = Config { ballast_bytes: 0, ..Config::default() };
+    let store = Store::open_with(dir.path(), config, Arc::new(LocalDisk), &mut |replayed| {
+        replay.push((replayed.wall_ms, String::from_utf8(replayed.records.to_vec()).unwrap()));
+    });
+    let store = store.unwrap();
+    let report = store.report();
+    assert!(!report.copied && !report.state_rebuilt && report.quarantine.is_none(), "{report:?}");
+    assert!(report.journal.dropped.is_none() && report.journal.headers_damaged.is_empty());
+    let after = (0..4).map(|number| (1_800_000_000_001, format!("after {number}")));
+    let expected: Vec<_> = std::iter::once((1_800_000_000_000, "image".to_owned())).chain(after).collect();
+    assert_eq!(replay, expected);
+    assert_eq!((store.next_message(), store.last_wall_ms()), (121, 1_800_000_000_001));
+    let held = || (0..60_u64).filter(|number| number % 4 == 0).map(|number| number * 2 + 1);
+    store.adopt(&mut held().map(|number| (number, 1)));
+    for number in 1..=120 {
+        let expected = held().any(|held| held == number).then(|| format!("message {number}").repeat(5).into_bytes());
+        assert_eq!(store.load_blocking(number), expected, "{number}");
+    }
+    check_state(&store);
 }

@@ -240,3 +240,76 @@ fn segments_of_state_alone_are_cleaned_without_an_owner_and_every_key_stays() {
     }
     assert_eq!(store.metrics().keys, [45, 0, 0, 1]);
 }
+
+#[test]
+fn compacting_leaves_what_is_wanted_and_nothing_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = Config { slack_bytes: 1 << 30, ..small() };
+    let (store, _) = open(dir.path(), config.clone());
+    store.adopt(&mut std::iter::empty());
+    for number in 1..=500 {
+        append_blocking(&store, entry(number, 1), 1);
+    }
+    release(&store, (1..=500).filter(|number| number % 50 != 0));
+    let mut batch = Batch::new();
+    batch.put(Space::Node, b"kept", b"value").unwrap();
+    store.commit_blocking(batch).unwrap();
+    let handle = store.clone();
+    store.on_image_wanted(Box::new(move || {
+        let image = Entry { records: b"image".to_vec(), urgency: Urgency::Now, ..Entry::default() };
+        handle.image_complete(handle.append(image, 2, |_| {}));
+    }));
+    assert!(store.usage().journal_bytes > 150_000);
+    store.compact();
+    wait_until("it is compacted", || !store.is_compacting());
+    assert!(store.usage().journal_bytes < 5_000, "{:?}", store.usage());
+    let check = |store: &Store| {
+        for number in 1..=500 {
+            let expected = (number % 50 == 0).then(|| message(number));
+            assert_eq!(store.load_blocking(number), expected, "{number}");
+        }
+        assert_eq!(store.get(Space::Node, b"kept"), Ok(Some(b"value".to_vec())));
+    };
+    check(&store);
+    // The callback that writes images holds a handle.
+    store.on_image_wanted(Box::new(|| {}));
+    drop(store);
+    std::fs::remove_dir_all(dir.path().join("state")).unwrap();
+    let (store, replay) = open(dir.path(), config);
+    assert_eq!(replay.iter().map(|(_, _, records, _)| &records[..]).collect::<Vec<_>>(), [b"image"]);
+    store.adopt(&mut (1..=10).map(|index| (index * 50, 1)));
+    check(&store);
+    assert_eq!(store.next_message(), 501);
+}
+
+#[test]
+fn a_message_larger_than_a_segment_is_kept_loaded_and_moved_like_any_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open(dir.path(), small());
+    store.adopt(&mut std::iter::empty());
+    let large: Vec<u8> = (0..5_000_000_u32).map(|index| (index % 251) as u8).collect();
+    append_blocking(&store, entry(1, 1), 1);
+    let records = [b"head", &large[..], b"tail"].concat();
+    let messages = std::iter::once(4..4 + large.len() as u32).collect();
+    let holds = vec![(2, 1)];
+    let entry_2 = Entry { records, messages, first_message: 2, holds, urgency: Urgency::Now, ..Entry::default() };
+    let (sender, done) = channel();
+    store.append(entry_2, 1, move |result| sender.send(result).unwrap());
+    assert!(store.load_blocking(2) == Some(large.clone()), "before it is written");
+    done.recv().unwrap().unwrap();
+    append_blocking(&store, entry(3, 1), 1);
+    assert!(store.load_blocking(2) == Some(large.clone()), "from the disk");
+    release(&store, [1].into_iter());
+    store.compact();
+    let image = Entry { records: b"image".to_vec(), urgency: Urgency::Now, ..Entry::default() };
+    store.image_complete(append_blocking(&store, image, 2));
+    wait_until("it is compacted", || !store.is_compacting());
+    assert_eq!(store.metrics().messages_moved, 2);
+    assert!(store.load_blocking(2) == Some(large.clone()), "after it was moved");
+    drop(store);
+    let (store, replay) = open(dir.path(), small());
+    assert_eq!(replay.len(), 1);
+    store.adopt(&mut [(2, 1), (3, 1)].into_iter());
+    assert!(store.load_blocking(2) == Some(large), "after a restart");
+    assert_eq!([1, 3].map(|number| store.load_blocking(number)), [None, Some(message(3))]);
+}

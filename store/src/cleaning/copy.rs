@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::io;
 use std::sync::Arc;
 
+use super::salvage::Salvage;
 use crate::batch::Batch;
 use crate::disk::DiskFile;
 use crate::entry::Urgency;
@@ -16,7 +17,7 @@ use crate::journal::locator::LOCATOR_BYTES;
 use crate::journal::operations::OperationAt;
 use crate::journal::segment_header::SEGMENT_HEADER_BYTES;
 use crate::segments::Segment;
-use crate::state::{State, Unreadable};
+use crate::state::State;
 use crate::writer::Writer;
 
 /// One step ends when it has read or has to write about so much.
@@ -26,6 +27,8 @@ const COPY_BYTES: usize = 128 * 1024;
 /// How far a segment was gone through.
 pub(super) struct Cursor {
     segment: u64,
+    /// It is damaged: what is wanted of it is told without reading it in turn.
+    salvage: Option<Salvage>,
     file: Option<Arc<dyn DiskFile>>,
     offset: u64,
     end: u64,
@@ -37,7 +40,7 @@ pub(super) struct Cursor {
 
 /// What one step found worth copying.
 #[derive(Default)]
-struct Found {
+pub(super) struct Found {
     puts: Vec<(Vec<u8>, Vec<u8>)>,
     keys: HashSet<Vec<u8>>,
     moved: Vec<Moved>,
@@ -47,7 +50,15 @@ struct Found {
 impl Cursor {
     /// For a segment of which nothing is wanted.
     pub(super) fn at_end(segment: &Segment) -> Self {
-        Self { segment: segment.number, file: None, offset: 0, end: 0, needed_until: None, buffer: Vec::new() }
+        Self {
+            segment: segment.number,
+            salvage: None,
+            file: None,
+            offset: 0,
+            end: 0,
+            needed_until: None,
+            buffer: Vec::new(),
+        }
     }
 
     pub(super) fn open(segment: &Segment, writer: &Writer) -> io::Result<Self> {
@@ -57,7 +68,11 @@ impl Cursor {
     }
 
     pub(super) fn is_at_end(&self) -> bool {
-        self.offset >= self.end
+        self.salvage.as_ref().map_or(self.offset >= self.end, Salvage::is_at_end)
+    }
+
+    pub(super) fn is_damaged(&self) -> bool {
+        self.salvage.is_some()
     }
 
     /// At the end: the batch that must be durable before the segment may go. `last` is the last one that was appended.
@@ -66,21 +81,32 @@ impl Cursor {
     }
 
     /// Goes on a little. The state must have applied everything that the writer thread has taken.
-    pub(super) fn step(&mut self, writer: &Writer) -> io::Result<()> {
+    pub(super) fn step(&mut self, writer: &Writer) -> Result<(), String> {
         let mut found = Found::default();
+        if let Some(salvage) = &mut self.salvage {
+            salvage.step(&writer.shared, &mut found)?;
+        } else if let Err(error) = self.gather(writer, &mut found) {
+            tracing::error!(segment = self.segment, %error, "a segment of the journal is damaged: saving what is wanted of it");
+            self.salvage = Some(Salvage::begin(self.segment, &writer.shared));
+            return Ok(());
+        }
+        if !found.puts.is_empty() || !found.moved.is_empty() {
+            writer.shared.intake.with(|front| append(front, found));
+        }
+        Ok(())
+    }
+
+    /// Reads on and takes what is wanted. `Err`: the segment cannot be read, or is not what was written.
+    fn gather(&mut self, writer: &Writer, found: &mut Found) -> io::Result<()> {
         let begun = self.offset;
-        while !self.is_at_end() && self.offset - begun < READ_BYTES && found.bytes < COPY_BYTES {
+        while !self.is_at_end() && self.offset - begun < READ_BYTES && !found.is_full() {
             let (header, body_bytes) = self.read_batch()?;
             let body = body::decode(&self.buffer[BATCH_HEADER_BYTES as usize..]).map_err(|_| damaged())?;
-            found.look_at_puts(&body, &writer.shared.state)?;
+            found.look_at_puts(&body, &writer.shared.state);
             let body_at = self.offset + BATCH_HEADER_BYTES;
             writer.shared.intake.with(|front| found.look_at_messages(&body, &header, self.segment, body_at, front));
             self.offset += BATCH_HEADER_BYTES + body_bytes;
         }
-        if found.puts.is_empty() && found.moved.is_empty() {
-            return Ok(());
-        }
-        writer.shared.intake.with(|front| append(front, found));
         Ok(())
     }
 
@@ -102,23 +128,30 @@ impl Cursor {
 }
 
 impl Found {
-    /// Takes the puts that are what the state says now.
-    fn look_at_puts(&mut self, body: &Body<'_>, state: &State) -> io::Result<()> {
+    /// Whether it is enough for one step.
+    pub(super) fn is_full(&self) -> bool {
+        self.bytes >= COPY_BYTES
+    }
+
+    pub(super) fn take_put(&mut self, tree_key: &[u8], value: &[u8]) {
+        self.bytes += tree_key.len() + value.len();
+        self.keys.insert(tree_key.to_vec());
+        self.puts.push((tree_key.to_vec(), value.to_vec()));
+    }
+
+    pub(super) fn take_message(&mut self, number: u64, from: Position, message: Vec<u8>) {
+        self.bytes += message.len();
+        self.moved.push(Moved { number, from, message });
+    }
+
+    /// Takes the puts that are what the state says now, or may be as far as one can tell.
+    fn look_at_puts(&mut self, body: &Body<'_>, state: &State) {
         for OperationAt { tree_key, value } in &body.operations {
             let Some(value) = value.filter(|_| !self.keys.contains(*tree_key)) else { continue };
-            let live = match state.read(tree_key) {
-                Ok(current) => current.as_deref() == Some(value),
-                // What is there is no value: this one may be the right one.
-                Err(Unreadable::Corrupt) => true,
-                Err(Unreadable::Failed(cause)) => return Err(io::Error::other(cause)),
-            };
-            if live {
-                self.bytes += tree_key.len() + value.len();
-                self.keys.insert(tree_key.to_vec());
-                self.puts.push((tree_key.to_vec(), value.to_vec()));
+            if state.read(tree_key).map_or(true, |current| current.as_deref() == Some(value)) {
+                self.take_put(tree_key, value);
             }
         }
-        Ok(())
     }
 
     /// Takes the messages that are found nowhere else.
@@ -132,8 +165,7 @@ impl Found {
         for (number, locator_at, message) in own.chain(moved) {
             let from = position(locator_at);
             if front.index.position(number) == Some(from) {
-                self.bytes += message.len();
-                self.moved.push(Moved { number, from, message: message.to_vec() });
+                self.take_message(number, from, message.to_vec());
             }
         }
     }

@@ -112,6 +112,11 @@ impl Pending {
         state + moved + self.records.bytes.len()
     }
 
+    /// Bytes of the owner's records, also when they were let go.
+    pub(crate) fn records_bytes(&self) -> usize {
+        self.place.as_ref().map_or(0, |place| place.sizes.records)
+    }
+
     pub(crate) fn operations(&self) -> impl Iterator<Item = &Operation> {
         self.state.iter().flat_map(|commit| commit.batch.operations())
     }

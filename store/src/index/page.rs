@@ -57,6 +57,11 @@ impl Page {
         }
     }
 
+    /// Which of the numbers are there, ascending.
+    pub(super) fn places(&self) -> impl Iterator<Item = u8> {
+        (0..=u8::MAX).filter(|at| self.get(*at).is_some())
+    }
+
     pub(super) fn holders_mut(&mut self, at: u8) -> Option<&mut u32> {
         match self {
             Page::List(list) => place(list, at).ok().map(|place| &mut list[place].1.holders),

@@ -19,6 +19,10 @@ pub(super) struct Found {
     pub(super) cause: &'static str,
     /// The sequence number of the batch that should be there.
     pub(super) expected: u64,
+    /// All of the segment.
+    pub(super) bytes: Vec<u8>,
+    /// The segments after it.
+    pub(super) later: Vec<u64>,
 }
 
 /// Whole batches in some bytes.
@@ -29,47 +33,46 @@ struct Behind {
     counted_on_it: bool,
 }
 
-/// Cuts off a torn tail; sets aside what is behind damage. `bytes` is the segment, `later` are the segments after it.
-pub(super) fn mend(
-    dir: &Path,
-    disk: &dyn Disk,
-    found: &Found,
-    bytes: &[u8],
-    later: &[u64],
-) -> Result<Dropped, OpenError> {
-    let mut behind = look_behind(found.segment, bytes, found.offset, found.expected);
-    let mut dropped_bytes = bytes.len() as u64 - found.offset;
+/// Says what everything from the break on is.
+pub(super) fn judge(dir: &Path, disk: &dyn Disk, found: &Found) -> Result<Dropped, OpenError> {
+    let mut behind = look_behind(found.segment, &found.bytes, found.offset, found.expected);
+    let mut bytes = found.bytes.len() as u64 - found.offset;
     let mut buffer = Vec::new();
-    for number in later {
+    for number in &found.later {
         read(disk, &dir.join(file_name::of_segment(*number)), &mut buffer)?;
-        dropped_bytes += buffer.len() as u64;
+        bytes += buffer.len() as u64;
         let here = look_behind(*number, &buffer, 0, found.expected);
         behind.batches += here.batches;
         // A segment begins only when the one before it is durable, so one with anything in it counted on that.
         behind.counted_on_it |= here.counted_on_it || here.batches > 0;
     }
-    let mut dropped = Dropped {
+    Ok(Dropped {
         segment: found.segment,
         offset: found.offset,
-        bytes: dropped_bytes,
+        bytes,
         cause: found.cause.to_owned(),
         damage: behind.counted_on_it,
         batches_behind: behind.batches,
         set_aside: Vec::new(),
-    };
+    })
+}
+
+/// Cuts off a torn tail; sets aside what is behind damage.
+pub(super) fn mend(dir: &Path, disk: &dyn Disk, found: &Found) -> Result<Dropped, OpenError> {
+    let mut dropped = judge(dir, disk, found)?;
     if dropped.damage {
-        dropped.set_aside = set_aside(dir, disk, found, bytes, later)?;
+        dropped.set_aside = set_aside(dir, disk, found)?;
         tracing::error!(
-            dir = %dir.display(), segment = found.segment, offset = found.offset, bytes = dropped_bytes,
-            batches_behind = behind.batches, cause = found.cause, set_aside = ?dropped.set_aside,
+            dir = %dir.display(), segment = found.segment, offset = found.offset, bytes = dropped.bytes,
+            batches_behind = dropped.batches_behind, cause = found.cause, set_aside = ?dropped.set_aside,
             "the journal is damaged: what stands behind the damage was set aside and is lost to the node"
         );
     } else {
-        for number in later.iter().rev() {
+        for number in found.later.iter().rev() {
             remove(dir, disk, *number)?;
         }
         tracing::warn!(
-            dir = %dir.display(), segment = found.segment, offset = found.offset, bytes = dropped_bytes,
+            dir = %dir.display(), segment = found.segment, offset = found.offset, bytes = dropped.bytes,
             cause = found.cause, "the journal ended in something half written, which was cut off"
         );
     }
@@ -78,22 +81,16 @@ pub(super) fn mend(
 }
 
 /// Copies what is behind the break, and renames the later segments; the last first, so that a second try finds the same.
-fn set_aside(
-    dir: &Path,
-    disk: &dyn Disk,
-    found: &Found,
-    bytes: &[u8],
-    later: &[u64],
-) -> Result<Vec<PathBuf>, OpenError> {
+fn set_aside(dir: &Path, disk: &dyn Disk, found: &Found) -> Result<Vec<PathBuf>, OpenError> {
     let mut paths = Vec::new();
-    for number in later.iter().rev() {
+    for number in found.later.iter().rev() {
         let (from, to) = (dir.join(file_name::of_segment(*number)), free_name(dir, disk, *number, 0)?);
         disk.rename(&from, &to).map_err(io_error("set aside", &from))?;
         paths.push(to);
     }
     let to = free_name(dir, disk, found.segment, found.offset)?;
     let file = disk.create(&to).map_err(io_error("create", &to))?;
-    file.write_at(&bytes[found.offset as usize..], 0).map_err(io_error("write", &to))?;
+    file.write_at(&found.bytes[found.offset as usize..], 0).map_err(io_error("write", &to))?;
     file.sync().map_err(io_error("fsync", &to))?;
     paths.push(to);
     disk.sync_directory(dir).map_err(io_error("fsync the directory", dir))?;

@@ -473,7 +473,7 @@ impl Life {
     fn new(shared: Arc<Shared>, writer: Writer) -> Self {
         let image_wanted = Arc::new(AtomicBool::new(false));
         let wanted = image_wanted.clone();
-        *shared.image_wanted.lock() = Some(Box::new(move || wanted.store(true, Ordering::Relaxed)));
+        *shared.image_wanted.lock() = Some(Arc::new(move || wanted.store(true, Ordering::Relaxed)));
         Self { shared, writer, answers: Answers::default(), image_wanted, image: None, appended: 0, failing: false }
     }
 

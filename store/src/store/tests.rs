@@ -184,6 +184,25 @@ fn a_corrupt_value_is_reported_and_counted_and_its_neighbours_are_read() {
 }
 
 #[test]
+fn a_corrupt_value_is_made_good_from_the_journal_at_the_next_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    put(&store, b"a", b"value");
+    raw_put(&store, b"a", b"\x01\x00rubbish");
+    assert!(store.get(Space::KeyValue, b"a").is_err());
+    put(&store, b"b", b"gives the writer thread something to do");
+    store.commit_blocking(Batch::new()).unwrap();
+    drop(store);
+    let store = open(dir.path());
+    assert!(store.report().state_rebuilt);
+    assert_eq!(store.report().quarantine.as_ref().unwrap().cause, "a value in it was corrupt");
+    assert_eq!(store.get(Space::KeyValue, b"a"), Ok(Some(b"value".to_vec())));
+    drop(store);
+    let store = open(dir.path());
+    assert!(!store.report().state_rebuilt && store.report().quarantine.is_none());
+}
+
+#[test]
 fn a_long_value_whose_chunk_is_damaged_is_corrupt() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());

@@ -149,6 +149,11 @@ impl Writer {
             self.written = *sequence;
             self.shared.intake.with(|front| front.written(*sequence));
         }
-        self.unsynced.extend(self.pending.drain(..count));
+        // Lazy entries may wait for long: their bytes are on the disk, or in its cache, and not needed here any more.
+        let written = self.pending.drain(..count).map(|mut pending| {
+            pending.records = self.no_records.clone();
+            pending
+        });
+        self.unsynced.extend(written);
     }
 }

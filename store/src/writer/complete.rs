@@ -52,7 +52,7 @@ impl Writer {
     fn count(&self, group: &[Pending]) {
         let bytes = |pending: &Pending| {
             let state: usize = pending.state.iter().map(|commit| commit.batch.bytes()).sum();
-            state + pending.records.bytes.len()
+            state + pending.records_bytes()
         };
         let bytes: usize = group.iter().map(bytes).sum();
         self.shared.counters.group_done(group.iter().map(commits).sum(), bytes as u64);
@@ -99,7 +99,7 @@ impl Writer {
 
 /// What counts as one commit for the metrics: every batch, and an owner's entry.
 fn commits(pending: &Pending) -> u64 {
-    pending.state.len() as u64 + u64::from(!pending.records.bytes.is_empty())
+    pending.state.len() as u64 + u64::from(pending.records_bytes() > 0)
 }
 
 fn state_bytes(pending: &Pending) -> usize {
