@@ -241,8 +241,17 @@ impl Reactor {
 
     /// Give the core one input and carry out what it decides. Gives what it cost, in units of about one effect.
     fn handle(&mut self, input: Input<'_>) -> usize {
+        debug_assert!(
+            self.connections.outstanding.congested.is_empty(),
+            "the core must hear of it before anything else"
+        );
         self.core.handle(input, self.now, &mut self.effects);
-        let mut cost = self.carry_out();
+        self.carry_out() + self.tell_congested()
+    }
+
+    /// Tell the core of connections that have become congested, before it may hear that they have drained.
+    fn tell_congested(&mut self) -> usize {
+        let mut cost = 0;
         while let Some(connection) = self.connections.outstanding.congested.pop() {
             self.core.handle(Input::Congested { connection }, self.now, &mut self.effects);
             cost += self.carry_out();

@@ -162,6 +162,7 @@ impl Reactor {
             self.visit.note_control(control.len());
             connection.peer_closes = connection.answer_control(control, resources);
             self.connections.appended(id, 0);
+            self.tell_congested();
         }
         let waits = match fill.place {
             Filled::Shared(length) => {

@@ -92,6 +92,8 @@ impl Reactor {
     pub(super) fn release_durable(&mut self) {
         let Some(keeping) = &mut self.keeping else { return };
         self.connections.release(keeping.mark.durable());
+        self.tell_congested();
+        let Some(keeping) = &mut self.keeping else { return };
         if !keeping.stalled.is_empty() && !keeping.journal.is_behind() {
             for id in std::mem::take(&mut keeping.stalled) {
                 // Its silence was not its own.

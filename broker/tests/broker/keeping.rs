@@ -325,3 +325,40 @@ fn a_message_that_is_wanted_in_the_turn_in_which_it_was_left_is_found() {
     assert_eq!(received, (1..=20).collect::<Vec<u8>>());
     assert_eq!(broker.statistics().core.lost_on_disk, 0);
 }
+
+/// More than a socket takes is let go at once when the disk is done; what waits behind it comes when the client has read.
+#[test]
+fn a_client_gets_on_after_more_was_held_for_the_disk_than_its_socket_takes() {
+    const MESSAGES: u16 = 300;
+    let journal = TestJournal::default();
+    let core = selvedge_core::Config { queue_bytes_max: 64 << 20, ..Default::default() };
+    let broker = broker(&journal, core);
+    leave_session(&broker, &journal, "away", QoS::ExactlyOnce);
+    journal.set_prompt(true);
+    let mut publisher = Client::connect(broker.tcp(), V5, "publisher");
+    let payload = vec![b'x'; 20_000];
+    for number in 1..=MESSAGES {
+        publisher.publish_completely("t", &payload, QoS::ExactlyOnce, number);
+    }
+    journal.set_prompt(false);
+    let mut client = Client::open(broker.tcp(), V5);
+    client.send(&Packet::Connect(Box::new(lasting("away"))));
+    // The window of the session, or what may be in flight.
+    broker.wait_for("messages to be on their way", |snapshot| snapshot.core.publishes_sent[2] > 200);
+    journal.set_prompt(true);
+    assert!(matches!(client.receive().packet(), Packet::ConnAck(_)));
+    let mut received = 0;
+    while received < MESSAGES {
+        let packet = client.receive();
+        match packet.packet() {
+            Packet::Publish(publish) => {
+                received += 1;
+                let packet_id = publish.packet_id.expect("QoS 2");
+                client.send(&Packet::PubRec(selvedge_codec::Ack::success(packet_id)));
+            }
+            Packet::PubRel(ack) => client.send(&Packet::PubComp(ack)),
+            other => panic!("expected a message, got {other:?}"),
+        }
+    }
+    broker.wait_for("the queue to be empty", |snapshot| snapshot.core.queued_messages == 0);
+}

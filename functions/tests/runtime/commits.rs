@@ -85,8 +85,12 @@ fn a_function_without_state_does_not_wait_but_only_so_far() {
     let results: Vec<_> = (0..5).map(|number| fixture.send("echo", message("in/a", &number.to_string()))).collect();
     eventually("three commits", || fixture.host.held.lock().unwrap().as_ref().unwrap().len() == 3);
     assert_eq!(fixture.status("echo").counters.invocations, 3, "the fourth waits for a commit");
-    let held = fixture.host.held.lock().unwrap().take().unwrap();
-    held.into_iter().for_each(|(effects, done)| fixture.host.answer(effects, done));
+    // One by one and with the rest still held: an answer lets the next commit in behind those that wait.
+    for _ in 0..results.len() {
+        eventually("a commit", || !fixture.host.held.lock().unwrap().as_ref().unwrap().is_empty());
+        let (effects, done) = fixture.host.held.lock().unwrap().as_mut().unwrap().remove(0);
+        fixture.host.answer(effects, done);
+    }
     results.into_iter().for_each(|result| assert!(result.recv_timeout(PATIENCE).unwrap().is_ok()));
     let payloads: Vec<_> = fixture.host.published().into_iter().map(|message| message.payload).collect();
     assert_eq!(payloads, [b"0", b"1", b"2", b"3", b"4"]);

@@ -29,6 +29,8 @@ pub struct Thing {
     name: String,
     sent: u64,
     accepted: u64,
+    /// Up to here nothing is answered any more: it was sent before a crash.
+    given_up: u64,
     /// What a `get` has told.
     told: Option<u64>,
     /// Of its two filters, how many are acknowledged on this connection.
@@ -43,6 +45,7 @@ impl Thing {
             name: format!("thing-{number}-{life}"),
             sent: 0,
             accepted: 0,
+            given_up: 0,
             told: None,
             subscribed: 0,
         };
@@ -88,7 +91,10 @@ impl Thing {
         if !self.endpoint.is_open() {
             // Nothing listens while the broker is dead.
             self.endpoint.connect(address, true).ok();
-        } else if self.subscribed == 2 && self.endpoint.is_connected() && self.sent < self.accepted + WINDOW {
+        } else if self.subscribed == 2
+            && self.endpoint.is_connected()
+            && self.sent < self.accepted.max(self.given_up) + WINDOW
+        {
             self.sent += 1;
             let update = json!({ "state": { "reported": { "n": self.sent } } }).to_string();
             let topic = format!("$twin/{}/update", self.name);
@@ -104,6 +110,7 @@ impl Thing {
         self.endpoint.close(false);
         self.told = None;
         if self.accepted == 0 {
+            self.given_up = self.sent;
             return Ok(());
         }
         self.endpoint.connect(address, true)?;
@@ -130,7 +137,8 @@ impl Thing {
         } else if told > sent {
             report.breach(Kind::Twin, Breach::Wrong, || format!("{} is at {told}, sent was {sent}", self.name));
         }
-        self.accepted = sent;
+        // What the twin says is kept, so the next crash must not take it either.
+        (self.accepted, self.given_up) = (told.max(accepted), sent);
         Ok(())
     }
 }
