@@ -154,13 +154,15 @@ impl Sender<'_> {
         }
     }
 
-    /// Whether nothing more is to be sent for now; then the shell is asked to say when to go on.
+    /// Whether nothing more is to be sent for now; then the shell is asked to say when to go on. What a consumer inside the
+    /// node gets at once is bounded by its window; it has no outbox that could drain.
     fn is_used_up(&mut self, budget: usize, connection: &mut Connection) -> bool {
-        if budget == 0 {
+        let is_used_up = budget == 0 && connection.kind != Kind::Internal;
+        if is_used_up {
             connection.congested = true;
             self.effects.push(Effect::AwaitDrain { connection: connection.id });
         }
-        budget == 0
+        is_used_up
     }
 
     /// To a consumer inside the node.

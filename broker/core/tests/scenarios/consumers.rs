@@ -46,6 +46,24 @@ fn a_consumer_that_comes_again_gets_what_it_had_not_acknowledged() {
     );
 }
 
+/// It has no socket that could drain, so that nothing would ever tell it to go on.
+#[test]
+fn a_consumer_that_comes_again_gets_all_its_window_takes_at_once() {
+    check(
+        r#"
+        f > ATTACH recv=10 in:1
+        f > LOST
+        node > PUBLISH in q=1 "1"*40000
+        node > PUBLISH in q=1 "2"*40001
+        node > PUBLISH in q=1 "3"*40002
+        f > ATTACH recv=10 in:1
+        f < DELIVER in q=1 id=1 40000 bytes
+        f < DELIVER in q=1 id=2 40001 bytes
+        f < DELIVER in q=1 id=3 40002 bytes
+    "#,
+    );
+}
+
 #[test]
 fn a_client_cannot_take_the_identifier_of_a_consumer() {
     check(
