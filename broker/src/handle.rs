@@ -52,16 +52,19 @@ pub(crate) enum Command {
         key: u64,
         client_id: Arc<str>,
         receive_maximum: u16,
-        subscriptions: VecDeque<Subscription>,
+        /// `None` are those that its session has.
+        subscriptions: Option<VecDeque<Subscription>>,
         sink: Sink,
     },
+    /// These and no others.
+    SetSubscriptions {
+        key: u64,
+        subscriptions: VecDeque<Subscription>,
+    },
+    /// These too.
     Subscribe {
         key: u64,
         subscriptions: VecDeque<Subscription>,
-    },
-    Unsubscribe {
-        key: u64,
-        filters: VecDeque<String>,
     },
     Acknowledge {
         key: u64,
@@ -111,8 +114,8 @@ impl std::fmt::Debug for Command {
         f.write_str(match self {
             Self::Publish { .. } => "Publish",
             Self::Attach { .. } => "Attach",
+            Self::SetSubscriptions { .. } => "SetSubscriptions",
             Self::Subscribe { .. } => "Subscribe",
-            Self::Unsubscribe { .. } => "Unsubscribe",
             Self::Acknowledge { .. } => "Acknowledge",
             Self::Commit { .. } => "Commit",
             Self::Fetched { .. } => "Fetched",
@@ -310,9 +313,23 @@ impl Handle {
         subscriptions: Vec<Subscription>,
         sink: Sink,
     ) -> Attachment {
+        self.attach_as(client_id, receive_maximum, Some(subscriptions.into()), sink)
+    }
+
+    /// As [`Handle::attach`], with the subscriptions that the consumer's session has, whatever they are.
+    pub fn resume(&self, client_id: &str, receive_maximum: u16, sink: Sink) -> Attachment {
+        self.attach_as(client_id, receive_maximum, None, sink)
+    }
+
+    fn attach_as(
+        &self,
+        client_id: &str,
+        receive_maximum: u16,
+        subscriptions: Option<VecDeque<Subscription>>,
+        sink: Sink,
+    ) -> Attachment {
         let key = self.keys.fetch_add(1, Ordering::Relaxed);
         let client_id = client_id.into();
-        let subscriptions = subscriptions.into();
         self.send(Command::Attach { key, client_id, receive_maximum, subscriptions, sink });
         Attachment { handle: self.clone(), key, detached: false }
     }
@@ -395,14 +412,9 @@ impl Attachment {
         self.handle.push_commit(Some(self.key), packet_ids, outputs, alongside)
     }
 
-    /// Subscribe to more.
-    pub fn subscribe(&self, subscriptions: Vec<Subscription>) {
-        self.handle.send(Command::Subscribe { key: self.key, subscriptions: subscriptions.into() });
-    }
-
-    /// Subscribe to less.
-    pub fn unsubscribe(&self, filters: Vec<String>) {
-        self.handle.send(Command::Unsubscribe { key: self.key, filters: filters.into() });
+    /// Be subscribed to these, and to nothing else. What matches one of them before and after is not missed.
+    pub fn set_subscriptions(&self, subscriptions: Vec<Subscription>) {
+        self.handle.send(Command::SetSubscriptions { key: self.key, subscriptions: subscriptions.into() });
     }
 
     /// Leave for good: the session ends, and what was queued for it.

@@ -109,8 +109,8 @@ pub struct FunctionStatus {
     /// Whether it runs.
     #[serde(flatten)]
     pub state: FunctionState,
-    /// What starts it.
-    pub triggers: Vec<Trigger>,
+    /// What starts it. `None`: its record cannot be read, so what started it before must go on to wait for it.
+    pub triggers: Option<Vec<Trigger>>,
     /// Messages waiting.
     pub queued: usize,
     /// What its messages came to since the node started.

@@ -123,6 +123,34 @@ fn functions_are_listed_tell_what_they_logged_and_can_be_removed() -> anyhow::Re
     Ok(())
 }
 
+#[test]
+fn a_function_whose_record_cannot_be_read_misses_nothing_until_it_can() -> anyhow::Result<()> {
+    let node = Node::start()?;
+    deploy(&node, "examples/unit-alarm")?;
+    let place = node.kill()?;
+    let record = place.data().join("functions/deployed/unit-alarm.json");
+    let kept = std::fs::read(&record)?;
+    std::fs::write(&record, "{")?;
+    let node = place.start()?;
+    let list = node.cli_succeeds(&["fn", "list"])?;
+    ensure!(list.contains("broken") && list.contains("not known"), "{list}");
+    let mut client = listening(&node, &["converted/#"])?;
+    client.publish("session", &Message::new("sensors/oven/temperature", "1", 1))?;
+    let place = node.kill()?;
+    std::fs::write(&record, kept)?;
+    let node = place.start()?;
+    let mut client = listening(&node, &["converted/#"])?;
+    client.publish("session", &Message::new("sensors/end/temperature", "2", 1))?;
+    let mut topics = Vec::new();
+    while topics.last().is_none_or(|topic| topic != "converted/end/temperature") {
+        topics.push(client.receive("session")?.topic);
+    }
+    // The first came while it was broken; whether its output comes before the subscription does not matter here.
+    let list: Value = serde_json::from_str(&node.cli_succeeds(&["fn", "list", "--json"])?)?;
+    ensure!(list[0]["counters"]["ok"] == 2, "{list}\n{}", node.said());
+    Ok(())
+}
+
 /// Tells the hostile function what to do and gives its next reply.
 fn told(client: &mut Client, order: &str) -> anyhow::Result<String> {
     client.publish("session", &Message::new("hostile/in/x", order, 1))?;

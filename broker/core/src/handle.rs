@@ -149,7 +149,6 @@ impl Core {
             Input::SubscribeInternal { connection, filter, qos } => {
                 self.on_subscribe_internal(connection, filter, qos);
             }
-            Input::UnsubscribeInternal { connection, filter } => self.on_unsubscribe_internal(connection, filter),
             Input::Detach { connection } => self.on_detach(connection, now),
             Input::Tick => self.on_tick(now, effects),
             Input::Shutdown => self.on_shutdown(now, effects),

@@ -79,13 +79,11 @@ pub enum Input<'a> {
     Attach { connection: ConnectionId, client_id: Arc<str>, receive_maximum: u16 },
     /// An attached consumer subscribes. Not authorized, not limited: the node itself asks. No retained messages are sent.
     SubscribeInternal { connection: ConnectionId, filter: &'a str, qos: QoS },
-    /// An attached consumer unsubscribes.
-    UnsubscribeInternal { connection: ConnectionId, filter: &'a str },
     /// An attached consumer has done with a delivery, whatever its QoS.
     Acknowledge { connection: ConnectionId, packet_id: PacketId },
     /// An attached consumer leaves for good: its session and what was queued for it end.
     Detach { connection: ConnectionId },
-    /// An attached consumer wants these filters only, of those that a predecessor may have left.
+    /// An attached consumer wants these filters only, of those that it or a predecessor subscribed to.
     KeepSubscriptions { connection: ConnectionId, filters: &'a [&'a str] },
     /// Sessions of consumers that nobody attached to since the start end: the node has no such consumer any more.
     EndUnclaimed,

@@ -74,12 +74,12 @@ impl Reactor {
                 let connection = self.connections.insert_consumer(consumer);
                 self.attachments.insert(key, connection);
                 share.spend(self.handle(Input::Attach { connection, client_id, receive_maximum }));
-                let filters: Vec<&str> = subscriptions.iter().map(|(filter, _)| &**filter).collect();
-                share.spend(self.handle(Input::KeepSubscriptions { connection, filters: &filters }));
-                return self.subscribe(key, subscriptions, share);
+                return self.set_subscriptions(key, subscriptions?, share);
+            }
+            Command::SetSubscriptions { key, subscriptions } => {
+                return self.set_subscriptions(key, subscriptions, share);
             }
             Command::Subscribe { key, subscriptions } => return self.subscribe(key, subscriptions, share),
-            Command::Unsubscribe { key, filters } => return self.unsubscribe(key, filters, share),
             Command::Acknowledge { key, packet_ids, mut outputs, bytes } => {
                 // What was put out comes before what it came of is acknowledged, and nothing of others in between.
                 if !self.publish(&mut outputs, share) {
@@ -170,6 +170,18 @@ impl Reactor {
         (!packet_ids.is_empty()).then_some(Command::Acknowledge { key, packet_ids, outputs, bytes: 0 })
     }
 
+    fn set_subscriptions(
+        &mut self,
+        key: u64,
+        subscriptions: VecDeque<Subscription>,
+        share: &mut Share,
+    ) -> Option<Command> {
+        let connection = self.attached(key)?;
+        let filters: Vec<&str> = subscriptions.iter().map(|(filter, _)| &**filter).collect();
+        share.spend(self.handle(Input::KeepSubscriptions { connection, filters: &filters }));
+        self.subscribe(key, subscriptions, share)
+    }
+
     fn subscribe(&mut self, key: u64, mut subscriptions: VecDeque<Subscription>, share: &mut Share) -> Option<Command> {
         let connection = self.attached(key)?;
         while !share.is_spent()
@@ -178,16 +190,6 @@ impl Reactor {
             share.spend(self.handle(Input::SubscribeInternal { connection, filter: &filter, qos }));
         }
         (!subscriptions.is_empty()).then_some(Command::Subscribe { key, subscriptions })
-    }
-
-    fn unsubscribe(&mut self, key: u64, mut filters: VecDeque<String>, share: &mut Share) -> Option<Command> {
-        let connection = self.attached(key)?;
-        while !share.is_spent()
-            && let Some(filter) = filters.pop_front()
-        {
-            share.spend(self.handle(Input::UnsubscribeInternal { connection, filter: &filter }));
-        }
-        (!filters.is_empty()).then_some(Command::Unsubscribe { key, filters })
     }
 
     fn attached(&self, key: u64) -> Option<ConnectionId> {

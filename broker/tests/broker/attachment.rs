@@ -107,13 +107,31 @@ fn subscriptions_of_a_consumer_can_change() {
         broker.handle.publish(vec![Message::new(topic, "x", QoS::AtMostOnce, false)]).expect("taken");
     };
     publish("a");
-    attachment.subscribe(vec![("b".to_owned(), QoS::AtMostOnce), ("c".to_owned(), QoS::AtMostOnce)]);
+    attachment.set_subscriptions(vec![("b".to_owned(), QoS::AtMostOnce), ("c".to_owned(), QoS::AtMostOnce)]);
     publish("b");
     assert_eq!(next(&batches)[0].message.topic(), "b");
-    attachment.unsubscribe(vec!["b".to_owned()]);
+    attachment.set_subscriptions(vec![("c".to_owned(), QoS::AtMostOnce)]);
     publish("b");
     publish("c");
     assert_eq!(next(&batches)[0].message.topic(), "c");
+}
+
+#[test]
+fn a_consumer_that_resumes_has_the_subscriptions_it_had() {
+    let broker = TestBroker::start();
+    let subscriptions = vec![("a".to_owned(), QoS::AtLeastOnce), ("b".to_owned(), QoS::AtLeastOnce)];
+    drop(broker.handle.attach("$node/fn/resumed", 10, subscriptions, Box::new(drop)));
+    let (sink, batches) = sink();
+    let attachment = broker.handle.resume("$node/fn/resumed", 10, sink);
+    let publish = |topic: &str| {
+        broker.handle.publish(vec![Message::new(topic, "x", QoS::AtLeastOnce, false)]).expect("taken");
+    };
+    publish("b");
+    assert_eq!(next(&batches)[0].message.topic(), "b");
+    attachment.set_subscriptions(vec![("a".to_owned(), QoS::AtLeastOnce)]);
+    publish("b");
+    publish("a");
+    assert_eq!(next(&batches)[0].message.topic(), "a");
 }
 
 #[test]

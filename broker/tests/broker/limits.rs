@@ -327,7 +327,7 @@ fn a_command_of_thousands_is_carried_out_in_shares_and_in_order() {
         packet_ids.extend(batch.iter().filter_map(|delivery| delivery.packet_id));
     }
     attachment.acknowledge(packet_ids, (0..COUNT).map(|number| message("out", number, QoS::AtMostOnce)).collect());
-    attachment.unsubscribe(filters);
+    attachment.set_subscriptions(Vec::new());
     for number in 0..COUNT {
         assert_eq!(subscriber.receive().publish().1, number.to_be_bytes());
     }

@@ -220,8 +220,10 @@ fn line(function: &Value) -> String {
     let counters = &function["counters"];
     let failed: u64 =
         ["failed", "trapped", "timed_out", "over_limit"].iter().filter_map(|name| counters[name].as_u64()).sum();
-    let triggers: Vec<String> =
-        function["triggers"].as_array().into_iter().flatten().map(|trigger| word(&trigger["mqtt"])).collect();
+    let triggers = function["triggers"].as_array().map_or_else(
+        || "not known".to_owned(),
+        |triggers| triggers.iter().map(|trigger| word(&trigger["mqtt"])).collect::<Vec<_>>().join(" "),
+    );
     let text = format!(
         "{:<24} {:<10} {:>10} {:>8} {:>8} {:>10}  {}",
         word(&function["name"]),
@@ -230,7 +232,7 @@ fn line(function: &Value) -> String {
         failed,
         word(&function["queued"]),
         word(&counters["run_p99_us"]),
-        triggers.join(" ")
+        triggers
     );
     match function["reason"].as_str().or(counters["last_error"].as_str()) {
         Some(reason) => format!("{text}\n{:<24} last error: {}", "", escaped(reason)),

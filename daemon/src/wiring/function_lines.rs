@@ -98,18 +98,21 @@ impl FunctionLines {
         self.broker.now()
     }
 
-    /// Subscribes a function to its triggers; one that is subscribed already gets the difference.
-    pub fn subscribe(self: &Arc<Self>, name: &str, triggers: Vec<Trigger>) {
+    /// Subscribes a function to its triggers and to nothing else. `None`: they are not known, and it stays subscribed to what it
+    /// was, so that nothing is lost until it can run again.
+    pub fn subscribe(self: &Arc<Self>, name: &str, triggers: Option<Vec<Trigger>>) {
         let mut lines = self.lines.write();
         if let Some(line) = lines.get(name) {
-            line.change_triggers(triggers);
+            if let Some(triggers) = triggers {
+                line.change_triggers(triggers);
+            }
             return;
         }
         let line = Arc::new(Line {
             lines: Arc::downgrade(self),
             name: name.to_owned(),
             generation: self.generations.fetch_add(1, Ordering::Relaxed),
-            triggers: RwLock::new(triggers.clone()),
+            triggers: RwLock::new(triggers.clone().unwrap_or_default()),
             attachment: OnceLock::new(),
             backlog: Mutex::default(),
             running: AtomicUsize::new(0),
@@ -122,7 +125,12 @@ impl FunctionLines {
             }
         };
         let client_id = format!("$node/function/{name}");
-        let attachment = self.broker.attach(&client_id, self.receive_maximum, subscriptions(&triggers), Box::new(sink));
+        let attachment = match triggers {
+            Some(triggers) => {
+                self.broker.attach(&client_id, self.receive_maximum, subscriptions(&triggers), Box::new(sink))
+            }
+            None => self.broker.resume(&client_id, self.receive_maximum, Box::new(sink)),
+        };
         let _ = line.attachment.set(attachment);
         lines.insert(name.to_owned(), line);
     }
@@ -186,14 +194,11 @@ impl FunctionLines {
 
 impl Line {
     fn change_triggers(&self, triggers: Vec<Trigger>) {
-        let before = std::mem::replace(&mut *self.triggers.write(), triggers.clone());
-        let Some(attachment) = self.attachment.get() else { return };
-        let gone = before
-            .into_iter()
-            .map(|trigger| trigger.mqtt)
-            .filter(|filter| triggers.iter().all(|trigger| trigger.mqtt != *filter));
-        attachment.unsubscribe(gone.collect());
-        attachment.subscribe(subscriptions(&triggers));
+        let subscriptions = subscriptions(&triggers);
+        *self.triggers.write() = triggers;
+        if let Some(attachment) = self.attachment.get() {
+            attachment.set_subscriptions(subscriptions);
+        }
     }
 
     /// On the reactor's thread. While earlier deliveries wait, later ones stand behind them.

@@ -232,7 +232,7 @@ mod tests {
             digest: "d".to_owned(),
             world: None,
             state,
-            triggers: Vec::new(),
+            triggers: Some(Vec::new()),
             queued: 3,
             counters: FunctionCounters { invocations: 5, run_p99_us: 1500, ..FunctionCounters::default() },
         };

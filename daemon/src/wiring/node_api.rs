@@ -155,7 +155,7 @@ impl Node for NodeApi {
             let deployed = runtime
                 .deploy(&request.manifest, request.component)
                 .map_err(|error| ApiError::new(422, error.to_string()))?;
-            lines.subscribe(&deployed.name, deployed.triggers.clone());
+            lines.subscribe(&deployed.name, Some(deployed.triggers.clone()));
             serde_json::to_value(deployed).map_err(|error| ApiError::new(500, error.to_string()))
         })
     }

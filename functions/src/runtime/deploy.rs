@@ -43,7 +43,7 @@ fn try_deploy(shared: &Arc<Shared>, manifest_toml: &str, component: Vec<u8>) -> 
         present.unwrap_or_else(|| Arc::new(Function::new(&name, Version::Preparing, facts.clone(), &shared.config)));
     deployment.try_start(&shared.host, &function.logs)?;
     shared.records.put(&name, &Record::new(manifest_toml, &digest)).map_err(DeployError::Store)?;
-    let (world, triggers) = (deployment.world, facts.triggers.clone());
+    let (world, triggers) = (deployment.world, facts.triggers.clone().unwrap_or_default());
     function.set_version(Version::Ready(deployment), facts);
     shared.functions.write().insert(name.clone(), function.clone());
     worker::schedule(shared, &function);
@@ -176,7 +176,7 @@ pub(super) fn prepare(shared: &Arc<Shared>, name: &str) {
 }
 
 fn facts(manifest: &Manifest, digest: &str) -> Facts {
-    Facts { version: manifest.version.clone(), digest: digest.to_owned(), triggers: manifest.triggers.clone() }
+    Facts { version: manifest.version.clone(), digest: digest.to_owned(), triggers: Some(manifest.triggers.clone()) }
 }
 
 /// What is known of a function whose manifest is refused, most often because limits were lowered: its component is kept, and

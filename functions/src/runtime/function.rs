@@ -75,7 +75,8 @@ pub(super) enum Version {
 pub(super) struct Facts {
     pub(super) version: String,
     pub(super) digest: String,
-    pub(super) triggers: Vec<Trigger>,
+    /// `None`: not known.
+    pub(super) triggers: Option<Vec<Trigger>>,
 }
 
 /// Who has the function now.

@@ -10,6 +10,7 @@ use anyhow::{Context as _, bail};
 
 use super::endpoint::{Endpoint, Event};
 use super::report::{Breach, Kind, Report};
+use super::world::COUNTED;
 use crate::client::Version;
 use crate::installed;
 use crate::node::Node;
@@ -77,7 +78,7 @@ pub fn check_count(address: SocketAddr, expected: u64, report: &mut Report) -> a
         asker.send_acks();
         if subscribed && asker.in_flight() == 0 && asked.is_none_or(|asked| asked.elapsed() > ASK_AGAIN) {
             asked = Some(Instant::now());
-            asker.publish(1, "counter/in", b"get total".to_vec(), 1, false);
+            asker.publish(1, COUNTED, b"get total".to_vec(), 1, false);
         }
         std::thread::sleep(Duration::from_millis(1));
     }

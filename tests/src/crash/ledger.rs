@@ -214,6 +214,11 @@ impl Ledger {
         }
     }
 
+    /// Where a message was published.
+    pub fn topic(&self, id: MessageId) -> Option<&str> {
+        Some(&self.messages.get(&id)?.topic)
+    }
+
     /// Whether somebody must still get it.
     pub fn is_due(&self, id: MessageId) -> bool {
         self.accounts.values().any(|account| account.debts.get(&id).is_some_and(|debt| debt.due))

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::ledger::{Message, Subscription, Way};
 use super::members::{Role, SENSORS, Session, TOPICS};
-use super::world::{Leaving, World, reading};
+use super::world::{COUNTED, Leaving, World, reading};
 
 /// Messages of a publisher that may be unacknowledged.
 const WINDOW: usize = 12;
@@ -102,7 +102,7 @@ fn publish_retained(world: &mut World, index: usize) {
 fn publish_input(world: &mut World, index: usize) {
     if world.random.below(3) == 0 {
         // Its outputs are not read: what it did is seen in its count.
-        let topic = "counter/in".to_owned();
+        let topic = COUNTED.to_owned();
         let message = message(world, index, topic.clone(), 2, Way::Function);
         let id = world.ledger.publish(message);
         world.counted += 1;

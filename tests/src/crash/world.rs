@@ -25,6 +25,8 @@ const MARKER_QOS: u8 = 1;
 const LAST_WORDS: Duration = Duration::from_secs(2);
 /// From here on a SUBACK refuses.
 const FAILURE: u8 = 0x80;
+/// Inputs of the function that counts.
+pub const COUNTED: &str = "counter/in";
 /// Topics of markers.
 pub const MARKERS: &str = "sync/";
 /// Longest delay of a will, seconds.
@@ -234,6 +236,7 @@ impl World {
             }
             Event::NotTaken(id, _) => {
                 self.report.refused += 1;
+                self.counted -= u64::from(self.ledger.topic(id) == Some(COUNTED));
                 self.ledger.refused(id);
                 self.retained.refused(id);
             }

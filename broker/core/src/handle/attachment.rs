@@ -86,11 +86,6 @@ impl Core {
         }
     }
 
-    pub(super) fn on_unsubscribe_internal(&mut self, id: ConnectionId, filter: &str) {
-        let Some(connection) = self.connections.get(id) else { return };
-        self.remove_subscription(connection.session, filter);
-    }
-
     pub(super) fn on_detach(&mut self, id: ConnectionId, now: Moment) {
         let Some(connection) = self.connections.get(id) else { return };
         let key = connection.session;

@@ -215,7 +215,7 @@ impl World {
                 let input = Input::SubscribeInternal { connection, filter: script.filter(), qos: script.qos() };
                 self.handle(input);
             }
-            2 => self.handle(Input::UnsubscribeInternal { connection, filter: script.filter() }),
+            2 => self.handle(Input::KeepSubscriptions { connection, filters: &[script.filter()] }),
             3..=5 => {
                 let known = self.deliveries.pop();
                 let packet_id = known.or_else(|| selvedge_codec::PacketId::new(u16::from(choice)));
