@@ -192,16 +192,17 @@ fn load_or_make_key(directory: &Path, random: impl FnOnce(&mut [u8]) -> io::Resu
                 let problem = format!("{} can be read by others; remove it to get a new key", path.display());
                 return Err(io::Error::new(io::ErrorKind::PermissionDenied, problem));
             }
-            bytes.try_into().map_err(|_| {
-                io::Error::new(io::ErrorKind::InvalidData, format!("{} is damaged; remove it", path.display()))
-            })
+            if let Ok(key) = bytes.try_into() {
+                return Ok(key);
+            }
+            // All that hangs on it is native code, which is then made again.
+            tracing::warn!(path = %path.display(), "the key of native code is damaged; a new one is made");
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let mut key = [0; KEY_BYTES];
-            random(&mut key)?;
-            durable_file::write(&path, &key, 0o600)?;
-            Ok(key)
-        }
-        Err(error) => Err(error),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
     }
+    let mut key = [0; KEY_BYTES];
+    random(&mut key)?;
+    durable_file::write(&path, &key, 0o600)?;
+    Ok(key)
 }

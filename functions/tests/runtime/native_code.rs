@@ -70,6 +70,7 @@ fn native_code_of_another_function_under_this_name_is_refused() {
 #[test]
 fn another_key_makes_all_native_code_void() {
     check_not_loaded(|fixture| fs::remove_file(fixture.directory.path().join("functions/mac.key")).unwrap());
+    check_not_loaded(|fixture| fs::write(fixture.directory.path().join("functions/mac.key"), "half").unwrap());
 }
 
 #[test]
