@@ -5,6 +5,7 @@ pub mod certificate;
 pub mod function;
 pub mod node;
 pub mod property;
+pub mod store;
 pub mod twin;
 pub mod user;
 
@@ -14,6 +15,7 @@ pub use broker_client::{ConnectionArguments, PublishArguments, SubscribeArgument
 pub use certificate::CertificateCommand;
 pub use function::FunctionCommand;
 pub use node::{CheckArguments, RunArguments, SocketArguments, StatusArguments};
+pub use store::StoreCommand;
 pub use twin::TwinCommand;
 pub use user::{AccessCommand, ReloadArguments, UserCommand};
 
@@ -27,6 +29,7 @@ Examples:
   selvedge fn new my-filter                    begin a function
   selvedge user add alice                      let somebody log in
   selvedge cert create                         certificates for TLS
+  selvedge store export gateway.selvedge       all that the node keeps, as one file
 
 Exit codes: 0 done, 1 failed, 2 wrong usage.";
 
@@ -79,6 +82,9 @@ pub enum Command {
     /// Make, extend, show and withdraw certificates
     #[command(subcommand, name = "cert", after_help = certificate::EXAMPLES)]
     Certificate(CertificateCommand),
+    /// Check, export, import and compact what a node keeps
+    #[command(subcommand, after_help = store::EXAMPLES)]
+    Store(StoreCommand),
     /// Show whether the node is well, and what it does
     #[command(after_help = node::STATUS_EXAMPLES)]
     Status(StatusArguments),

@@ -1,4 +1,4 @@
-//! Commands that talk to a running node over its Unix socket, or change its files: `twin`, `fn`, `status`, `user`, `cert`, `reload`.
+//! Commands that talk to a running node over its Unix socket, or change its files: `twin`, `fn`, `status`, `user`, `cert`, `reload`; `store`, while none runs.
 
 pub mod access_check;
 pub mod access_files;
@@ -9,5 +9,6 @@ pub mod output;
 pub mod password;
 pub mod reload;
 pub mod status;
+pub mod store;
 pub mod twin;
 pub mod user;

@@ -41,6 +41,7 @@ fn main() -> ExitCode {
         Command::Access(command) => ("access", control::access_check::run(command)),
         Command::Reload(arguments) => ("reload", control::reload::run(&arguments)),
         Command::Certificate(command) => ("cert", control::certificate::run(command)),
+        Command::Store(command) => ("store", control::store::run(command)),
         Command::Status(arguments) => ("status", control::status::run(&arguments)),
         Command::Bench(options) => ("bench", selvedge_bench::command(options).map_err(anyhow::Error::from)),
         Command::InternalCompile(arguments) => return selvedge_functions::compile_child_main(arguments.order),

@@ -6,7 +6,7 @@
 
 pub mod access;
 mod backlog;
-mod broker_journal;
+pub mod broker_journal;
 mod clock;
 mod function_host;
 mod function_lines;

@@ -29,7 +29,10 @@ pub trait JournalOwner {
     /// Takes over what is replayed, as when a node starts.
     fn replay(&mut self, replayed: Replayed<'_>);
     /// The messages that are held, and how many times.
-    fn holds(&mut self) -> Vec<(u64, u32)>;
+    ///
+    /// # Errors
+    /// What was replayed cannot be understood, so that nobody knows what is alive; the text says why.
+    fn holds(&mut self) -> Result<Vec<(u64, u32)>, String>;
     /// Records that say all that it knows, each for an entry of its own: instead of everything replayed.
     fn image(&mut self) -> Vec<Vec<u8>>;
 }

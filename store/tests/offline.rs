@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use selvedge_store::{
-    Batch, Config, Entry, ExportError, ImportError, JournalOwner, LocalDisk, OpenError, Replayed, Space, Store,
-    Urgency, check, compact, export, import,
+    Batch, CompactError, Config, Entry, ExportError, ImportError, JournalOwner, LocalDisk, OpenError, Replayed, Space,
+    Store, Urgency, check, compact, export, import,
 };
 
 const MESSAGES: u64 = 200;
@@ -61,6 +61,7 @@ fn check_state(store: &Store) {
 #[derive(Default)]
 struct Owner {
     replayed: Vec<(u64, Vec<u8>)>,
+    is_lost: bool,
 }
 
 impl JournalOwner for Owner {
@@ -68,8 +69,11 @@ impl JournalOwner for Owner {
         self.replayed.push((replayed.wall_ms, replayed.records.to_vec()));
     }
 
-    fn holds(&mut self) -> Vec<(u64, u32)> {
-        (1..=MESSAGES).filter(|number| held(*number)).map(|number| (number, 1)).collect()
+    fn holds(&mut self) -> Result<Vec<(u64, u32)>, String> {
+        if self.is_lost {
+            return Err("written by a newer program".to_owned());
+        }
+        Ok((1..=MESSAGES).filter(|number| held(*number)).map(|number| (number, 1)).collect())
     }
 
     fn image(&mut self) -> Vec<Vec<u8>> {
@@ -158,7 +162,7 @@ fn what_is_exported_is_there_after_an_import_with_or_without_its_owner() {
         } else {
             assert_eq!(again.replayed, whole.replayed);
         }
-        store.adopt(&mut owner.holds().into_iter());
+        store.adopt(&mut owner.holds().unwrap().into_iter());
         for number in 1..=MESSAGES {
             assert_eq!(store.load_blocking(number), held(number).then(|| message(number)), "{number}");
         }
@@ -250,6 +254,23 @@ fn compacting_leaves_what_the_owner_holds_and_without_it_the_records() {
     check_state(&store);
     for number in (1..=MESSAGES).filter(|number| held(*number)) {
         assert_eq!(store.load_blocking(number), Some(message(number)), "{number}");
+    }
+}
+
+#[test]
+fn an_owner_that_does_not_understand_its_records_loses_none_of_them() {
+    let dir = tempfile::tempdir().unwrap();
+    fill(dir.path());
+    let before = files(dir.path());
+    let mut owner = Owner { is_lost: true, ..Owner::default() };
+    let path = dir.path().join("exported");
+    let exported = export(dir.path(), &config(), &path, Some(&mut owner), &mut |_| {});
+    assert!(matches!(&exported, Err(ExportError::Owner { cause }) if cause.contains("newer")), "{exported:?}");
+    assert!(!path.exists());
+    let compacted = compact(dir.path(), &config(), Some(&mut owner), &mut |_| {});
+    assert!(matches!(&compacted, Err(CompactError::Owner { cause }) if cause.contains("newer")), "{compacted:?}");
+    for (path, bytes) in before {
+        assert!(std::fs::read(&path).unwrap().starts_with(&bytes), "{} was touched", path.display());
     }
 }
 

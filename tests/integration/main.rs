@@ -10,6 +10,7 @@ mod functions;
 mod logins;
 mod node_life;
 mod probes;
+mod store;
 mod tls;
 mod twins;
 mod websocket_frames;

@@ -11,6 +11,7 @@ pub(crate) mod image;
 pub(crate) mod message;
 pub(crate) mod record;
 pub(crate) mod restore;
+mod restored_image;
 
 use std::ops::Range;
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use selvedge_broker::{Alongside, FetchAnswer, Handle, Journal};
 use selvedge_core::{Kept, ReplayError, Restored, Restorer};
-use selvedge_store::{Batch, Commit, Entry, Health, OnDurable, Replayed, Store, Urgency};
+use selvedge_store::{Batch, Commit, Entry, Health, JournalOwner, OnDurable, Replayed, Store, Urgency};
 use selvedge_twin::CommitPath;
 
 use crate::trusted_clock::TrustedClock;
@@ -40,6 +40,28 @@ impl Replay {
     /// Something could not be read; nothing of the journal is touched.
     pub fn finish(self) -> Result<Restored, ReplayError> {
         self.failed.map_or_else(|| Ok(self.restorer.finish()), Err)
+    }
+}
+
+/// The broker's part in work on a store that no node has open.
+#[derive(Debug, Default)]
+pub struct OfflineReplay {
+    replay: Replay,
+    restored: Restored,
+}
+
+impl JournalOwner for OfflineReplay {
+    fn replay(&mut self, replayed: Replayed<'_>) {
+        self.replay.take(&replayed);
+    }
+
+    fn holds(&mut self) -> Result<Vec<(u64, u32)>, String> {
+        self.restored = std::mem::take(&mut self.replay).finish().map_err(|error| error.to_string())?;
+        Ok(holders(&self.restored).collect())
+    }
+
+    fn image(&mut self) -> Vec<Vec<u8>> {
+        self.restored.image()
     }
 }
 

@@ -33,6 +33,12 @@ pub enum CompactError {
     /// It could not be opened.
     #[error("could not open the store to compact")]
     Open(#[from] OpenError),
+    /// Nobody knows what is alive. Nothing was done.
+    #[error("could not tell what is alive: {cause}")]
+    Owner {
+        /// What the owner said.
+        cause: String,
+    },
     /// The image of what the owner knows could not be written.
     #[error("could not write an image of what is alive")]
     Image(#[source] CommitError),
@@ -60,7 +66,8 @@ pub fn compact(
     let bytes_before = store.usage().journal_bytes;
     match owner {
         Some(owner) => {
-            store.adopt(&mut owner.holds().into_iter());
+            let holds = owner.holds().map_err(|cause| CompactError::Owner { cause })?;
+            store.adopt(&mut holds.into_iter());
             store.compact();
             write_image(&store, owner.image())?;
         }

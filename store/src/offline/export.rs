@@ -52,6 +52,12 @@ pub enum ExportError {
         /// The operating system's answer.
         source: io::Error,
     },
+    /// Nobody knows what is alive.
+    #[error("could not tell what is alive: {cause}")]
+    Owner {
+        /// What the owner said.
+        cause: String,
+    },
     /// A value of the state cannot be read.
     #[error("could not read the state to export")]
     State(#[from] ReadError),
@@ -139,7 +145,8 @@ impl Export<'_> {
     fn of_owner(&mut self, dir: &Path, config: &Config, owner: &mut dyn JournalOwner) -> Result<Store, ExportError> {
         let replay = &mut |replayed: Replayed<'_>| owner.replay(replayed);
         let store = Store::open_with(dir, config.clone(), Arc::new(LocalDisk), replay)?;
-        store.adopt(&mut owner.holds().into_iter());
+        let holds = owner.holds().map_err(|cause| ExportError::Owner { cause })?;
+        store.adopt(&mut holds.into_iter());
         let (wall_ms, first_message) = (store.last_wall_ms(), 0);
         for records in owner.image() {
             self.report.batches += 1;

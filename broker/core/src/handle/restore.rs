@@ -43,7 +43,7 @@ impl Core {
         for number in restored.ended {
             self.journal.ended_before(number);
         }
-        for number in restored.retained {
+        for (number, _) in restored.retained {
             let found = fetch(number).and_then(|body| message::decode(&body, number, clock));
             match found {
                 Some(message) => self.restore_retained(message),

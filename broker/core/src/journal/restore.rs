@@ -47,7 +47,8 @@ pub struct Restored {
     pub(crate) sessions: BTreeMap<u64, RestoredSession>,
     /// Sessions that end now, because they were to end with their connection.
     pub(crate) ended: Vec<u64>,
-    pub(crate) retained: Vec<u64>,
+    /// Number and topic.
+    pub(crate) retained: Vec<(u64, Box<str>)>,
     pub(crate) next_session: u64,
 }
 
@@ -123,7 +124,8 @@ impl Restorer {
             }
         }
         ended.sort_unstable();
-        let mut retained: Vec<u64> = self.retained.into_values().collect();
+        let mut retained: Vec<(u64, Box<str>)> =
+            self.retained.into_iter().map(|(topic, number)| (number, topic)).collect();
         retained.sort_unstable();
         Restored { sessions, ended, retained, next_session: self.last_session + 1 }
     }
@@ -258,7 +260,7 @@ impl Restored {
             session.queue.each(&mut |entry| found(entry.message));
             session.in_flight.iter().map(|sent| sent.message).filter(|message| *message != 0).for_each(&mut *found);
         }
-        self.retained.iter().copied().for_each(found);
+        self.retained.iter().for_each(|(number, _)| found(*number));
     }
 
     /// How many sessions there are.
