@@ -13,6 +13,7 @@ mod publish;
 mod recheck;
 mod reply;
 mod restore;
+mod room;
 mod route;
 mod subscribe;
 mod tick;
@@ -71,6 +72,12 @@ pub struct Core {
     rules: u32,
     /// How far the sessions have been judged by new rules.
     sweep: Option<Sweep>,
+    /// The search for what waits and is over.
+    expiry: Option<room::ExpiryRound>,
+    /// Bytes of messages that were given up and that nothing was kept for yet.
+    given_up: usize,
+    /// The search for such goes on with the session of this index.
+    give_up_next: u32,
 }
 
 impl Core {
@@ -103,6 +110,9 @@ impl Core {
             account,
             rules: 0,
             sweep: None,
+            expiry: None,
+            given_up: 0,
+            give_up_next: 0,
         }
     }
 
@@ -160,7 +170,7 @@ impl Core {
 
     /// When [`Input::Tick`] is due at the latest.
     pub fn next_deadline(&self) -> Option<Moment> {
-        if self.sweep.is_some() || self.image.is_some() {
+        if self.sweep.is_some() || self.image.is_some() || self.expiry.is_some() {
             return Some(Moment::default());
         }
         [self.timers.next(), self.router.retained.next_expiry()].into_iter().flatten().min()
@@ -191,7 +201,7 @@ impl Core {
     /// Whether the disk has room for more messages. Without, publications that a durable session must get are refused
     /// (0x97), and everything else goes on.
     pub fn set_disk_room(&mut self, has_room: bool) {
-        self.journal.has_room = has_room;
+        self.on_disk_room(has_room);
     }
 
     /// What was counted so far.

@@ -22,7 +22,7 @@ use self::{
     record::{Opened, Queued, Record, WillParts},
 };
 use crate::{
-    durability::Durability,
+    durability::{Durability, Priority},
     message::Message,
     outbound::{Publication, Terms},
     router::SubscriptionOptions,
@@ -88,6 +88,10 @@ pub(crate) struct Journal {
     for_sessions: Durability,
     /// Whether the disk has room for more messages.
     pub(crate) has_room: bool,
+    /// Without room, the present publication is kept all the same: something else was given up for it.
+    pub(crate) made_room: bool,
+    /// Nothing of a lower priority waits on disk.
+    lowest: Priority,
     kept: Kept,
     next_message: u64,
     next_session: u64,
@@ -104,6 +108,8 @@ impl Journal {
             on: false,
             for_sessions: Durability::Fsync,
             has_room: true,
+            made_room: false,
+            lowest: Priority::Low,
             kept: Kept::default(),
             next_message: 1,
             next_session: 1,
@@ -136,6 +142,28 @@ impl Journal {
         let mut kept = std::mem::take(&mut self.kept);
         kept.first_message = self.next_message - kept.messages.len() as u64;
         Some(kept)
+    }
+
+    /// A message of this priority waits on disk.
+    #[inline]
+    pub(crate) fn waits_on_disk(&mut self, priority: Priority) {
+        self.lowest = self.lowest.min(priority);
+    }
+
+    /// Nothing of a lower priority than this waits on disk.
+    pub(crate) fn lowest_waiting(&self) -> Priority {
+        self.lowest
+    }
+
+    /// It was looked for, and nothing of this priority or a lower one was found.
+    pub(crate) fn nothing_waits_up_to(&mut self, priority: Priority) {
+        self.lowest = if priority == Priority::Low { Priority::Normal } else { Priority::High };
+    }
+
+    /// Whether one more message may be kept.
+    #[inline]
+    pub(crate) fn takes_more(&self) -> bool {
+        self.has_room || self.made_room
     }
 
     /// Bytes that wait to be taken.
@@ -350,6 +378,8 @@ impl Journal {
             qos: terms.qos,
             retain: terms.retain,
             cost: u32::try_from(publication.cost_bytes()).unwrap_or(u32::MAX),
+            priority: publication.priority,
+            expires_at_ms: publication.expires_at.map(|at| self.clock.ms(at)),
             identifiers: &identifiers,
         };
         match packet_id {

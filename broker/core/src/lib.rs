@@ -28,7 +28,7 @@ mod timers;
 
 pub use authorize::{Action, Authorize, OpenAccess, Permit, Principal, client_may_write};
 pub use config::{Config, OverflowRule};
-pub use durability::{Durability, DurabilityRules};
+pub use durability::{Durability, DurabilityRules, Priority, TopicRule, Verdict};
 pub use effect::{ByteRange, CloseCause, Delivery, Effect, Effects, Hold, PacketIdPatch};
 pub use handle::Core;
 pub use id::{ConnectionId, SessionToken};

@@ -82,6 +82,8 @@ pub struct Statistics {
     /// Messages that a durable session should have got and that were dropped because the disk had no room: QoS 0 retained ones,
     /// wills, and those of the node itself.
     pub dropped_disk: u64,
+    /// Messages that waited and were given up for others of higher priority, because the disk had no room.
+    pub dropped_priority: u64,
     /// Kept messages that were not on disk any more, or damaged, when their turn came.
     pub lost_on_disk: u64,
     /// CONNECT packets refused because of the limits on sessions.

@@ -23,6 +23,8 @@ pub(crate) enum Timer {
     SessionExpiry(SessionKey),
     /// The delay of the will is over.
     Will(SessionKey),
+    /// What waits and is over is to be looked for.
+    Expiry,
     /// `$SYS` topics are to be published.
     Sys,
 }

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, mpsc::channel};
 
 use selvedge_broker::{Alongside, Continuation, FetchAnswer, Journal};
 use selvedge_codec::{Connect, Packet, QoS};
-use selvedge_core::{Durability, Kept, Message, Restored, Restorer};
+use selvedge_core::{Durability, Kept, Message, Restored, Restorer, TopicRule};
 
 use crate::client::{Client, PATIENCE, TestBroker, V5};
 
@@ -277,7 +277,7 @@ fn messages_that_are_kept_in_memory_only_are_acknowledged_at_once() {
     let journal = TestJournal::default();
     let durability = selvedge_core::DurabilityRules {
         default: Durability::Fsync,
-        filters: vec![("t".to_owned(), Durability::Memory)],
+        topics: vec![TopicRule { filter: "t".to_owned(), durability: Some(Durability::Memory), ..Default::default() }],
         listeners: Vec::new(),
     };
     let broker = broker(&journal, selvedge_core::Config { durability, ..Default::default() });

@@ -157,6 +157,11 @@ fn durability(config: &Config, found: &mut Found) {
         if selvedge_codec::topic::validate_filter(&topic.filter).is_err() {
             found.refuse("durability.topics", quoted(&topic.filter), "expected topic filters such as \"telemetry/#\"");
         }
+        if let Some(time_to_live) = topic.time_to_live {
+            let key = "durability.topics.time_to_live";
+            found.period(key, time_to_live, Period::seconds(1), Period::seconds(u64::from(u32::MAX)));
+            found.whole_seconds(key, time_to_live);
+        }
     }
     let store = &config.store;
     found.size("store.segment_bytes", store.segment_bytes, ByteSize::kib(64), ByteSize(1 << 30));

@@ -30,14 +30,34 @@ pub enum ListenerDurability {
     Memory,
 }
 
+/// What is given up when the disk has no room.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PriorityLevel {
+    /// Given up for anything else.
+    Low,
+    /// Given up for what is high.
+    #[default]
+    Normal,
+    /// Never given up.
+    High,
+}
+
 /// The same for some topics.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TopicDurability {
     /// Topic filter.
     pub filter: String,
-    /// What holds for the topics that match.
-    pub mode: DurabilityMode,
+    /// What holds for the topics that match; without it, what holds for everything else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<DurabilityMode>,
+    /// What waits and is given up first when the disk has no room.
+    #[serde(default)]
+    pub priority: PriorityLevel,
+    /// For how long at most a message lives, whatever its publisher said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_to_live: Option<Period>,
 }
 
 /// How safe messages for durable sessions are kept. The first topic that matches goes over the listener, that over the mode.

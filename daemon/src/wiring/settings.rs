@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::config::durability::{DurabilityMode, ListenerDurability};
+use crate::config::durability::{DurabilityMode, ListenerDurability, PriorityLevel, TopicDurability};
 use crate::config::limits::Overflow;
 use crate::config::parts::MemoryProfile;
 use crate::config::{Config, Period};
@@ -47,7 +47,7 @@ fn durability(config: &Config) -> selvedge_core::DurabilityRules {
     let topics = &config.durability.topics;
     selvedge_core::DurabilityRules {
         default: mode(config.durability.mode),
-        filters: topics.iter().map(|topic| (topic.filter.clone(), mode(topic.mode))).collect(),
+        topics: topics.iter().map(topic_rule).collect(),
         listeners: [
             config.mqtt.durability,
             config.mqtts.durability,
@@ -57,6 +57,19 @@ fn durability(config: &Config) -> selvedge_core::DurabilityRules {
         .into_iter()
         .filter_map(listener_durability)
         .collect(),
+    }
+}
+
+fn topic_rule(topic: &TopicDurability) -> selvedge_core::TopicRule {
+    selvedge_core::TopicRule {
+        filter: topic.filter.clone(),
+        durability: topic.mode.map(mode),
+        priority: match topic.priority {
+            PriorityLevel::Low => selvedge_core::Priority::Low,
+            PriorityLevel::Normal => selvedge_core::Priority::Normal,
+            PriorityLevel::High => selvedge_core::Priority::High,
+        },
+        time_to_live_s: topic.time_to_live.map(seconds),
     }
 }
 

@@ -21,7 +21,7 @@ impl Core {
     pub fn audit(&self) -> Result<(), String> {
         let mut timers: BTreeSet<_> = self.timers.all().collect();
         if self.config.sys_interval_s > 0 {
-            timers.retain(|(_, timer)| *timer != Timer::Sys);
+            timers.retain(|(_, timer)| !matches!(timer, Timer::Sys | Timer::Expiry));
         }
         let (mut subscriptions, mut queued, mut queued_bytes) = (0, 0, 0);
         for (key, session) in self.sessions.all() {
@@ -126,7 +126,7 @@ impl Core {
 
     /// What is left when the timers of all that exists are taken out.
     fn check_other_timers(&self, timers: &BTreeSet<(crate::time::Moment, Timer)>) -> Result<(), String> {
-        let forgotten = timers.iter().find(|(_, timer)| *timer != Timer::Sys);
+        let forgotten = timers.iter().find(|(_, timer)| !matches!(timer, Timer::Sys | Timer::Expiry));
         forgotten.map_or(Ok(()), |timer| Err(format!("{timer:?} is armed for nothing that exists")))
     }
 

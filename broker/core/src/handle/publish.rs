@@ -8,7 +8,7 @@ use super::Core;
 use crate::{
     authorize::Action,
     connection::Kind,
-    durability::Durability,
+    durability::Verdict,
     effect::Effects,
     id::{ConnectionId, SessionKey},
     message::Message,
@@ -108,10 +108,12 @@ impl Core {
             }
         }
         let client_id = session.client_id.clone();
-        let durability = self.config.durability.judge(topic, connection.durability);
+        let verdict = self.config.durability.judge(topic, connection.durability);
+        let durability = verdict.durability;
         // Whoever gets it before the publication is durable could get it twice: at a crash the client publishes it again.
         effects.holds_all = publish.qos == QoS::ExactlyOnce && self.journal.keeps(session, publish.qos, durability);
-        let outcome = self.accept(key, client_id, topic, publish, durability, now, effects);
+        let outcome = self.accept(key, client_id, topic, publish, verdict, now, effects);
+        self.journal.made_room = false;
         effects.holds_all = false;
         let Some(packet_id) = publish.packet_id else { return };
         let (reason, text) = match outcome {
@@ -147,7 +149,7 @@ impl Core {
         client_id: Arc<str>,
         topic: &str,
         publish: &Publish<'_>,
-        durability: Durability,
+        verdict: Verdict,
         now: Moment,
         effects: &mut Effects,
     ) -> Result<bool, Refusal> {
@@ -164,7 +166,7 @@ impl Core {
             self.statistics.refused_publish += 1;
             return Err(Refusal(ReasonCode::NotAuthorized, "not allowed to publish to this topic"));
         }
-        let expiry_s = publish.properties.message_expiry_s;
+        let expiry_s = [publish.properties.message_expiry_s, verdict.time_to_live_s].into_iter().flatten().min();
         let mut publication = Publication {
             topic,
             payload: publish.payload,
@@ -175,7 +177,8 @@ impl Core {
             expiry_s,
             publisher: Some((key, client_id)),
             kept: None,
-            durability,
+            durability: verdict.durability,
+            priority: verdict.priority,
             number: 0,
         };
         if publish.qos != QoS::AtMostOnce && !self.has_memory_for(&publication) {
@@ -183,8 +186,11 @@ impl Core {
             return Err(Refusal(ReasonCode::QuotaExceeded, "the node has no memory left for this message"));
         }
         if publish.qos != QoS::AtMostOnce && !self.journal.has_room && self.needs_disk(&publication) {
-            self.statistics.refused_disk += 1;
-            return Err(Refusal(ReasonCode::QuotaExceeded, "the node has no room on its disk for this message"));
+            self.journal.made_room = self.make_room(publication.priority, publication.cost_bytes());
+            if !self.journal.made_room {
+                self.statistics.refused_disk += 1;
+                return Err(Refusal(ReasonCode::QuotaExceeded, "the node has no room on its disk for this message"));
+            }
         }
         if publish.retain {
             self.retain(&mut publication, publish.qos)?;
@@ -205,7 +211,7 @@ impl Core {
         self.statistics.refused_memory += u64::from(!in_budget);
         let replaced = self.router.retained.get(publication.topic).map_or(0, |message| message.number());
         let on_disk = self.journal.keeps_retained(publication.topic, publication.durability);
-        let kept = in_budget && (!on_disk || self.journal.has_room) && {
+        let kept = in_budget && (!on_disk || self.journal.takes_more()) && {
             let message = publication.keep(&self.account.messages);
             self.router.retained.set(message, messages_max, bytes_max).is_ok()
         };
@@ -252,13 +258,29 @@ impl Core {
         now: Moment,
         effects: &mut Effects,
     ) {
+        let verdict = self.config.durability.judge(message.topic(), None);
+        let message = with_time_to_live(message, verdict, now);
         let mut publication = Publication::of_message(&message, publisher, now);
-        publication.durability = self.config.durability.judge(message.topic(), None);
+        publication.durability = verdict.durability;
+        publication.priority = verdict.priority;
         if message.retain() {
             // Nobody is there to be told of a refusal; it is counted.
             let _refused = self.retain(&mut publication, QoS::AtMostOnce);
         }
         self.route(&mut publication, now, effects);
+    }
+}
+
+/// A message of the node's own, or a will, that lives no longer than its topic allows.
+fn with_time_to_live(message: Arc<Message>, verdict: Verdict, now: Moment) -> Arc<Message> {
+    let Some(latest) = verdict.time_to_live_s.map(|seconds| now.plus_seconds(seconds)) else { return message };
+    if message.expires_at().is_some_and(|at| at <= latest) {
+        return message;
+    }
+    // Nobody else has it yet.
+    match Arc::try_unwrap(message) {
+        Ok(message) => Arc::new(message.with_expiry(Some(latest))),
+        Err(shared) => shared,
     }
 }
 

@@ -40,6 +40,7 @@ impl Core {
             self.forget(&restored);
             return;
         }
+        self.begin_expiry_round(Moment::default());
         for number in restored.ended {
             self.journal.ended_before(number);
         }

@@ -37,6 +37,7 @@ impl Core {
                     }
                     self.release_will(key, now);
                 }
+                Timer::Expiry => self.begin_expiry_round(now),
                 Timer::Sys => self.publish_sys(now, effects),
             }
         }
@@ -46,6 +47,7 @@ impl Core {
         }
         self.account.retained_levels = self.router.retained.level_bytes();
         self.sweep(now, effects);
+        self.drop_expired(now, effects);
         self.write_image(effects);
     }
 

@@ -11,6 +11,7 @@ use super::{
     record::{Queued, Record, encode_identifiers},
 };
 use crate::{
+    durability::Priority,
     message::Message,
     session::{
         Session,
@@ -83,8 +84,16 @@ impl Journal {
             }
             let mut identifiers = Vec::new();
             encode_identifiers(stored.identifiers(entry.entry), &mut identifiers);
-            let (message, qos, retain, cost) = (entry.message, entry.qos, entry.retain, entry.cost);
-            let record = Queued { session: number, message, qos, retain, cost, identifiers: &identifiers };
+            let record = Queued {
+                session: number,
+                message: entry.message,
+                qos: entry.qos,
+                retain: entry.retain,
+                cost: entry.cost,
+                priority: entry.priority,
+                expires_at_ms: entry.expires_at_ms,
+                identifiers: &identifiers,
+            };
             self.put_entry(entry.entry, record, None, &mut at);
         });
         for (_, rest) in waiting {
@@ -114,6 +123,8 @@ impl Journal {
             qos: queued.qos,
             retain: queued.retain,
             cost: u32::try_from(queued.message.cost_bytes()).unwrap_or(u32::MAX),
+            priority: queued.priority,
+            expires_at_ms: queued.message.expires_at().map(|at| self.clock.ms(at)),
             identifiers: &identifiers,
         };
         self.put_entry(queued.entry, record, None, at);
@@ -131,7 +142,10 @@ impl Journal {
             Awaiting::Acknowledgement => selvedge_codec::QoS::AtLeastOnce,
             Awaiting::Receipt | Awaiting::Completion => selvedge_codec::QoS::ExactlyOnce,
         };
-        let record = Queued { session, message, qos, retain: sent.retain, cost, identifiers: &identifiers };
+        // What is in flight is not given up.
+        let (priority, expires_at_ms) = (Priority::default(), None);
+        let retain = sent.retain;
+        let record = Queued { session, message, qos, retain, cost, priority, expires_at_ms, identifiers: &identifiers };
         self.put_entry(sent.entry, record, packet_id, at);
         if message == 0 {
             self.put(&Record::Received { session, entry: sent.entry });

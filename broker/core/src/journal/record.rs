@@ -11,7 +11,7 @@ use super::{
     encoding::{Reader, put_bytes, put_number},
     message::quality,
 };
-use crate::router::SubscriptionOptions;
+use crate::{durability::Priority, router::SubscriptionOptions};
 use selvedge_codec::QoS;
 
 mod kind {
@@ -106,12 +106,19 @@ pub(crate) struct Queued<'a> {
     pub(crate) retain: bool,
     /// What it counts against the limits of the queue, bytes.
     pub(crate) cost: u32,
+    /// What goes first when the disk has no room.
+    pub(crate) priority: Priority,
+    /// Milliseconds since 1970.
+    pub(crate) expires_at_ms: Option<u64>,
     /// Subscription identifiers, encoded.
     pub(crate) identifiers: &'a [u8],
 }
 
 const RETAIN: u8 = 0x04;
 const IDENTIFIERS: u8 = 0x08;
+const LOW: u8 = 0x10;
+const HIGH: u8 = 0x20;
+const EXPIRES: u8 = 0x40;
 
 impl<'a> Record<'a> {
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
@@ -250,8 +257,17 @@ impl<'a> Queued<'a> {
         let retain = if self.retain { RETAIN } else { 0 };
         let identifiers = if self.identifiers.is_empty() { 0 } else { IDENTIFIERS };
         numbers(out, kind, &[self.session, self.message]);
-        out.push(self.qos as u8 | retain | identifiers);
+        let priority = match self.priority {
+            Priority::Low => LOW,
+            Priority::Normal => 0,
+            Priority::High => HIGH,
+        };
+        let expires = if self.expires_at_ms.is_some() { EXPIRES } else { 0 };
+        out.push(self.qos as u8 | retain | identifiers | priority | expires);
         put_number(out, u64::from(self.cost));
+        if let Some(at) = self.expires_at_ms {
+            put_number(out, at);
+        }
         if !self.identifiers.is_empty() {
             put_bytes(out, self.identifiers);
         }
@@ -260,13 +276,22 @@ impl<'a> Queued<'a> {
     fn decode(reader: &mut Reader<'a>) -> Option<Self> {
         let (session, message, flags) = (reader.number()?, reader.number()?, reader.byte()?);
         let cost = reader.short()?;
+        let expires_at_ms = if flags & EXPIRES != 0 { Some(reader.number()?) } else { None };
         let identifiers = if flags & IDENTIFIERS != 0 { reader.bytes()? } else { &[] };
-        (flags < 0x10).then_some(Self {
+        let priority = match flags & (LOW | HIGH) {
+            0 => Priority::Normal,
+            LOW => Priority::Low,
+            HIGH => Priority::High,
+            _ => return None,
+        };
+        (flags < 0x80).then_some(Self {
             session,
             message,
             qos: quality(flags & 3)?,
             retain: flags & RETAIN != 0,
             cost,
+            priority,
+            expires_at_ms,
             identifiers,
         })
     }
@@ -324,8 +349,16 @@ mod tests {
         let will =
             flag.then_some(WillParts { delay_s: 9, expiry_s: (number.is_multiple_of(2)).then_some(4), message: bytes });
         let opened = Opened { session, client_id: text, user: flag.then_some(text), expiry_s: number as u32, will };
-        let queued =
-            Queued { session, message, qos: options.qos, retain: flag, cost: number as u32, identifiers: bytes };
+        let queued = Queued {
+            session,
+            message,
+            qos: options.qos,
+            retain: flag,
+            cost: number as u32,
+            priority: [Priority::Low, Priority::Normal, Priority::High][number as usize % 3],
+            expires_at_ms: flag.then_some(number),
+            identifiers: bytes,
+        };
         vec![
             Record::Message { body: bytes },
             Record::Opened(opened),

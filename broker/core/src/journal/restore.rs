@@ -220,6 +220,8 @@ impl RestoredSession {
             qos: queued.qos,
             retain: queued.retain,
             cost: queued.cost,
+            priority: queued.priority,
+            expires_at_ms: queued.expires_at_ms,
             identifiers: decode_identifiers(queued.identifiers),
         });
         self.next_entry += 1;
@@ -239,7 +241,7 @@ impl RestoredSession {
     }
 
     fn send(&mut self, entry: u64, packet_id: PacketId) {
-        let Some(StoredEntry { entry, message, qos, retain, cost, identifiers }) = self.queue.remove(entry) else {
+        let Some(StoredEntry { entry, message, qos, retain, cost, identifiers, .. }) = self.queue.remove(entry) else {
             return;
         };
         self.in_flight.push_back(RestoredEntry { entry, packet_id, qos, retain, message, cost, identifiers });

@@ -2,6 +2,8 @@
 //!
 //! Invariant: taken by a new [`super::restore::Restorer`], the image comes to the same; the image of one session stands in one piece.
 
+use crate::durability::Priority;
+
 use super::{
     record::{Opened, Queued, Record, WillParts, encode_identifiers},
     restore::{Presence, Restored, RestoredSession},
@@ -59,16 +61,33 @@ impl RestoredSession {
             next_is(sent.entry, out);
             let mut identifiers = Vec::new();
             encode_identifiers(sent.identifiers.as_deref().unwrap_or_default(), &mut identifiers);
-            let (message, qos, retain, cost) = (sent.message, sent.qos, sent.retain, sent.cost);
-            let queued = Queued { session, message, qos, retain, cost, identifiers: &identifiers };
+            let queued = Queued {
+                session,
+                message: sent.message,
+                qos: sent.qos,
+                retain: sent.retain,
+                cost: sent.cost,
+                // What is in flight is not given up.
+                priority: Priority::default(),
+                expires_at_ms: None,
+                identifiers: &identifiers,
+            };
             Record::Passed(queued, sent.packet_id).encode(out);
         }
         self.queue.each(&mut |waits| {
             next_is(waits.entry, out);
             let mut identifiers = Vec::new();
             encode_identifiers(self.queue.identifiers(waits.entry), &mut identifiers);
-            let (message, qos, retain, cost) = (waits.message, waits.qos, waits.retain, waits.cost);
-            let queued = Queued { session, message, qos, retain, cost, identifiers: &identifiers };
+            let queued = Queued {
+                session,
+                message: waits.message,
+                qos: waits.qos,
+                retain: waits.retain,
+                cost: waits.cost,
+                priority: waits.priority,
+                expires_at_ms: waits.expires_at_ms,
+                identifiers: &identifiers,
+            };
             Record::Queued(queued).encode(out);
         });
         next_is(self.next_entry, out);

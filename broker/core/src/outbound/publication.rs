@@ -8,8 +8,13 @@ use selvedge_codec::{Forwarded, QoS};
 use smallvec::SmallVec;
 
 use crate::{
-    account::Ledger, durability::Durability, id::SessionKey, message::Message, router::SubscriptionOptions,
-    session::in_flight::Identifiers, time::Moment,
+    account::Ledger,
+    durability::{Durability, Priority},
+    id::SessionKey,
+    message::Message,
+    router::SubscriptionOptions,
+    session::in_flight::Identifiers,
+    time::Moment,
 };
 
 /// A publication on its way through the router: the parts of a packet just received, or a kept message.
@@ -27,6 +32,8 @@ pub(crate) struct Publication<'a> {
     pub(crate) kept: Option<Arc<Message>>,
     /// How it is kept for durable sessions.
     pub(crate) durability: Durability,
+    /// Whether it is given up when the disk has no room.
+    pub(crate) priority: Priority,
     /// Under which number the journal keeps it; 0 is not at all, or not yet.
     pub(crate) number: u64,
 }
@@ -44,6 +51,7 @@ impl<'a> Publication<'a> {
             publisher: publisher.zip(message.publisher().cloned()),
             kept: Some(message.clone()),
             durability: Durability::default(),
+            priority: Priority::default(),
             number: message.number(),
         }
     }

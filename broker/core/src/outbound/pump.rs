@@ -96,8 +96,8 @@ impl Sender<'_> {
             identifiers: queued.identifiers.as_deref().unwrap_or_default().into(),
         };
         let mut publication = Publication::of_message(&queued.message, None, self.now);
-        let durability = self.config.durability.judge(publication.topic, None);
-        publication.durability = durability;
+        publication.durability = self.config.durability.judge(publication.topic, None).durability;
+        publication.priority = queued.priority;
         self.send(session, connection, terms, &mut publication, &mut EncodedForms::default(), queued.entry);
     }
 

@@ -39,7 +39,7 @@ impl Sender<'_> {
             publication.keep(&self.account.messages);
         }
         self.effects.work += 1;
-        if durable && !self.journal.has_room {
+        if durable && !self.journal.takes_more() {
             self.statistics.dropped_disk += 1;
             return Outcome::Done;
         }
@@ -72,13 +72,19 @@ impl Sender<'_> {
         self.statistics.queued_bytes += cost as u64;
         let (entry, number) = if durable { self.journal.queued(session, &terms, publication) } else { (0, 0) };
         let identifiers = terms.boxed_identifiers();
-        let (qos, retain) = (terms.qos, terms.retain);
+        let (qos, retain, priority) = (terms.qos, terms.retain, publication.priority);
+        if durable {
+            self.journal.waits_on_disk(priority);
+        }
         if durable && !replay && self.goes_to_disk(session, cost) {
             let cost = u32::try_from(cost).unwrap_or(u32::MAX);
-            session.queue.stored.push(StoredEntry { entry, message: number, qos, retain, cost, identifiers });
+            let expires_at_ms = publication.expires_at.map(|at| self.journal.clock.ms(at));
+            let stored =
+                StoredEntry { entry, message: number, qos, retain, cost, priority, expires_at_ms, identifiers };
+            session.queue.stored.push(stored);
         } else {
             let message = publication.keep(&self.account.messages);
-            session.queue.push(Queued { message, qos, retain, identifiers, replay, entry });
+            session.queue.push(Queued { message, qos, retain, identifiers, replay, entry, priority });
         }
         session.settle(self.account);
         Outcome::Done
@@ -87,7 +93,7 @@ impl Sender<'_> {
     /// Leaves to the disk what may be. True if that was something.
     fn spill(&mut self, session: &mut Session) -> bool {
         let before = session.queue.bytes_in_memory();
-        session.queue.spill();
+        session.queue.spill(self.journal.clock);
         session.settle(self.account);
         session.queue.bytes_in_memory() < before
     }

@@ -13,7 +13,7 @@ use selvedge_codec::QoS;
 
 pub(crate) use self::stored::{Stored, StoredEntry};
 use super::in_flight::{Identifiers, give_back, identifier_bytes, table_bytes};
-use crate::{handle::audit::agree, message::Message};
+use crate::{durability::Priority, handle::audit::agree, journal::WallClock, message::Message};
 
 #[derive(Debug)]
 pub(crate) struct Queued {
@@ -27,6 +27,8 @@ pub(crate) struct Queued {
     pub(crate) replay: bool,
     /// Its number among what the journal keeps for the session; 0 is not kept.
     pub(crate) entry: u64,
+    /// What goes first when the disk has no room.
+    pub(crate) priority: Priority,
 }
 
 /// What left a queue without being sent.
@@ -95,7 +97,7 @@ impl Queue {
     }
 
     /// Leaves to the disk what the journal keeps, as far as it stands at the end of what is in memory.
-    pub(crate) fn spill(&mut self) {
+    pub(crate) fn spill(&mut self, clock: WallClock) {
         while let Some(last) = self.entries.back()
             && last.entry != 0
             && !last.replay
@@ -110,6 +112,8 @@ impl Queue {
                 qos: last.qos,
                 retain: last.retain,
                 cost: u32::try_from(last.message.cost_bytes()).unwrap_or(u32::MAX),
+                priority: last.priority,
+                expires_at_ms: last.message.expires_at().map(|at| clock.ms(at)),
                 identifiers: last.identifiers,
             });
         }
@@ -127,8 +131,8 @@ impl Queue {
             let Some(entry) = self.stored.pop_if(number) else { continue };
             match message {
                 Some(message) => {
-                    let StoredEntry { entry, qos, retain, identifiers, .. } = entry;
-                    self.push(Queued { message, qos, retain, identifiers, replay: false, entry });
+                    let StoredEntry { entry, qos, retain, identifiers, priority, .. } = entry;
+                    self.push(Queued { message, qos, retain, identifiers, replay: false, entry, priority });
                 }
                 None => lost(entry.dropped()),
             }

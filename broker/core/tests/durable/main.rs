@@ -6,8 +6,10 @@
 
 mod device;
 mod journal;
+mod node;
 mod random;
 mod restart;
+mod room;
 mod world;
 
 use random::Random;

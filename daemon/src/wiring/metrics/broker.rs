@@ -51,6 +51,7 @@ pub fn protocol(out: &mut Exposition, core: &selvedge_core::Statistics) {
             ("unauthorized", core.dropped_unauthorized),
             ("memory", core.dropped_memory),
             ("disk", core.dropped_disk),
+            ("priority", core.dropped_priority),
             ("lost_on_disk", core.lost_on_disk),
         ],
     );

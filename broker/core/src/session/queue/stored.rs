@@ -1,4 +1,4 @@
-//! The part of a durable session's queue that is on disk only: twelve bytes for each message.
+//! The part of a durable session's queue that is on disk only: sixteen bytes for each message.
 //!
 //! Invariant: entries are numbered without gaps; one that is gone from the middle stands there as dead until it is at the front.
 
@@ -7,11 +7,13 @@ use std::collections::{BTreeMap, VecDeque};
 use selvedge_codec::QoS;
 
 use super::{super::in_flight::Identifiers, Dropped};
-use crate::handle::audit::agree;
+use crate::{durability::Priority, handle::audit::agree};
 
 const QOS: u16 = 0x03;
 const RETAIN: u16 = 0x04;
 const DEAD: u16 = 0x08;
+const PRIORITY_SHIFT: u16 = 4;
+const PRIORITIES: [Priority; 3] = [Priority::Low, Priority::Normal, Priority::High];
 
 /// One message, packed: its number in 48 bits.
 #[derive(Clone, Copy, Debug)]
@@ -20,10 +22,12 @@ struct Packed {
     high: u16,
     flags: u16,
     cost: u32,
+    /// Seconds since 1970, rounded up; 0 is never.
+    expires_s: u32,
 }
 
 impl Packed {
-    const NOTHING: Self = Self { low: 0, high: 0, flags: DEAD, cost: 0 };
+    const NOTHING: Self = Self { low: 0, high: 0, flags: DEAD, cost: 0, expires_s: 0 };
 
     fn message(self) -> u64 {
         u64::from(self.high) << 32 | u64::from(self.low)
@@ -31,6 +35,10 @@ impl Packed {
 
     fn is_dead(self) -> bool {
         self.flags & DEAD != 0
+    }
+
+    fn priority(self) -> Priority {
+        PRIORITIES[usize::from(self.flags >> PRIORITY_SHIFT & 3).min(PRIORITIES.len() - 1)]
     }
 }
 
@@ -44,6 +52,9 @@ pub(crate) struct StoredEntry {
     pub(crate) retain: bool,
     /// What it counts, bytes.
     pub(crate) cost: u32,
+    pub(crate) priority: Priority,
+    /// Milliseconds since 1970; kept to the second above.
+    pub(crate) expires_at_ms: Option<u64>,
     pub(crate) identifiers: Identifiers,
 }
 
@@ -62,6 +73,10 @@ pub(crate) struct Stored {
     first: u64,
     live: usize,
     bytes: usize,
+    /// Live entries of each priority.
+    by_priority: [u32; PRIORITIES.len()],
+    /// Live entries that expire.
+    expiring: usize,
     identifiers: BTreeMap<u64, Box<[u32]>>,
     /// The front was asked for and has not come.
     pub(crate) is_fetching: bool,
@@ -136,6 +151,9 @@ impl Stored {
     fn pack(&mut self, entry: StoredEntry) -> Packed {
         self.live += 1;
         self.bytes += entry.cost as usize;
+        self.by_priority[entry.priority as usize] += 1;
+        let expires_s = entry.expires_at_ms.map_or(0, |ms| u32::try_from(ms.div_ceil(1000)).unwrap_or(0));
+        self.expiring += usize::from(expires_s != 0);
         if let Some(identifiers) = entry.identifiers {
             self.identifiers.insert(entry.entry, identifiers);
         }
@@ -143,9 +161,79 @@ impl Stored {
         Packed {
             low: entry.message as u32,
             high: (entry.message >> 32) as u16,
-            flags: entry.qos as u16 | retain,
+            flags: entry.qos as u16 | retain | (entry.priority as u16) << PRIORITY_SHIFT,
             cost: entry.cost,
+            expires_s,
         }
+    }
+
+    /// Takes one that has left out of the counts.
+    fn uncount(&mut self, packed: Packed) {
+        self.live -= 1;
+        self.bytes -= packed.cost as usize;
+        self.by_priority[packed.priority() as usize] -= 1;
+        self.expiring -= usize::from(packed.expires_s != 0);
+    }
+
+    /// Whether anything here expires.
+    pub(crate) fn may_expire(&self) -> bool {
+        self.expiring > 0
+    }
+
+    /// Looks at `count` entries from the number `from` on, and forgets those that are over at `now_ms`, milliseconds since
+    /// 1970. Gives where to go on, if there is more.
+    pub(crate) fn expire(
+        &mut self,
+        from: u64,
+        count: usize,
+        now_ms: u64,
+        gone: &mut dyn FnMut(Dropped),
+    ) -> Option<u64> {
+        let now_s = now_ms / 1000;
+        let start = usize::try_from(from.max(self.first) - self.first).unwrap_or(usize::MAX);
+        self.forget_where(start, count, usize::MAX, gone, |packed| {
+            packed.expires_s != 0 && u64::from(packed.expires_s) <= now_s
+        })
+    }
+
+    /// Forgets the oldest entries of one priority until `bytes` are gone; gives how many bytes went.
+    pub(crate) fn give_up(&mut self, priority: Priority, bytes: usize, gone: &mut dyn FnMut(Dropped)) -> usize {
+        if self.by_priority[priority as usize] == 0 {
+            return 0;
+        }
+        let before = self.bytes;
+        self.forget_where(0, usize::MAX, bytes, gone, |packed| packed.priority() == priority);
+        before - self.bytes
+    }
+
+    fn forget_where(
+        &mut self,
+        start: usize,
+        count: usize,
+        bytes_max: usize,
+        gone: &mut dyn FnMut(Dropped),
+        is_it: impl Fn(Packed) -> bool,
+    ) -> Option<u64> {
+        let end = start.saturating_add(count).min(self.entries.len());
+        let goal = self.bytes.saturating_sub(bytes_max);
+        for index in start..end {
+            let packed = self.entries[index];
+            if packed.is_dead() || !is_it(packed) {
+                continue;
+            }
+            let entry = self.first + index as u64;
+            self.entries[index] = Packed::NOTHING;
+            self.uncount(packed);
+            self.identifiers.remove(&entry);
+            gone(Dropped { entry, message: packed.message(), cost: packed.cost as usize });
+            if self.bytes <= goal {
+                break;
+            }
+        }
+        let next = self.first + end as u64;
+        let more = end < self.entries.len();
+        self.skip_dead();
+        more.then_some(next)
     }
 
     /// Takes the oldest.
@@ -154,8 +242,7 @@ impl Stored {
         let packed = self.entries.pop_front()?;
         let entry = self.first;
         self.first += 1;
-        self.live -= 1;
-        self.bytes -= packed.cost as usize;
+        self.uncount(packed);
         let identifiers = self.identifiers.remove(&entry);
         if self.entries.is_empty() {
             self.entries = VecDeque::new();
@@ -204,8 +291,7 @@ impl Stored {
         let packed = self.entries.get_mut(index).filter(|packed| !packed.is_dead())?;
         let removed = *packed;
         *packed = Packed::NOTHING;
-        self.live -= 1;
-        self.bytes -= removed.cost as usize;
+        self.uncount(removed);
         let identifiers = self.identifiers.remove(&entry);
         self.skip_dead();
         Some(unpack(removed, entry, identifiers))
@@ -222,6 +308,12 @@ impl Stored {
     pub(crate) fn audit(&self) -> Result<(), String> {
         let live = self.entries.iter().filter(|packed| !packed.is_dead());
         agree("stored messages of a session", self.live, live.clone().count())?;
+        let expiring = live.clone().filter(|packed| packed.expires_s != 0).count();
+        agree("stored messages of a session that expire", self.expiring, expiring)?;
+        for priority in PRIORITIES {
+            let count = live.clone().filter(|packed| packed.priority() == priority).count();
+            agree("stored messages of a priority", self.by_priority[priority as usize] as usize, count)?;
+        }
         agree("stored bytes of a session", self.bytes, live.map(|packed| packed.cost as usize).sum())
     }
 }
@@ -233,7 +325,9 @@ fn unpack(packed: Packed, entry: u64, identifiers: Identifiers) -> StoredEntry {
         _ => QoS::ExactlyOnce,
     };
     let retain = packed.flags & RETAIN != 0;
-    StoredEntry { entry, message: packed.message(), qos, retain, cost: packed.cost, identifiers }
+    let expires_at_ms = (packed.expires_s != 0).then(|| u64::from(packed.expires_s) * 1000);
+    let (message, cost, priority) = (packed.message(), packed.cost, packed.priority());
+    StoredEntry { entry, message, qos, retain, cost, priority, expires_at_ms, identifiers }
 }
 
 #[cfg(test)]
@@ -247,6 +341,8 @@ mod tests {
             qos: QoS::ExactlyOnce,
             retain: number.is_multiple_of(2),
             cost: number as u32,
+            priority: PRIORITIES[number as usize % 3],
+            expires_at_ms: (number.is_multiple_of(2)).then_some(number * 1000),
             identifiers: (number.is_multiple_of(3)).then(|| Box::from([number as u32])),
         }
     }
@@ -266,6 +362,8 @@ mod tests {
             assert_eq!(entry.message, entry.entry * 1_000_000_007);
             assert_eq!((entry.qos, entry.retain), (QoS::ExactlyOnce, entry.entry.is_multiple_of(2)));
             assert_eq!(entry.identifiers.is_some(), entry.entry.is_multiple_of(3));
+            assert_eq!(entry.priority, PRIORITIES[entry.entry as usize % 3]);
+            assert_eq!(entry.expires_at_ms, entry.entry.is_multiple_of(2).then_some(entry.entry * 1000));
             out.push(entry.entry);
         }
         assert_eq!(out, [3, 5, 6, 12]);
@@ -283,7 +381,24 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_takes_twelve_bytes() {
-        assert_eq!(size_of::<Packed>(), 12);
+    fn an_entry_takes_sixteen_bytes() {
+        assert_eq!(size_of::<Packed>(), 16);
+    }
+
+    #[test]
+    fn what_is_over_goes_in_steps_and_what_is_low_goes_oldest_first() {
+        let mut stored = Stored::default();
+        (10..40).for_each(|number| stored.push(entry(number)));
+        let (mut gone, mut from) = (Vec::new(), Some(0));
+        while let Some(start) = from {
+            from = stored.expire(start, 7, 20_999, &mut |dropped| gone.push(dropped.entry));
+        }
+        assert_eq!(gone, [10, 12, 14, 16, 18, 20]);
+        gone.clear();
+        let bytes = stored.give_up(Priority::Low, 30, &mut |dropped| gone.push(dropped.entry));
+        assert_eq!((gone, bytes), (vec![15, 21], 36));
+        assert_eq!(stored.give_up(Priority::Low, usize::MAX, &mut |_| {}), 24 + 27 + 30 + 33 + 36 + 39);
+        assert_eq!(stored.give_up(Priority::Low, usize::MAX, &mut |_| panic!("none is left")), 0);
+        assert_eq!(stored.audit(), Ok(()));
     }
 }
