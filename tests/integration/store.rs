@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context as _, ensure};
+use selvedge_tests::http;
 use selvedge_tests::node::{Node, Place};
 use serde_json::Value;
 
@@ -117,5 +118,43 @@ fn damage_and_what_is_not_there_are_named() -> anyhow::Result<()> {
     std::fs::write(&segment, bytes)?;
     let (code, found, error) = run(&place, &["store", "check"])?;
     ensure!(code == 1 && found.ends_with("damaged\n") && error.contains("is damaged"), "{found}{error}");
+    Ok(())
+}
+
+#[test]
+fn on_a_budget_what_is_low_is_given_up_for_what_is_high() -> anyhow::Result<()> {
+    const CONFIGURATION: &str = "\
+        [store]\ndisk_bytes_max = \"8MiB\"\nsegment_bytes = \"256KiB\"\nslack_bytes = \"256KiB\"\n\
+        [limits]\nqueue_bytes_max = \"64MiB\"\n\
+        [durability]\ntopics = [{ filter = \"log/#\", priority = \"low\" }, { filter = \"alarm/#\", priority = \"high\" }]\n";
+    const ALARMS: usize = 40;
+    let place = Place::with_configuration(CONFIGURATION)?;
+    let node = place.start()?;
+    client(&node, &["sub", "-V", "5", "-c", "-x", "3600", "-i", "keeper", "-q", "1", "-t", "+/#", "-E"])?;
+    let file = place.folder().join("payload");
+    std::fs::write(&file, "x".repeat(100_000))?;
+    let publish = |topic: &str| client(&node, &["pub", "-V", "5", "-q", "1", "-t", topic, "-f", word(&file)?]);
+    let mut logs = 0;
+    while publish("log/a").is_ok() {
+        logs += 1;
+        ensure!(logs < 1000, "8 MiB never get full");
+    }
+    for _ in 0..ALARMS {
+        publish("alarm/a")?;
+    }
+    let metrics = http::get(node.http(), "/metrics")?.body;
+    let given_up =
+        metrics.lines().find_map(|line| line.strip_prefix("selvedge_mqtt_dropped_total{reason=\"priority\"} "));
+    ensure!(given_up.is_some_and(|count| count != "0"), "{metrics}");
+    let place = node.kill()?;
+    let kept: u64 = std::fs::read_dir(place.data().join("store/journal"))?
+        .filter_map(|entry| entry.ok()?.metadata().ok())
+        .map(|metadata| metadata.len())
+        .sum();
+    ensure!(kept < 14 << 20, "{kept} bytes are far over the budget");
+    let node = place.start()?;
+    let read = client(&node, &["sub", "-V", "5", "-c", "-i", "keeper", "-q", "1", "-t", "+/#", "-F", "%t", "-W", "3"])?;
+    let alarms = read.lines().filter(|topic| *topic == "alarm/a").count();
+    ensure!(alarms == ALARMS, "{alarms} of {ALARMS} alarms, {} of {logs} logs", read.lines().count() - alarms);
     Ok(())
 }

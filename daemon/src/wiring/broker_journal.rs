@@ -17,7 +17,7 @@ use crate::trusted_clock::TrustedClock;
 use super::clock::wall_ms;
 
 /// Between two looks at how much room the disk has.
-const LOOK_AT_DISK_EVERY: Duration = Duration::from_millis(200);
+const LOOK_AT_DISK_EVERY: Duration = Duration::from_millis(20);
 
 /// What the store kept for the broker, taken while it was opened.
 #[derive(Debug, Default)]
