@@ -47,8 +47,8 @@ pub struct Continuation {
     pub wall_ms: u64,
     /// Greater than the number of any message that was kept.
     pub next_message: u64,
-    /// Gives a message at once, by number, while the broker starts.
-    pub fetch: Box<dyn FnMut(u64) -> Option<Vec<u8>> + Send>,
+    /// Gives a message at once, by number, while the broker starts, which fails if the disk cannot be read.
+    pub fetch: Box<dyn FnMut(u64) -> std::io::Result<Option<Vec<u8>>> + Send>,
 }
 
 impl std::fmt::Debug for Continuation {

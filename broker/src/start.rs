@@ -56,6 +56,9 @@ pub enum StartError {
         /// What the system says.
         source: io::Error,
     },
+    /// Retained messages cannot be read from the journal.
+    #[error("reading retained messages")]
+    Retained(#[source] io::Error),
     /// The event loop or its thread cannot be made.
     #[error("starting the reactor thread")]
     Thread(#[source] io::Error),
@@ -134,11 +137,24 @@ impl Broker {
             };
             let packet_bytes_max = self.core.packet_bytes_max;
             let mut core = Core::new(self.core, self.authorizer, self.seed);
+            let mut unreadable = None;
             let keeping = self.continuation.map(|continuation| {
                 let Continuation { journal, restored, wall_ms, next_message, mut fetch } = continuation;
-                core.continue_from(restored, wall_ms, next_message, &mut *fetch);
+                // After the first failure nothing is asked any more: the start has failed.
+                let mut fetch_first = |number| match unreadable {
+                    None => fetch(number).unwrap_or_else(|error| {
+                        unreadable = Some(error);
+                        None
+                    }),
+                    Some(_) => None,
+                };
+                core.continue_from(restored, wall_ms, next_message, &mut fetch_first);
                 Keeping::new(journal, Arc::new(Mark::new(commands.clone())))
             });
+            if let Some(error) = unreadable {
+                let _ = report.send(Err(StartError::Retained(error)));
+                return None;
+            }
             let mut reactor = Reactor::new(core, Rc::new(self.config), packet_bytes_max, clock, commands, beside);
             reactor.keeping = keeping;
             let ending = reactor.ending();

@@ -1,6 +1,7 @@
 //! The handle that everyone else holds. Cheap to clone; when the last clone goes, what was committed is written
 //! and the directory is released.
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Sender};
@@ -124,9 +125,11 @@ impl Store {
     }
 
     /// [`Store::load`] of one message on the calling thread.
-    #[must_use]
-    pub fn load_blocking(&self, number: u64) -> Option<Vec<u8>> {
-        load::Loader::new(&self.handle.shared).load(number)
+    ///
+    /// # Errors
+    /// The disk cannot be read, and could not a few seconds before: nothing is known of the message.
+    pub fn load_blocking(&self, number: u64) -> io::Result<Option<Vec<u8>>> {
+        load::blocking(&self.handle.shared, number)
     }
 
     /// The number that the next new message must have at least.

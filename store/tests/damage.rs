@@ -273,7 +273,7 @@ fn a_segment_that_is_found_damaged_while_it_is_in_use_is_cleaned_at_once_and_onl
         None => (9, bytes.windows(10).position(|window| window == b"message 9 ").expect("one of both")),
     };
     change(&damaged, |bytes| bytes[at + 1] ^= 1);
-    assert_eq!(store.load_blocking(number), None);
+    assert_eq!(store.load_blocking(number).unwrap(), None);
     assert_eq!(store.metrics().messages_damaged, 1);
     // It is cleaned as soon as the owner's records before it are superseded.
     wanted.recv().unwrap();
@@ -287,7 +287,7 @@ fn a_segment_that_is_found_damaged_while_it_is_in_use_is_cleaned_at_once_and_onl
     assert_eq!(set_aside(dir.path()), 1);
     let check = |store: &Store| {
         for other in 1..=MESSAGES {
-            assert_eq!(store.load_blocking(other), (other != number).then(|| message(other)), "{other}");
+            assert_eq!(store.load_blocking(other).unwrap(), (other != number).then(|| message(other)), "{other}");
             let value = store.get(Space::Node, &(other as u32).to_be_bytes());
             assert_eq!(value, Ok(Some(vec![other as u8; 100])));
         }

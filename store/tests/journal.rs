@@ -81,7 +81,7 @@ fn what_is_appended_is_replayed_in_order_with_its_numbers_clock_and_messages() {
         let entry = entry(number, 1);
         expected.push((number, 1_000 + number, entry.records.clone(), vec![number]));
         assert_eq!(store.append(entry, 1_000 + number, |result| result.unwrap()), number);
-        assert_eq!(store.load_blocking(number), Some(message(number)), "it is there at once");
+        assert_eq!(store.load_blocking(number).unwrap(), Some(message(number)), "it is there at once");
     }
     drop(store);
     let (store, replay) = open(dir.path(), small());
@@ -123,13 +123,13 @@ fn one_entry_carries_records_several_messages_and_state_and_its_callbacks_come_i
     store.commit_blocking(Batch::new()).unwrap();
     let order: Vec<_> = done.try_iter().collect();
     assert_eq!(order, [("owner", None), ("state", Some(b"v".to_vec()))]);
-    assert_eq!(store.load_blocking(40), None, "nobody held it after the entry");
-    assert_eq!(store.load_blocking(41), Some(b"second".to_vec()));
+    assert_eq!(store.load_blocking(40).unwrap(), None, "nobody held it after the entry");
+    assert_eq!(store.load_blocking(41).unwrap(), Some(b"second".to_vec()));
     drop(store);
     let (store, replay) = open(dir.path(), small());
     assert_eq!(replay, [(1, 5, b"head;first;second;tail".to_vec(), vec![40, 41])]);
     store.adopt(&mut [(41, 1)].into_iter());
-    assert_eq!([40, 41].map(|number| store.load_blocking(number)), [None, Some(b"second".to_vec())]);
+    assert_eq!([40, 41].map(|number| store.load_blocking(number).unwrap()), [None, Some(b"second".to_vec())]);
 }
 
 #[test]
@@ -192,7 +192,7 @@ fn the_journal_shrinks_to_its_floor_when_everything_is_dead_and_stragglers_are_m
     assert!(store.metrics().messages_moved >= 20, "{:?}", store.metrics());
     let kept: Vec<u64> = (1..=30).map(|index| index * 100).collect();
     for number in &kept {
-        assert_eq!(store.load_blocking(*number), Some(message(*number)), "{number}");
+        assert_eq!(store.load_blocking(*number).unwrap(), Some(message(*number)), "{number}");
     }
     assert_eq!(store.metrics().messages_live, 30);
     drop(store);
@@ -200,7 +200,7 @@ fn the_journal_shrinks_to_its_floor_when_everything_is_dead_and_stragglers_are_m
     assert!(replay.iter().any(|(_, _, records, _)| records == b"image"));
     store.adopt(&mut kept.iter().map(|number| (*number, 1)));
     for number in &kept {
-        assert_eq!(store.load_blocking(*number), Some(message(*number)), "{number}");
+        assert_eq!(store.load_blocking(*number).unwrap(), Some(message(*number)), "{number}");
     }
     assert_eq!((store.next_message(), store.metrics().messages_live), (3_001, 30));
 }
@@ -266,7 +266,7 @@ fn compacting_leaves_what_is_wanted_and_nothing_else() {
     let check = |store: &Store| {
         for number in 1..=500 {
             let expected = (number % 50 == 0).then(|| message(number));
-            assert_eq!(store.load_blocking(number), expected, "{number}");
+            assert_eq!(store.load_blocking(number).unwrap(), expected, "{number}");
         }
         assert_eq!(store.get(Space::Node, b"kept"), Ok(Some(b"value".to_vec())));
     };
@@ -295,21 +295,21 @@ fn a_message_larger_than_a_segment_is_kept_loaded_and_moved_like_any_other() {
     let entry_2 = Entry { records, messages, first_message: 2, holds, urgency: Urgency::Now, ..Entry::default() };
     let (sender, done) = channel();
     store.append(entry_2, 1, move |result| sender.send(result).unwrap());
-    assert!(store.load_blocking(2) == Some(large.clone()), "before it is written");
+    assert!(store.load_blocking(2).unwrap() == Some(large.clone()), "before it is written");
     done.recv().unwrap().unwrap();
     append_blocking(&store, entry(3, 1), 1);
-    assert!(store.load_blocking(2) == Some(large.clone()), "from the disk");
+    assert!(store.load_blocking(2).unwrap() == Some(large.clone()), "from the disk");
     release(&store, [1].into_iter());
     store.compact();
     let image = Entry { records: b"image".to_vec(), urgency: Urgency::Now, ..Entry::default() };
     store.image_complete(append_blocking(&store, image, 2));
     wait_until("it is compacted", || !store.is_compacting());
     assert_eq!(store.metrics().messages_moved, 2);
-    assert!(store.load_blocking(2) == Some(large.clone()), "after it was moved");
+    assert!(store.load_blocking(2).unwrap() == Some(large.clone()), "after it was moved");
     drop(store);
     let (store, replay) = open(dir.path(), small());
     assert_eq!(replay.len(), 1);
     store.adopt(&mut [(2, 1), (3, 1)].into_iter());
-    assert!(store.load_blocking(2) == Some(large), "after a restart");
-    assert_eq!([1, 3].map(|number| store.load_blocking(number)), [None, Some(message(3))]);
+    assert!(store.load_blocking(2).unwrap() == Some(large), "after a restart");
+    assert_eq!([1, 3].map(|number| store.load_blocking(number).unwrap()), [None, Some(message(3))]);
 }

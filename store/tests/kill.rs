@@ -129,7 +129,7 @@ fn every_entry_that_was_called_durable_is_there_with_the_messages_that_are_held_
         assert!(last >= durable.unwrap_or(before), "round {round}: {durable:?} was durable, {last} is there");
         for number in 1..=last {
             let expected = (number + HELD > last).then(|| message(number));
-            assert_eq!(store.load_blocking(number), expected, "round {round}: {number} of {last}");
+            assert_eq!(store.load_blocking(number).unwrap(), expected, "round {round}: {number} of {last}");
         }
         cleaned |= !dir.path().join("journal").join("0000000000000001.journal").exists();
     }

@@ -164,7 +164,7 @@ fn what_is_exported_is_there_after_an_import_with_or_without_its_owner() {
         }
         store.adopt(&mut owner.holds().unwrap().into_iter());
         for number in 1..=MESSAGES {
-            assert_eq!(store.load_blocking(number), held(number).then(|| message(number)), "{number}");
+            assert_eq!(store.load_blocking(number).unwrap(), held(number).then(|| message(number)), "{number}");
         }
         assert_eq!(store.next_message(), MESSAGES + 1);
         drop(store);
@@ -184,7 +184,7 @@ fn messages_that_were_moved_are_exported_too() {
     import(&file, &to, &config(), &mut |_| {}).unwrap();
     let (store, _) = open(&to);
     check_state(&store);
-    assert_eq!(store.load_blocking(50), Some(message(50)));
+    assert_eq!(store.load_blocking(50).unwrap(), Some(message(50)));
 }
 
 #[test]
@@ -253,7 +253,7 @@ fn compacting_leaves_what_the_owner_holds_and_without_it_the_records() {
     assert_eq!(owner.replayed.len(), 2);
     check_state(&store);
     for number in (1..=MESSAGES).filter(|number| held(*number)) {
-        assert_eq!(store.load_blocking(number), Some(message(number)), "{number}");
+        assert_eq!(store.load_blocking(number).unwrap(), Some(message(number)), "{number}");
     }
 }
 

@@ -102,7 +102,7 @@ fn broker(journal: &TestJournal, core: selvedge_core::Config) -> TestBroker {
         next_message: journal.next_message(),
         fetch: {
             let journal = journal.clone();
-            Box::new(move |number| journal.find(number))
+            Box::new(move |number| Ok(journal.find(number)))
         },
     };
     TestBroker::changed(Default::default(), core, |broker| broker.continuation = Some(continuation))

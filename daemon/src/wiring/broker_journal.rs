@@ -265,9 +265,9 @@ mod tests {
         assert_eq!(holders(&restored).collect::<Vec<_>>(), [(1, 3)]);
         store.adopt(&mut holders(&restored));
         for left in [2, 1, 0] {
-            assert!(store.load_blocking(1).is_some(), "{left} more hold it");
+            assert!(store.load_blocking(1).unwrap().is_some(), "{left} more hold it");
             store.append(Entry { holds: vec![(1, -1)], ..Entry::default() }, 1000, |_| {});
         }
-        assert!(store.load_blocking(1).is_none());
+        assert!(store.load_blocking(1).unwrap().is_none());
     }
 }

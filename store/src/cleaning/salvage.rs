@@ -28,7 +28,7 @@ impl Salvage {
         self.numbers.is_empty() && self.state.is_none()
     }
 
-    /// Takes a little of what is wanted. `Err`: the state cannot be read.
+    /// Takes a little of what is wanted. `Err`: the state, or a message, cannot be read now.
     pub(super) fn step(&mut self, shared: &Shared, found: &mut Found) -> Result<(), String> {
         let mut loader = Loader::new(shared);
         while !found.is_full()
@@ -36,8 +36,12 @@ impl Salvage {
         {
             let Some(from) = is_in(self.segment, number, shared) else { continue };
             match loader.load(number) {
-                Some(message) => found.take_message(number, from, message),
-                None => {
+                Ok(Some(message)) => found.take_message(number, from, message),
+                Err(unreadable) => {
+                    self.numbers.push(number);
+                    return Err(format!("reading message {number}: {}", unreadable.source));
+                }
+                Ok(None) => {
                     tracing::error!(number, segment = self.segment, "a message that is held is lost");
                     shared.intake.with(|front| front.message_lost(number));
                 }

@@ -180,7 +180,7 @@ impl Export<'_> {
             if after.checked_sub(1).is_some_and(|at| number < self.ranges[at].1) {
                 continue;
             }
-            let message = store.load_blocking(number).ok_or(ExportError::Message { number })?;
+            let message = store.load_blocking(number).ok().flatten().ok_or(ExportError::Message { number })?;
             self.report.messages += 1;
             self.record(&Record::Message { number, message })?;
             progress(Progress { done: self.writer.bytes.min(total), total });

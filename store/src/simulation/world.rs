@@ -364,7 +364,8 @@ impl World {
         let Some(life) = &self.life else { return Ok(()) };
         let mut loader = Loader::new(&life.shared);
         for number in held {
-            if loader.load(number) != Some(owner::message(number)) && !life.failing && !self.disk.is_off() {
+            let is_there = matches!(loader.load(number), Ok(Some(found)) if found == owner::message(number));
+            if !is_there && !life.failing && !self.disk.is_off() {
                 return Err(format!("message {number} is held and cannot be loaded"));
             }
         }
@@ -378,8 +379,8 @@ impl World {
         }
         let Some(life) = &self.life else { return Ok(()) };
         match Loader::new(&life.shared).load(number) {
-            Some(_) => Err(format!("message {number} is dead and was loaded")),
-            None => Ok(()),
+            Ok(Some(_)) => Err(format!("message {number} is dead and was loaded")),
+            Ok(None) | Err(_) => Ok(()),
         }
     }
 
