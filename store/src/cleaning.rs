@@ -16,7 +16,7 @@ use std::io;
 use crate::front::Front;
 use crate::journal::file_name;
 use crate::segments::Segment;
-use crate::writer::Writer;
+use crate::writer::{Writer, full_disk};
 use copy::Cursor;
 
 /// More segments than this, beside what the live bytes need, are cleaned although they are small.
@@ -127,7 +127,9 @@ impl Cleaning {
     fn advance(&mut self, view: &View, writer: &mut Writer) -> Result<Progress, String> {
         let Some(cursor) = &mut self.cursor else { return Ok(Progress::Idle) };
         if !cursor.is_at_end() {
-            if writer.shared.is_stuck() || writer.shared.state.is_behind() {
+            // A state that is only behind can be read; what of it is written again goes the way of every change. On a disk that
+            // is almost full, what is dead has to go before the state can catch up.
+            if writer.shared.is_stuck() || writer.shared.state.has_failed() {
                 return Ok(Progress::Idle);
             }
             if writer.has_unapplied() {
@@ -145,7 +147,8 @@ impl Cleaning {
             return Ok(if writer.shared.is_stuck() { Progress::Idle } else { Progress::More });
         }
         if view.oldest.state_last > writer.checkpoint.synced() {
-            if writer.shared.state.is_behind() {
+            let has_more = writer.shared.state.engine_sequence() > writer.checkpoint.synced();
+            if writer.shared.state.is_behind() && !(has_more && full_disk::may_sync_state(&writer.shared)) {
                 return Ok(Progress::Idle);
             }
             writer.checkpoint.begin(&writer.shared)?;

@@ -7,7 +7,7 @@
 
 mod append;
 mod complete;
-mod full_disk;
+pub(crate) mod full_disk;
 
 use std::collections::VecDeque;
 use std::sync::Arc;

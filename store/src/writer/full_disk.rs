@@ -53,6 +53,11 @@ pub(super) fn room(shared: &Shared) -> Room {
     if shared.free_bytes() < shared.config.free_bytes_min.min(STATE_BYTES_MIN) { Room::Little } else { Room::Enough }
 }
 
+/// Whether a state that is behind, because there is little room, can make durable what it has.
+pub(crate) fn may_sync_state(shared: &Shared) -> bool {
+    !shared.state.has_failed() && shared.free_bytes() >= CATCH_UP_BYTES_MIN
+}
+
 impl FullDisk {
     pub(super) fn may_write(&self, now: Duration) -> bool {
         self.writing.as_ref().is_none_or(|retry| retry.at <= now)
