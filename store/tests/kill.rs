@@ -5,7 +5,7 @@
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use selvedge_store::{Batch, Config, Entry, LocalDisk, Space, Store, Urgency};
 
@@ -17,6 +17,10 @@ const ENTRIES_DIR: &str = "SELVEDGE_STORE_KILL_ENTRIES_DIR";
 const HELD: u64 = 50;
 /// Batches underway at a time in the child.
 const WINDOW: usize = 16;
+
+/// One test at a time: a child that is just being started by the other holds, until it runs its program, whatever files
+/// are open here, the lock of a store among them.
+static ALONE: Mutex<()> = Mutex::new(());
 
 /// Not a test of its own: what the child process runs.
 #[test]
@@ -39,6 +43,7 @@ fn commit_numbered_batches_until_killed() {
 
 #[test]
 fn every_batch_that_was_called_durable_is_there_and_whole_after_kill_9() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let dir = tempfile::tempdir().unwrap();
     let mut random = Random(0x5eed_1234_abcd_0001);
     let mut next = 0;
@@ -105,6 +110,7 @@ fn append_numbered_entries_until_killed() {
 
 #[test]
 fn every_entry_that_was_called_durable_is_there_with_the_messages_that_are_held_after_kill_9() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let dir = tempfile::tempdir().unwrap();
     let mut random = Random(0x5eed_4321_dcba_0002);
     let mut cleaned = false;
