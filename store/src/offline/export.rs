@@ -61,7 +61,15 @@ pub enum ExportError {
     /// A value of the state cannot be read.
     #[error("could not read the state to export")]
     State(#[from] ReadError),
-    /// A message cannot be read.
+    /// The disk cannot be read now; the message may be whole.
+    #[error("could not read message {number} to export")]
+    Unreadable {
+        /// Its number.
+        number: u64,
+        /// The operating system's answer.
+        source: io::Error,
+    },
+    /// A message is damaged.
     #[error("message {number} is damaged and cannot be exported")]
     Message {
         /// Its number.
@@ -180,7 +188,8 @@ impl Export<'_> {
             if after.checked_sub(1).is_some_and(|at| number < self.ranges[at].1) {
                 continue;
             }
-            let message = store.load_blocking(number).ok().flatten().ok_or(ExportError::Message { number })?;
+            let loaded = store.load_blocking(number).map_err(|source| ExportError::Unreadable { number, source })?;
+            let message = loaded.ok_or(ExportError::Message { number })?;
             self.report.messages += 1;
             self.record(&Record::Message { number, message })?;
             progress(Progress { done: self.writer.bytes.min(total), total });
