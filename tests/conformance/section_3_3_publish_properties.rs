@@ -215,6 +215,7 @@ fn topic_aliases_of_the_server_end_with_the_connection(target: &Target) -> anyho
                 peer.acknowledge(&got)?;
             }
         }
+        peer.settle()?;
         drop(peer);
         peer = target.connect(&connect.clone().resuming())?;
         let again = peer.expect_message("2").with_context(|| format!("after round {round}"))?;
