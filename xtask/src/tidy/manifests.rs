@@ -17,6 +17,11 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("selvedge-twin", &["selvedge-store"]),
     ("selvedge-functions", &[]),
     ("selvedge-bench", &["selvedge-codec"]),
+    ("selvedge-ota-metadata", &[]),
+    ("selvedge-ota-patch", &[]),
+    ("selvedge-ota-slots", &[]),
+    ("selvedge-launch", &["selvedge-ota-slots"]),
+    ("selvedge-ota", &["selvedge-ota-metadata", "selvedge-ota-patch", "selvedge-ota-slots"]),
     (
         "selvedge",
         &[
@@ -26,6 +31,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "selvedge-codec",
             "selvedge-core",
             "selvedge-functions",
+            "selvedge-ota",
             "selvedge-store",
             "selvedge-twin",
         ],
