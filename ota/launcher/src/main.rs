@@ -82,6 +82,14 @@ fn command(start: &Start, arguments: &Arguments) -> Command {
     let mut command = Command::new(&start.program);
     command.args(&arguments.program_arguments);
     command.env("SELVEDGE_OTA", &arguments.folder);
+    // For the node to come back through the launcher without anybody's help, after an update.
+    if let Ok(launcher) = std::env::current_exe() {
+        command.env("SELVEDGE_LAUNCHER", launcher);
+    }
+    match &arguments.package {
+        Some(package) => command.env("SELVEDGE_PACKAGE", package),
+        None => command.env_remove("SELVEDGE_PACKAGE"),
+    };
     match start.started {
         Started::Good(slot) | Started::Previous(slot) | Started::Candidate { slot, .. } => {
             command.env("SELVEDGE_SLOT", slot.name())

@@ -7,6 +7,7 @@
 //! length DECIMAL
 //! sha256 64HEX
 //! data-format DECIMAL       ; newest format of the data directory that this program reads and writes
+//! security-floor DECIMAL    ; programs with a lower one are not run again once this one is confirmed
 //! crc32 8HEX
 //! ```
 
@@ -31,6 +32,8 @@ pub struct Image {
     pub digest: Digest,
     /// Newest format of the data directory that it reads and writes.
     pub data_format: u32,
+    /// Once it is confirmed, programs with a lower one are not run again.
+    pub security_floor: u64,
 }
 
 /// Why `image` says nothing about a slot.
@@ -61,6 +64,7 @@ impl Image {
                 ("length", self.digest.length.to_string()),
                 ("sha256", self.digest.hex()),
                 ("data-format", self.data_format.to_string()),
+                ("security-floor", self.security_floor.to_string()),
             ],
         )
     }
@@ -82,10 +86,11 @@ impl Image {
         let length = value(1, "length")?.parse().map_err(|_| ImageError::Line("length"))?;
         let digest = Digest::from_hex(length, value(2, "sha256")?).ok_or(ImageError::Line("sha256"))?;
         let data_format = value(3, "data-format")?.parse().map_err(|_| ImageError::Line("data-format"))?;
-        if lines.len() != 4 {
+        let security_floor = value(4, "security-floor")?.parse().map_err(|_| ImageError::Line("security-floor"))?;
+        if lines.len() != 5 {
             return Err(ImageError::Line("crc32"));
         }
-        Ok(Self { version: version.to_owned(), digest, data_format })
+        Ok(Self { version: version.to_owned(), digest, data_format, security_floor })
     }
 }
 
@@ -94,7 +99,7 @@ mod tests {
     use super::*;
 
     fn image() -> Image {
-        Image { version: "1.2.3".into(), digest: Digest::of(b"program"), data_format: 2 }
+        Image { version: "1.2.3".into(), digest: Digest::of(b"program"), data_format: 2, security_floor: 3 }
     }
 
     #[test]
@@ -110,6 +115,7 @@ mod tests {
                 ("length", length.to_owned()),
                 ("sha256", image().digest.hex()),
                 ("data-format", "1".into()),
+                ("security-floor", "0".into()),
             ];
             assert!(Image::from_bytes(&seal(KIND, FORMAT, &lines)).is_err(), "{version:?} {length:?}");
         }

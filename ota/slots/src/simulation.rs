@@ -335,7 +335,8 @@ impl Slots {
             file.write_all(chunk).map_err(failed)?;
         }
         file.sync().map_err(failed)?;
-        self.seal(slot, &Image { version: version.to_owned(), digest: Digest::of(bytes), data_format })?;
+        let digest = Digest::of(bytes);
+        self.seal(slot, &Image { version: version.to_owned(), digest, data_format, security_floor: 0 })?;
         Ok(slot)
     }
 }

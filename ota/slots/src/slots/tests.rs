@@ -237,7 +237,7 @@ fn what_is_not_what_it_should_be_is_not_sealed_and_not_tried() {
     let mut file = slots.create_program(slot).expect("create");
     file.write_all(NEW).expect("write");
     file.sync().expect("sync");
-    let other = Image { version: "2".into(), digest: Digest::of(b"something else"), data_format: 1 };
+    let other = Image { version: "2".into(), digest: Digest::of(b"something else"), data_format: 1, security_floor: 0 };
     let error = slots.seal(slot, &other).expect_err("another one");
     assert!(matches!(error, ChangeError::NotSealed { source: HashError::Length { .. }, .. }), "{error}");
     assert!(slots.put_on_trial(slot, 3).is_err(), "nothing is sealed");
