@@ -40,6 +40,9 @@ pub enum Ran {
     NotBuilt(String),
 }
 
+const ALL_TESTS: &[&str] = &["--lib", "--tests"];
+/// They notice most of what is planted in the core, are built soonest, and run for a moment only.
+const SCENARIOS_AND_MODEL: &[&str] = &["--test", "scenarios", "--test", "model"];
 /// Cases of each property test: a mutant that only a rare case shows is better shown by a test of its own.
 const PROPERTY_CASES: &str = "64";
 const MODEL_CASES: &str = "400";
@@ -76,16 +79,23 @@ impl Workshop {
     pub fn run(&self, suite: Suite, baseline: Option<Duration>) -> anyhow::Result<Ran> {
         let deadline = baseline.map_or(BASELINE_MAX, |took| took * 3 + GRACE);
         match suite {
-            Suite::Codec => self.cargo_test("selvedge-codec", deadline),
-            Suite::Core => self.cargo_test("selvedge-core", deadline),
+            Suite::Codec => self.cargo_test("selvedge-codec", &[ALL_TESTS], deadline),
+            Suite::Core => self.cargo_test("selvedge-core", &[SCENARIOS_AND_MODEL, ALL_TESTS], deadline),
             Suite::Conformance => self.conformance(deadline),
         }
     }
 
-    fn cargo_test(&self, package: &str, deadline: Duration) -> anyhow::Result<Ran> {
-        let mut cargo = self.cargo();
-        cargo.args(["test", "--offline", "--jobs", "1", "--lib", "--tests", "--package", package]);
-        watch(cargo, deadline)
+    /// Builds and runs one part after the other, until one fails.
+    fn cargo_test(&self, package: &str, parts: &[&[&str]], deadline: Duration) -> anyhow::Result<Ran> {
+        for part in parts {
+            let mut cargo = self.cargo();
+            cargo.args(["test", "--offline", "--jobs", "1", "--package", package]).args(*part);
+            match watch(cargo, deadline)? {
+                Ran::Passed => {}
+                other => return Ok(other),
+            }
+        }
+        Ok(Ran::Passed)
     }
 
     fn conformance(&self, deadline: Duration) -> anyhow::Result<Ran> {
