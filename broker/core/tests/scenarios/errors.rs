@@ -86,3 +86,20 @@ fn a_client_that_sends_a_subscription_identifier_is_closed() {
     "#,
     );
 }
+
+#[test]
+fn a_second_connect_on_a_connection_ends_it() {
+    check(
+        r#"
+        a > CONNECT
+        a < CONNACK Success
+        a > CONNECT again
+        a < DISCONNECT ProtocolError "a second CONNECT"
+        a < CLOSED ProtocolViolation
+        b > CONNECT v3
+        b < CONNACK Success
+        b > CONNECT again v3
+        b < CLOSED ProtocolViolation
+    "#,
+    );
+}

@@ -174,3 +174,24 @@ fn more_unreleased_qos_2_messages_than_the_receive_maximum_end_the_connection() 
     "#,
     );
 }
+
+#[test]
+fn qos_0_that_waits_for_a_congested_client_goes_with_its_connection() {
+    check(
+        r#"
+        a > CONNECT expiry=60
+        a < CONNACK Success
+        a > SUBSCRIBE 1 t:1
+        a < SUBACK 1 GrantedQoS1
+        a > CONGESTED
+        node > PUBLISH t q=0 "1"
+        node > PUBLISH t q=1 "2"
+        a > LOST
+        node > STATISTICS dropped_offline queued_messages
+        node < STATISTICS dropped_offline=1 queued_messages=1
+        a > CONNECT resume expiry=60
+        a < CONNACK Success present
+        a < PUBLISH t q=1 id=1 "2"
+    "#,
+    );
+}

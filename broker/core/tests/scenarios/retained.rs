@@ -110,13 +110,13 @@ fn no_more_retained_messages_than_configured() {
         a > PUBLISH one q=1 id=2 retain "y"
         a < PUBACK 2 NoMatchingSubscribers
         a > PUBLISH two q=1 id=3 retain "x"
-        a < PUBACK 3 QuotaExceeded
+        a < PUBACK 3 QuotaExceeded "no room for another retained message"
         a > PUBLISH one q=1 id=4 retain ""
         a < PUBACK 4 NoMatchingSubscribers
         a > PUBLISH two q=2 id=5 retain "x"
         a < PUBREC 5 NoMatchingSubscribers
         a > PUBLISH three q=2 id=6 retain "x"
-        a < PUBREC 6 QuotaExceeded
+        a < PUBREC 6 QuotaExceeded "no room for another retained message"
         a > PUBREL 6
         a < PUBCOMP 6 PacketIdentifierNotFound
         b > CONNECT v3

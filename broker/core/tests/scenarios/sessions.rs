@@ -214,3 +214,37 @@ fn no_more_sessions_than_configured() {
     "#,
     );
 }
+
+#[test]
+fn a_longer_keep_alive_than_the_node_grants_is_shortened_where_the_client_can_be_told() {
+    let config = Config { keep_alive_max_s: 10, ..quiet() };
+    check_with(
+        config,
+        r#"
+        a > CONNECT keep=10
+        a < CONNACK Success
+        b > CONNECT keep=11
+        b < CONNACK Success keep=10
+        c > CONNECT keep=0
+        c < CONNACK Success keep=10
+        d > CONNECT v3 keep=11
+        d < CONNACK Success
+        e > CONNECT v3 keep=0
+        e < CONNACK Success
+        wait 14999ms
+        wait 1ms
+        a < DISCONNECT KeepAliveTimeout "nothing was heard for one and a half keep-alive intervals"
+        a < CLOSED KeepAliveTimeout
+        b < DISCONNECT KeepAliveTimeout "nothing was heard for one and a half keep-alive intervals"
+        b < CLOSED KeepAliveTimeout
+        c < DISCONNECT KeepAliveTimeout "nothing was heard for one and a half keep-alive intervals"
+        c < CLOSED KeepAliveTimeout
+        wait 1499ms
+        wait 1ms
+        d < CLOSED KeepAliveTimeout
+        wait 30d
+        e > PINGREQ
+        e < PINGRESP
+    "#,
+    );
+}

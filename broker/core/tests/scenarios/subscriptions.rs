@@ -119,7 +119,7 @@ fn wildcards_do_not_see_the_topics_of_the_server() {
         node > PUBLISH $SYS/x "asked for"
         a < PUBLISH $SYS/x q=0 "asked for"
         a > PUBLISH $SYS/x q=1 id=1 "not yours"
-        a < PUBACK 1 NotAuthorized
+        a < PUBACK 1 NotAuthorized "not allowed to publish to this topic"
         b > CONNECT v3
         b < CONNACK Success
         b > PUBLISH $SYS/x q=1 id=1 "not yours, but you cannot be told"
@@ -143,7 +143,7 @@ fn bad_filters_and_too_many_subscriptions_are_refused_one_by_one() {
         a > PUBLISH 1/2/3 q=1 id=1 "x"
         a < PUBACK 1 NoMatchingSubscribers
         a > PUBLISH 1/2/3/4 q=1 id=1 "x"
-        a < PUBACK 1 TopicNameInvalid
+        a < PUBACK 1 TopicNameInvalid "the topic name has too many levels"
         b > CONNECT v3
         b < CONNACK Success
         b > SUBSCRIBE 1 a#:0 a:2

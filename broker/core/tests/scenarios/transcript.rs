@@ -23,8 +23,8 @@ use std::{
 
 use rules::{Rules, TestPermit};
 use selvedge_codec::{
-    Ack, Auth, Connect, Disconnect, Packet, PacketId, ProtocolVersion, Publish, PublishProperties,
-    PublishPropertiesBuffer, ReasonCode, Subscribe, Unsubscribe, Will,
+    Ack, Auth, Connect, Disconnect, Packet, PacketId, ProtocolVersion, Publish, PublishPropertiesBuffer, ReasonCode,
+    Subscribe, Unsubscribe, Will,
 };
 use selvedge_core::{
     Authentication, Config, ConnectionId, Core, Effect, Effects, Input, Message, Moment, Peer, Permit, Reauthentication,
@@ -101,7 +101,7 @@ impl Run {
             return self.node_step(verb, &words);
         }
         match verb {
-            "CONNECT" => self.connect(name, &words),
+            "CONNECT" if !words.has("again") => self.connect(name, &words),
             "ATTACH" => {
                 let connection = self.new_connection(name, None);
                 let receive_maximum = words.number("recv").unwrap_or(100) as u16;
@@ -151,6 +151,10 @@ impl Run {
                 user_properties: Default::default(),
                 filters: words.plain[1..].iter().copied().collect(),
             }),
+            "CONNECT" => {
+                let version = if words.has("v3") { ProtocolVersion::V311 } else { ProtocolVersion::V5 };
+                Packet::Connect(Box::new(Connect::new(version, words.text("id").unwrap_or_default(), true)))
+            }
             "DISCONNECT" => {
                 let mut packet = Disconnect::with_reason(words.reason().unwrap_or(ReasonCode::Success));
                 packet.session_expiry_s = words.number("expiry").map(|value| value as u32);
@@ -180,13 +184,19 @@ impl Run {
         connect.authentication_method = words.text("auth");
         connect.request_problem_information = !words.has("no-problem-information");
         let payload = words.text("will-payload").unwrap_or("gone");
+        let mut will_properties = PublishPropertiesBuffer::new();
+        if let Some(content_type) = words.text("will-content") {
+            will_properties.content_type(content_type).expect("a short content type");
+        }
+        let mut properties = will_properties.as_properties();
+        properties.message_expiry_s = words.number("will-expiry").map(|value| value as u32);
         connect.will = words.text("will").map(|topic| Will {
             qos: quality(words.text("will-qos").unwrap_or("0")),
             retain: words.has("will-retain"),
             topic,
             payload: payload.as_bytes(),
             delay_s: words.number("will-delay").unwrap_or(0) as u32,
-            properties: PublishProperties::from_forwarded(&[], words.number("will-expiry").map(|value| value as u32)),
+            properties,
         });
         connect.authentication_data = connect.authentication_method.and(words.text("auth-data")).map(str::as_bytes);
         let peer = self.peer(words);
@@ -218,6 +228,9 @@ impl Run {
         let mut buffer = PublishPropertiesBuffer::new();
         if let Some(identifier) = words.number("sid") {
             buffer.subscription_identifier(identifier as u32).expect("an identifier in range");
+        }
+        if let Some(content_type) = words.text("content") {
+            buffer.content_type(content_type).expect("a short content type");
         }
         let mut properties = buffer.as_properties();
         properties.message_expiry_s = words.number("expiry").map(|value| value as u32);
