@@ -103,3 +103,17 @@ fn a_second_connect_on_a_connection_ends_it() {
     "#,
     );
 }
+
+#[test]
+fn an_answer_that_would_not_fit_without_its_reason_string_either_is_not_sent() {
+    check(
+        r#"
+        node > RULES bob:connect
+        a > CONNECT user=bob max=5
+        a < CONNACK NotAuthorized
+        a < CLOSED Refused
+        b > CONNECT user=bob max=4
+        b < CLOSED Refused
+    "#,
+    );
+}

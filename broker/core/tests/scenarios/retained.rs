@@ -179,3 +179,22 @@ fn an_unretainable_qos_0_message_does_not_leave_an_older_one_to_be_found() {
     "#,
     );
 }
+
+#[test]
+fn a_live_qos_0_message_waits_behind_retained_ones() {
+    check(
+        r#"
+        node > PUBLISH r/1 q=1 retain "1"
+        node > PUBLISH r/2 q=1 retain "2"
+        a > CONNECT recv=1
+        a < CONNACK Success
+        a > SUBSCRIBE 1 r/+:1
+        a < SUBACK 1 GrantedQoS1
+        a < PUBLISH r/1 q=1 id=1 retain "1"
+        node > PUBLISH r/2 q=0 "newer"
+        a > PUBACK 1
+        a < PUBLISH r/2 q=1 id=2 retain "2"
+        a < PUBLISH r/2 q=0 "newer"
+    "#,
+    );
+}

@@ -248,3 +248,26 @@ fn a_longer_keep_alive_than_the_node_grants_is_shortened_where_the_client_can_be
     "#,
     );
 }
+
+#[test]
+fn a_session_that_lasts_for_a_second_keeps_what_was_not_acknowledged_for_it() {
+    check(
+        r#"
+        a > CONNECT expiry=1
+        a < CONNACK Success
+        a > SUBSCRIBE 1 x:1
+        a < SUBACK 1 GrantedQoS1
+        node > PUBLISH x q=1 "kept"
+        a < PUBLISH x q=1 id=1 "kept"
+        a > LOST
+        wait 999ms
+        a > CONNECT resume expiry=1
+        a < CONNACK Success present
+        a < PUBLISH x q=1 id=1 dup "kept"
+        a > LOST
+        wait 1s
+        a > CONNECT resume
+        a < CONNACK Success
+    "#,
+    );
+}

@@ -153,3 +153,43 @@ fn bad_filters_and_too_many_subscriptions_are_refused_one_by_one() {
     "#,
     );
 }
+
+#[test]
+fn an_unsubscribe_takes_each_of_its_filters_and_answers_each() {
+    check(
+        r#"
+        a > CONNECT
+        a < CONNACK Success
+        a > SUBSCRIBE 1 one:0 two:0 three:0
+        a < SUBACK 1 Success Success Success
+        a > UNSUBSCRIBE 2 one two other
+        a < UNSUBACK 2 Success Success NoSubscriptionExisted
+        node > PUBLISH one "1"
+        node > PUBLISH two "2"
+        node > PUBLISH three "3"
+        a < PUBLISH three q=0 "3"
+    "#,
+    );
+}
+
+#[test]
+fn members_of_a_shared_subscription_take_turns() {
+    check(
+        r#"
+        a > CONNECT
+        a < CONNACK Success
+        a > SUBSCRIBE 1 $share/g/t:0
+        a < SUBACK 1 Success
+        b > CONNECT
+        b < CONNACK Success
+        b > SUBSCRIBE 1 $share/g/t:0
+        b < SUBACK 1 Success
+        node > PUBLISH t "1"
+        a < PUBLISH t q=0 "1"
+        node > PUBLISH t "2"
+        b < PUBLISH t q=0 "2"
+        node > PUBLISH t "3"
+        a < PUBLISH t q=0 "3"
+    "#,
+    );
+}
