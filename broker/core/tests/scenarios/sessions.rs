@@ -271,3 +271,28 @@ fn a_session_that_lasts_for_a_second_keeps_what_was_not_acknowledged_for_it() {
     "#,
     );
 }
+
+#[test]
+fn only_the_longest_expiry_is_never() {
+    let config = Config { session_expiry_max_s: u32::MAX, ..quiet() };
+    check_with(
+        config,
+        r#"
+        a > CONNECT expiry=4294967295
+        a < CONNACK Success
+        b > CONNECT expiry=4294967294
+        b < CONNACK Success
+        a > LOST
+        b > LOST
+        wait 4294967293s
+        node > STATISTICS sessions
+        node < STATISTICS sessions=2
+        wait 1s
+        node > STATISTICS sessions
+        node < STATISTICS sessions=1
+        wait 1s
+        a > CONNECT resume
+        a < CONNACK Success present
+    "#,
+    );
+}
