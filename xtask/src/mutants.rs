@@ -226,3 +226,47 @@ fn report(chosen: &[&Mutant], verdicts: &Verdicts) -> anyhow::Result<()> {
     ensure!(unknown == 0, "{unknown} mutants wait for a suite to judge them");
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options() -> Options {
+        Options {
+            only: None,
+            limit: None,
+            suites: vec![Suite::Codec, Suite::Core, Suite::Conformance],
+            every_suite: false,
+            fresh: false,
+            survivors: false,
+            tree: None,
+            report: false,
+        }
+    }
+
+    #[test]
+    fn the_suites_that_have_not_judged_go_on_until_one_has_killed() {
+        let mutant = Mutant {
+            name: "m".to_owned(),
+            file: "broker/core/src/handle.rs".to_owned(),
+            find: "a".to_owned(),
+            replace: "b".to_owned(),
+            rule: "r".to_owned(),
+            survives: None,
+        };
+        let survived = Verdict::from([(Suite::Core, None)]);
+        let killed = Verdict::from([(Suite::Core, Some("a test".to_owned()))]);
+        let both = [Suite::Core, Suite::Conformance];
+
+        assert_eq!(options().suites_for(&mutant, &Verdict::new()), both);
+        assert_eq!(options().suites_for(&mutant, &survived), [Suite::Conformance]);
+        assert_eq!(options().suites_for(&mutant, &killed), []);
+        let every_suite = Options { every_suite: true, ..options() };
+        assert_eq!(every_suite.suites_for(&mutant, &killed), [Suite::Conformance]);
+        let fresh = Options { fresh: true, ..options() };
+        assert_eq!(fresh.suites_for(&mutant, &killed), both);
+        let survivors = Options { survivors: true, ..options() };
+        assert_eq!(survivors.suites_for(&mutant, &survived), both);
+        assert_eq!(survivors.suites_for(&mutant, &killed), []);
+    }
+}
