@@ -3,8 +3,9 @@
 //! A line `name > PACKET …` is what a client sends, `name < PACKET …` what it gets, `wait 10s` lets time pass (every
 //! deadline on the way is kept). The lines with `<` are what the transcript claims: the run must give exactly these, in
 //! this order, after the line that caused them. Besides packets, a client can be `LOST` (its network), `CONGESTED`,
-//! `DRAINED` or `BROKEN` (undecodable bytes), and the node itself (`node >`) can PUBLISH, ATTACH consumers, change RULES,
-//! REVOKE credentials, answer what a client sent to be AUTHENTICATED, say how much MEMORY is in use outside, and SHUTDOWN.
+//! `DRAINED` or `BROKEN` (undecodable bytes), a consumer inside the node can ATTACH and KEEP subscriptions, and the node
+//! itself (`node >`) can PUBLISH, END the consumers that nobody claimed, change RULES, REVOKE credentials, answer what a
+//! client sent to be AUTHENTICATED, say how much MEMORY is in use outside, and SHUTDOWN.
 
 mod rules;
 mod show;
@@ -130,6 +131,7 @@ impl Run {
             }
             "ACKNOWLEDGE" => return self.feed(Input::Acknowledge { connection, packet_id: words.packet_id(0) }),
             "DETACH" => return self.feed(Input::Detach { connection }),
+            "KEEP" => return self.feed(Input::KeepSubscriptions { connection, filters: &words.plain }),
             _ => {}
         }
         let ack = || Ack::with_reason(words.packet_id(0), words.reason().unwrap_or(ReasonCode::Success));
@@ -256,6 +258,7 @@ impl Run {
                 self.feed(Input::Publish { message: Arc::new(message) });
             }
             "SHUTDOWN" => self.feed(Input::Shutdown),
+            "END" => self.feed(Input::EndUnclaimed),
             "RULES" => self.feed(Input::RulesChanged { authorizer: Box::new(Rules::read(&words.plain)) }),
             "REVOKE" => {
                 self.revoked.entry(words.plain[0].to_owned()).or_default().store(true, Ordering::Relaxed);
