@@ -1,7 +1,7 @@
 //! One thing after the other over a restart: retained messages, wills, expiry, modes.
 
 use selvedge_codec::{Connect, Packet, PacketId, ProtocolVersion, PublishProperties, QoS, Unsubscribe, Will};
-use selvedge_core::{Action, Authorize, Durability, DurabilityRules, Input, Principal};
+use selvedge_core::{Action, Authorize, Durability, DurabilityRules, Input, Principal, TopicRule};
 
 use crate::node::Node;
 
@@ -209,4 +209,21 @@ fn a_subscription_that_was_given_up_does_not_come_back_with_a_restart() {
     let (publisher, _) = node.connect("publisher", 0, None);
     assert_eq!(node.publish(publisher, "kept", "1", false, None), ["PUBACK Success"]);
     assert_eq!(node.publish(publisher, "given/up", "2", false, None), ["PUBACK NoMatchingSubscribers"]);
+}
+
+#[test]
+fn what_is_to_be_kept_in_memory_only_is_gone_after_a_restart_and_the_rest_is_not() {
+    let telemetry =
+        TopicRule { filter: "telemetry".to_owned(), durability: Some(Durability::Memory), ..TopicRule::default() };
+    let rules = DurabilityRules { topics: vec![telemetry], ..DurabilityRules::default() };
+    let mut node = Node::start_with(rules.clone());
+    let (connection, _) = node.connect("client", 1000, None);
+    node.subscribe(connection, "#");
+    node.handle(Input::Closed { connection });
+    let (publisher, _) = node.connect("publisher", 0, None);
+    node.publish(publisher, "telemetry", "1", false, None);
+    node.publish(publisher, "alarm", "2", false, None);
+    assert_eq!(node.core.statistics().queued_messages, 2);
+    node.restart_after(0, rules);
+    assert_eq!(node.connect("client", 1000, None).1, ["CONNACK true", "alarm 2"]);
 }
