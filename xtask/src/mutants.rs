@@ -18,6 +18,7 @@ use std::{
 };
 
 use anyhow::{bail, ensure};
+use clap::ValueEnum as _;
 
 use self::{
     planted::Mutant,
@@ -42,6 +43,9 @@ pub struct Options {
     /// Run only these suites
     #[arg(long, value_delimiter = ',', default_values_t = [Suite::Codec, Suite::Core, Suite::Conformance])]
     suites: Vec<Suite>,
+    /// Let every suite judge, also after one has failed; without it, a mutant is done with the first that fails
+    #[arg(long)]
+    every_suite: bool,
     /// Judge again what has a verdict
     #[arg(long)]
     fresh: bool,
@@ -54,6 +58,19 @@ pub struct Options {
     /// Print what is known and plant nothing
     #[arg(long)]
     report: bool,
+}
+
+impl Options {
+    /// The suites that have to judge a mutant on which `known` has been said.
+    fn suites_for(&self, mutant: &Mutant, known: &Verdict) -> Vec<Suite> {
+        let killed = known.values().any(Option::is_some);
+        if killed && !self.every_suite && !self.fresh {
+            return Vec::new();
+        }
+        let again = self.fresh || (self.survivors && !killed);
+        let sees = |suite: &Suite| suite.sees(&mutant.file) && (again || !known.contains_key(suite));
+        self.suites.iter().copied().filter(sees).collect()
+    }
 }
 
 /// Plants the mutants one after the other and prints what killed each.
@@ -80,15 +97,7 @@ fn plant(chosen: &[&Mutant], options: &Options, folder: PathBuf, verdicts: &mut 
     let mut waiting = Vec::new();
     for mutant in chosen {
         let planted = mutant.planted_in(root)?;
-        let known = verdicts.of(mutant);
-        let survived = known.values().all(Option::is_none);
-        let suites: Vec<Suite> = options
-            .suites
-            .iter()
-            .copied()
-            .filter(|suite| suite.sees(&mutant.file))
-            .filter(|suite| options.fresh || (options.survivors && survived) || !known.contains_key(suite))
-            .collect();
+        let suites = options.suites_for(mutant, &verdicts.of(mutant));
         if !suites.is_empty() {
             waiting.push((*mutant, planted, suites));
         }
@@ -104,14 +113,7 @@ fn plant(chosen: &[&Mutant], options: &Options, folder: PathBuf, verdicts: &mut 
     for (index, (mutant, planted, suites)) in waiting.into_iter().enumerate() {
         let started = Instant::now();
         workshop.write(&mutant.file, &planted.mutated)?;
-        let judged = suites.iter().try_for_each(|suite| {
-            let killed_by = match workshop.run(*suite, baselines.get(suite).copied())? {
-                Ran::Passed => None,
-                Ran::Failed(test) => Some(test),
-                Ran::NotBuilt(output) => bail!("it does not compile, so it proves nothing:\n{output}"),
-            };
-            verdicts.add(mutant, *suite, killed_by)
-        });
+        let judged = judge(&workshop, mutant, &suites, &baselines, options, verdicts);
         workshop.write(&mutant.file, &planted.original)?;
         let took_s = started.elapsed().as_secs_f64();
         match judged {
@@ -121,6 +123,30 @@ fn plant(chosen: &[&Mutant], options: &Options, folder: PathBuf, verdicts: &mut 
             }
             // The others can be judged; what has no verdict fails the report.
             Err(error) => println!("[{:>3}/{count}] INVALID    {}: {error:#}", index + 1, mutant.name),
+        }
+    }
+    Ok(())
+}
+
+/// Runs the suites on the mutant that is in the workshop now.
+fn judge(
+    workshop: &Workshop,
+    mutant: &Mutant,
+    suites: &[Suite],
+    baselines: &BTreeMap<Suite, Duration>,
+    options: &Options,
+    verdicts: &mut Verdicts,
+) -> anyhow::Result<()> {
+    for suite in suites {
+        let killed_by = match workshop.run(*suite, baselines.get(suite).copied())? {
+            Ran::Passed => None,
+            Ran::Failed(test) => Some(test),
+            Ran::NotBuilt(output) => bail!("it does not compile, so it proves nothing:\n{output}"),
+        };
+        let killed = killed_by.is_some();
+        verdicts.add(mutant, *suite, killed_by)?;
+        if killed && !options.every_suite {
+            break;
         }
     }
     Ok(())
@@ -156,7 +182,7 @@ fn line(mutant: &Mutant, verdict: &Verdict) -> String {
     }
 }
 
-/// Prints the score; survivors without an explanation are an error, and so is what was not judged.
+/// Prints the score; survivors without an explanation are an error, and so is what some suite has yet to judge.
 fn report(chosen: &[&Mutant], verdicts: &Verdicts) -> anyhow::Result<()> {
     let (mut explained, mut unexplained, mut unknown) = (Vec::new(), Vec::new(), 0);
     let (mut killed, mut by_suite) = (0, BTreeMap::<Suite, (usize, usize)>::new());
@@ -166,13 +192,15 @@ fn report(chosen: &[&Mutant], verdicts: &Verdicts) -> anyhow::Result<()> {
             let counts = by_suite.entry(*suite).or_default();
             *counts = (counts.0 + usize::from(test.is_some()), counts.1 + 1);
         }
-        if verdict.is_empty() {
-            unknown += 1;
-        } else if verdict.values().any(Option::is_some) {
+        let judged_by_all =
+            Suite::value_variants().iter().all(|suite| !suite.sees(&mutant.file) || verdict.contains_key(suite));
+        if verdict.values().any(Option::is_some) {
             killed += 1;
             if mutant.survives.is_some() {
                 println!("note: {} is explained in the list, and killed", mutant.name);
             }
+        } else if !judged_by_all {
+            unknown += 1;
         } else if let Some(reason) = &mutant.survives {
             explained.push((mutant, reason));
         } else {
@@ -186,7 +214,7 @@ fn report(chosen: &[&Mutant], verdicts: &Verdicts) -> anyhow::Result<()> {
         println!("SURVIVED   {} ({}; {})", mutant.name, mutant.file, mutant.rule);
     }
     println!(
-        "\nmutants planted {}, killed {killed}, explained {}, survived {}, not judged {unknown}",
+        "\nmutants planted {}, killed {killed}, explained {}, survived {}, not judged by every suite {unknown}",
         chosen.len(),
         explained.len(),
         unexplained.len()
@@ -195,6 +223,50 @@ fn report(chosen: &[&Mutant], verdicts: &Verdicts) -> anyhow::Result<()> {
         println!("  {suite:<12} killed {killed} of {judged}");
     }
     ensure!(unexplained.is_empty(), "{} mutants survived without an explanation", unexplained.len());
-    ensure!(unknown == 0, "{unknown} mutants have no verdict");
+    ensure!(unknown == 0, "{unknown} mutants wait for a suite to judge them");
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options() -> Options {
+        Options {
+            only: None,
+            limit: None,
+            suites: vec![Suite::Codec, Suite::Core, Suite::Conformance],
+            every_suite: false,
+            fresh: false,
+            survivors: false,
+            tree: None,
+            report: false,
+        }
+    }
+
+    #[test]
+    fn the_suites_that_have_not_judged_go_on_until_one_has_killed() {
+        let mutant = Mutant {
+            name: "m".to_owned(),
+            file: "broker/core/src/handle.rs".to_owned(),
+            find: "a".to_owned(),
+            replace: "b".to_owned(),
+            rule: "r".to_owned(),
+            survives: None,
+        };
+        let survived = Verdict::from([(Suite::Core, None)]);
+        let killed = Verdict::from([(Suite::Core, Some("a test".to_owned()))]);
+        let both = [Suite::Core, Suite::Conformance];
+
+        assert_eq!(options().suites_for(&mutant, &Verdict::new()), both);
+        assert_eq!(options().suites_for(&mutant, &survived), [Suite::Conformance]);
+        assert_eq!(options().suites_for(&mutant, &killed), []);
+        let every_suite = Options { every_suite: true, ..options() };
+        assert_eq!(every_suite.suites_for(&mutant, &killed), [Suite::Conformance]);
+        let fresh = Options { fresh: true, ..options() };
+        assert_eq!(fresh.suites_for(&mutant, &killed), both);
+        let survivors = Options { survivors: true, ..options() };
+        assert_eq!(survivors.suites_for(&mutant, &survived), both);
+        assert_eq!(survivors.suites_for(&mutant, &killed), []);
+    }
 }

@@ -40,6 +40,34 @@ pub enum Ran {
     NotBuilt(String),
 }
 
+/// Tests that are built and run together.
+#[derive(Clone, Copy)]
+struct Part {
+    /// For `cargo test`.
+    targets: &'static [&'static str],
+    build: Build,
+}
+
+/// What a build is good for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Build {
+    /// Tests that run for a moment only: what counts is how soon they are built.
+    Quick,
+    /// Tests that compute for seconds.
+    Optimized,
+}
+
+const CODEC: &[Part] = &[
+    Part { targets: &["--lib"], build: Build::Quick },
+    // All files of tests.
+    Part { targets: &["--test", "*"], build: Build::Quick },
+];
+const CORE: &[Part] = &[
+    // They notice most of what is planted in the core.
+    Part { targets: &["--test", "scenarios", "--test", "model"], build: Build::Quick },
+    Part { targets: &["--lib"], build: Build::Optimized },
+    Part { targets: &["--test", "*"], build: Build::Optimized },
+];
 /// Cases of each property test: a mutant that only a rare case shows is better shown by a test of its own.
 const PROPERTY_CASES: &str = "64";
 const MODEL_CASES: &str = "400";
@@ -76,24 +104,29 @@ impl Workshop {
     pub fn run(&self, suite: Suite, baseline: Option<Duration>) -> anyhow::Result<Ran> {
         let deadline = baseline.map_or(BASELINE_MAX, |took| took * 3 + GRACE);
         match suite {
-            Suite::Codec => self.cargo_test("selvedge-codec", deadline),
-            Suite::Core => self.cargo_test("selvedge-core", deadline),
+            Suite::Codec => self.cargo_test("selvedge-codec", CODEC, deadline),
+            Suite::Core => self.cargo_test("selvedge-core", CORE, deadline),
             Suite::Conformance => self.conformance(deadline),
         }
     }
 
-    fn cargo_test(&self, package: &str, deadline: Duration) -> anyhow::Result<Ran> {
-        let mut cargo = self.cargo();
-        cargo.args(["test", "--offline", "--jobs", "1", "--lib", "--tests", "--package", package]);
-        watch(cargo, deadline)
+    /// Builds and runs one part after the other, until one fails.
+    fn cargo_test(&self, package: &str, parts: &[Part], deadline: Duration) -> anyhow::Result<Ran> {
+        for part in parts {
+            let mut cargo = self.cargo(part.build);
+            cargo.args(["test", "--offline", "--jobs", "1", "--package", package]).args(part.targets);
+            match watch(cargo, deadline)? {
+                Ran::Passed => {}
+                other => return Ok(other),
+            }
+        }
+        Ok(Ran::Passed)
     }
 
     fn conformance(&self, deadline: Duration) -> anyhow::Result<Ran> {
-        let mut cargo = self.cargo();
-        cargo
-            .args(["build", "--offline", "--jobs", "1", "--package", "selvedge-broker", "--example", "serve"])
-            // It serves a few hundred clients for some seconds: what counts is how fast it is built.
-            .env("CARGO_PROFILE_DEV_OPT_LEVEL", "0");
+        // It serves a few hundred clients for some seconds.
+        let mut cargo = self.cargo(Build::Quick);
+        cargo.args(["build", "--offline", "--jobs", "1", "--package", "selvedge-broker", "--example", "serve"]);
         match watch(cargo, deadline)? {
             Ran::Passed => {}
             other => return Ok(other),
@@ -142,7 +175,7 @@ impl Workshop {
         Ok(self.conformance.get_or_init(|| copy.to_string_lossy().into_owned()))
     }
 
-    fn cargo(&self) -> Command {
+    fn cargo(&self, build: Build) -> Command {
         let mut cargo = low_priority("cargo");
         cargo
             .current_dir(self.tree())
@@ -154,6 +187,9 @@ impl Workshop {
             .env("PROPTEST_CASES", PROPERTY_CASES)
             .env("SELVEDGE_MODEL_CASES", MODEL_CASES)
             .env_remove("RUSTFLAGS");
+        if build == Build::Quick {
+            cargo.env("CARGO_PROFILE_DEV_OPT_LEVEL", "0");
+        }
         cargo
     }
 }

@@ -19,6 +19,8 @@ impl Core {
         let clock = self.journal.clock;
         let Some(session) = self.sessions.get_mut(token.0) else { return };
         session.queue.stored.is_fetching = false;
+        // With the last of them, what is on disk has none that is unjudged any more.
+        let unjudged = session.queue.stored.is_unjudged();
         let mut lost: Vec<Dropped> = Vec::new();
         let mut lost_in_flight: Vec<(u64, u64)> = Vec::new();
         for (number, body) in messages {
@@ -27,14 +29,13 @@ impl Core {
                 message.charge(&self.account.messages);
             }
             let may_have = |message: &Message| {
-                !session.queue.stored.is_unjudged()
-                    || self.authorizer.may(session.principal(), Action::Subscribe, message.topic())
+                !unjudged || self.authorizer.may(session.principal(), Action::Subscribe, message.topic())
             };
             let for_flight = decoded.as_ref().filter(|message| may_have(message));
             session.in_flight.arrive(*number, for_flight, &mut |entry| lost_in_flight.push((entry, *number)));
             session.queue.arrive([(*number, decoded)], &mut |dropped| lost.push(dropped));
         }
-        if session.queue.stored.is_unjudged() {
+        if unjudged {
             session.queue.question_all();
         }
         session.settle(&mut self.account);

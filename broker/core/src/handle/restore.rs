@@ -117,7 +117,9 @@ impl Core {
         filters.keys().for_each(|filter| session.add_filter(filter));
         in_flight.into_iter().for_each(|entry| session.in_flight.restore(restore_entry(entry)));
         session.queue.stored = queue;
-        session.queue.stored.question_all();
+        if !session.is_internal() {
+            session.queue.stored.question_all();
+        }
         self.statistics.subscriptions += filters.len() as u64;
         self.statistics.queued_messages += session.queue.total() as u64;
         self.statistics.queued_bytes += session.queue.bytes_held() as u64;

@@ -328,6 +328,19 @@ mod tests {
     }
 
     #[test]
+    fn an_expired_message_is_not_found_although_nobody_has_taken_it_out_yet() {
+        let mut retained = Retained::default();
+        let dying = Message::new("a", vec![1], QoS::AtMostOnce, true).with_expiry(Some(Moment::from_millis(10)));
+        retained.set(Arc::new(dying), 10, 10_000).unwrap();
+        let count = |now| {
+            let mut count = 0;
+            retained.each_match("a", Moment::from_millis(now), &mut 1000, &mut |_| count += 1);
+            count
+        };
+        assert_eq!((count(9), count(10)), (1, 0));
+    }
+
+    #[test]
     fn an_expired_message_is_gone_but_not_its_successor() {
         let mut retained = Retained::default();
         let dying = Message::new("a", vec![1], QoS::AtMostOnce, true).with_expiry(Some(Moment::from_millis(10)));

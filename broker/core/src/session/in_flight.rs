@@ -400,6 +400,21 @@ mod tests {
         assert!(in_flight.received(packet_id).is_none());
     }
 
+    #[test]
+    fn no_more_is_sent_again_than_the_window_takes() {
+        let mut in_flight = InFlight::default();
+        let message = Arc::new(Message::new("t", vec![1], QoS::AtLeastOnce, false));
+        for _ in 0..2 {
+            in_flight.add(QoS::AtLeastOnce, false, Some(message.clone()), None).unwrap();
+        }
+        in_flight.connection_lost();
+        assert_eq!(in_flight.next_resend(1).map(|entry| entry.packet_id), Some(id(1)));
+        assert!(!in_flight.has_resend(1) && in_flight.next_resend(1).is_none());
+        assert!(in_flight.complete(id(1), Awaiting::Acknowledgement).is_some());
+        assert_eq!(in_flight.next_resend(1).map(|entry| entry.packet_id), Some(id(2)));
+        assert!(!in_flight.has_resend(9) && in_flight.next_resend(9).is_none());
+    }
+
     proptest! {
         #[test]
         fn identifiers_in_use_are_never_handed_out(

@@ -136,3 +136,22 @@ impl Sessions {
 fn is_anonymous(session: &Session) -> bool {
     session.user.is_none() && !session.is_internal()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_key_of_an_ended_session_does_not_find_the_one_that_took_its_place() {
+        let mut account = Account::new(1_000_000);
+        let mut sessions = Sessions::default();
+        let ended = sessions.insert("a".into(), None, &mut account);
+        assert!(sessions.remove(ended, &mut account).is_some());
+        let other = sessions.insert("b".into(), None, &mut account);
+        assert_eq!(other.index, ended.index, "the place is used again");
+        assert!(sessions.get(other).is_some());
+        assert!(sessions.get(ended).is_none() && sessions.get_mut(ended).is_none());
+        assert!(sessions.remove(ended, &mut account).is_none());
+        assert_eq!(sessions.find("b"), Some(other));
+    }
+}

@@ -1,7 +1,9 @@
 //! The memory budget of the node: nobody makes it hold more, hogs give way, and the others go on.
 
+use std::sync::Arc;
+
 use selvedge_codec::{Packet, PacketId, ProtocolVersion, QoS, ReasonCode};
-use selvedge_core::{CloseCause, Config, Effect, Input, OverflowRule};
+use selvedge_core::{CloseCause, Config, Effect, Input, Message, OverflowRule};
 
 use crate::driver::{Node, id};
 
@@ -114,6 +116,26 @@ fn at_the_limit_what_would_have_to_be_kept_is_refused_and_the_rest_goes_on() {
     assert_eq!(node.core.statistics().refused_memory, 3);
     node.core.set_outside_bytes(0);
     assert_eq!(node.publish(0, "t/1", QoS::AtLeastOnce, &[b'x'; 1000]), Some(ReasonCode::Success));
+}
+
+#[test]
+fn what_the_node_itself_publishes_is_queued_up_to_the_limit_and_not_beyond() {
+    const ENTRY_BYTES: usize = 96;
+    let mut node = node(1);
+    let publish = |node: &mut Node| {
+        let message = Arc::new(Message::new("t/1", vec![b'x'; 1000], QoS::AtLeastOnce, false));
+        let cost = message.cost_bytes();
+        node.feed(Input::Publish { message });
+        cost
+    };
+    let cost = publish(&mut node);
+    let before = held(&mut node);
+    node.core.set_outside_bytes(BUDGET - before - cost - ENTRY_BYTES + 1);
+    publish(&mut node);
+    assert_eq!((node.core.statistics().queued_messages, node.core.statistics().dropped_memory), (1, 1));
+    node.core.set_outside_bytes(BUDGET - before - cost - ENTRY_BYTES);
+    publish(&mut node);
+    assert_eq!((node.core.statistics().queued_messages, node.core.statistics().dropped_memory), (2, 1));
 }
 
 #[test]

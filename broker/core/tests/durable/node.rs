@@ -7,7 +7,7 @@ use selvedge_codec::{
     UserProperties, Will,
 };
 use selvedge_core::{
-    Config, ConnectionId, Core, DurabilityRules, Effect, Effects, Input, Moment, OpenAccess, Peer, Restored,
+    Authorize, Config, ConnectionId, Core, DurabilityRules, Effect, Effects, Input, Moment, OpenAccess, Peer, Restored,
 };
 
 use crate::journal::MemoryJournal;
@@ -24,8 +24,8 @@ pub struct Node {
     slots: u32,
 }
 
-fn core(durability: DurabilityRules) -> Core {
-    Core::new(Config { sys_interval_s: 0, durability, ..Config::default() }, Box::new(OpenAccess), 1)
+fn core(durability: DurabilityRules, access: Box<dyn Authorize>) -> Core {
+    Core::new(Config { sys_interval_s: 0, durability, ..Config::default() }, access, 1)
 }
 
 impl Node {
@@ -34,17 +34,22 @@ impl Node {
     }
 
     pub fn start_with(durability: DurabilityRules) -> Self {
-        let mut core = core(durability);
+        let mut core = core(durability, Box::new(OpenAccess));
         core.continue_from(Restored::default(), START_MS, 1, &mut |_| None);
         Self { core, journal: MemoryJournal::default(), now: Moment::default(), wall_ms: START_MS, slots: 0 }
     }
 
     /// Off for so long, then on again, with everything that was durable.
     pub fn restart_after(&mut self, off_ms: u64, durability: DurabilityRules) {
+        self.restart_with(off_ms, durability, Box::new(OpenAccess));
+    }
+
+    /// As [`Self::restart_after`], under other access rules.
+    pub fn restart_with(&mut self, off_ms: u64, durability: DurabilityRules, access: Box<dyn Authorize>) {
         self.wall_ms += self.now.as_millis() + off_ms;
         self.now = Moment::default();
         let (restored, next_message) = self.journal.crash(0);
-        self.core = core(durability);
+        self.core = core(durability, access);
         let journal = &self.journal;
         self.core.continue_from(restored, self.wall_ms, next_message, &mut |number| journal.fetch(number));
         self.keep();
@@ -85,6 +90,10 @@ impl Node {
                         _ => {}
                     }
                 }
+                Effect::Deliver { delivery, .. } => {
+                    let payload = String::from_utf8_lossy(delivery.message.payload()).into_owned();
+                    shown.push(format!("{} {payload}", delivery.message.topic()));
+                }
                 Effect::Fetch { session, numbers } => fetches.push((*session, numbers.clone())),
                 _ => {}
             }
@@ -111,15 +120,28 @@ impl Node {
     }
 
     pub fn connect(&mut self, client_id: &str, expiry_s: u32, will: Option<Will<'_>>) -> (ConnectionId, Vec<String>) {
-        let connection = ConnectionId { slot: self.slots, generation: 1 };
-        self.slots += 1;
-        let connect = Connect {
+        self.connect_as(Connect {
             session_expiry_s: Some(expiry_s),
             receive_maximum: NonZeroU16::new(10),
             will,
             ..Connect::new(ProtocolVersion::V5, client_id, false)
-        };
+        })
+    }
+
+    pub fn connect_as(&mut self, connect: Connect<'_>) -> (ConnectionId, Vec<String>) {
+        let connection = ConnectionId { slot: self.slots, generation: 1 };
+        self.slots += 1;
         let shown = self.handle(Input::Connect { connection, connect: &connect, peer: Peer::default() });
+        (connection, shown)
+    }
+
+    /// A consumer inside the node, subscribed to `filter`.
+    pub fn attach(&mut self, name: &str, filter: &str) -> (ConnectionId, Vec<String>) {
+        let connection = ConnectionId { slot: self.slots, generation: 1 };
+        self.slots += 1;
+        let attach = Input::Attach { connection, client_id: format!("$node/{name}").into(), receive_maximum: 10 };
+        let shown = self.handle(attach);
+        self.handle(Input::SubscribeInternal { connection, filter, qos: QoS::AtLeastOnce });
         (connection, shown)
     }
 

@@ -1,9 +1,23 @@
 //! One thing after the other over a restart: retained messages, wills, expiry, modes.
 
-use selvedge_codec::{Packet, PacketId, PublishProperties, QoS, Will};
-use selvedge_core::{Durability, DurabilityRules, Input};
+use selvedge_codec::{Connect, Packet, PacketId, ProtocolVersion, PublishProperties, QoS, Unsubscribe, Will};
+use selvedge_core::{Action, Authorize, Durability, DurabilityRules, Input, Principal, TopicRule};
 
 use crate::node::Node;
+
+/// Nobody may read anything.
+#[derive(Debug)]
+struct NoReaders;
+
+impl Authorize for NoReaders {
+    fn may_connect(&self, _who: Principal<'_>) -> bool {
+        true
+    }
+
+    fn may(&self, _who: Principal<'_>, action: Action, _topic: &str) -> bool {
+        action != Action::Subscribe
+    }
+}
 
 fn will(delay_s: u32) -> Will<'static> {
     Will {
@@ -132,4 +146,84 @@ fn messages_in_order_wait_for_a_session_and_the_first_of_them_is_in_flight_again
     }
     let expected: Vec<String> = (10..30).filter(|number| *number != 25).map(|number| format!("t {number}")).collect();
     assert_eq!(rest, expected);
+}
+
+#[test]
+fn what_waited_for_a_consumer_inside_the_node_is_not_judged_by_the_rules_for_clients() {
+    let mut node = Node::start();
+    let (consumer, _) = node.attach("function", "t");
+    node.handle(Input::Closed { connection: consumer });
+    let (client, _) = node.connect("client", 1000, None);
+    node.subscribe(client, "t");
+    node.handle(Input::Closed { connection: client });
+    let (publisher, _) = node.connect("publisher", 0, None);
+    node.publish(publisher, "t", "1", false, None);
+    node.restart_with(0, DurabilityRules::default(), Box::new(NoReaders));
+    assert_eq!(node.attach("function", "t").1, ["t 1"]);
+    assert_eq!(node.connect("client", 1000, None).1, ["CONNACK true"]);
+    assert_eq!(node.core.statistics().queued_messages, 0);
+}
+
+#[test]
+fn a_session_that_is_new_after_a_restart_is_not_taken_for_an_older_one() {
+    let mut node = Node::start();
+    for client in ["first", "second"] {
+        node.connect(client, 1000, None);
+        node.restart_after(0, DurabilityRules::default());
+    }
+    assert_eq!(node.core.statistics().sessions, 2);
+    assert_eq!(node.connect("first", 1000, None).1, ["CONNACK true"]);
+    assert_eq!(node.connect("second", 1000, None).1, ["CONNACK true"]);
+}
+
+#[test]
+fn a_session_that_a_clean_start_ended_does_not_come_back_with_a_restart_and_its_messages_are_let_go() {
+    let mut node = Node::start();
+    let (connection, _) = node.connect("client", 1000, None);
+    node.subscribe(connection, "t");
+    let (publisher, _) = node.connect("publisher", 0, None);
+    assert_eq!(node.publish(publisher, "t", "in flight", false, None), ["t in flight", "PUBACK Success"]);
+    node.handle(Input::Closed { connection });
+    node.publish(publisher, "t", "queued", false, None);
+    let clean = Connect { session_expiry_s: Some(1000), ..Connect::new(ProtocolVersion::V5, "client", true) };
+    node.connect_as(clean);
+    node.restart_after(0, DurabilityRules::default());
+    let statistics = node.core.statistics();
+    assert_eq!((statistics.sessions, statistics.subscriptions), (1, 0));
+}
+
+#[test]
+fn a_subscription_that_was_given_up_does_not_come_back_with_a_restart() {
+    let mut node = Node::start();
+    let (connection, _) = node.connect("client", 1000, None);
+    node.subscribe(connection, "kept");
+    node.subscribe(connection, "given/up");
+    let packet = Packet::Unsubscribe(Unsubscribe {
+        packet_id: PacketId::MIN,
+        user_properties: Default::default(),
+        filters: ["given/up"].into_iter().collect(),
+    });
+    node.handle(Input::Packet { connection, packet });
+    node.restart_after(0, DurabilityRules::default());
+    assert_eq!(node.core.statistics().subscriptions, 1);
+    let (publisher, _) = node.connect("publisher", 0, None);
+    assert_eq!(node.publish(publisher, "kept", "1", false, None), ["PUBACK Success"]);
+    assert_eq!(node.publish(publisher, "given/up", "2", false, None), ["PUBACK NoMatchingSubscribers"]);
+}
+
+#[test]
+fn what_is_to_be_kept_in_memory_only_is_gone_after_a_restart_and_the_rest_is_not() {
+    let telemetry =
+        TopicRule { filter: "telemetry".to_owned(), durability: Some(Durability::Memory), ..TopicRule::default() };
+    let rules = DurabilityRules { topics: vec![telemetry], ..DurabilityRules::default() };
+    let mut node = Node::start_with(rules.clone());
+    let (connection, _) = node.connect("client", 1000, None);
+    node.subscribe(connection, "#");
+    node.handle(Input::Closed { connection });
+    let (publisher, _) = node.connect("publisher", 0, None);
+    node.publish(publisher, "telemetry", "1", false, None);
+    node.publish(publisher, "alarm", "2", false, None);
+    assert_eq!(node.core.statistics().queued_messages, 2);
+    node.restart_after(0, rules);
+    assert_eq!(node.connect("client", 1000, None).1, ["CONNACK true", "alarm 2"]);
 }

@@ -93,3 +93,43 @@ fn an_alias_never_makes_a_packet_larger_than_the_client_takes() {
     "#,
     );
 }
+
+#[test]
+fn each_topic_gets_an_alias_of_its_own() {
+    check(
+        r#"
+        a > CONNECT aliases=2
+        a < CONNACK Success
+        a > SUBSCRIBE 1 +:0
+        a < SUBACK 1 Success
+        node > PUBLISH first "1"
+        a < PUBLISH first q=0 alias=1 "1"
+        node > PUBLISH second "2"
+        a < PUBLISH second q=0 alias=2 "2"
+        node > PUBLISH third "3"
+        a < PUBLISH third q=0 "3"
+        node > PUBLISH second "4"
+        a < PUBLISH - q=0 alias=2 "4"
+        node > PUBLISH first "5"
+        a < PUBLISH - q=0 alias=1 "5"
+    "#,
+    );
+}
+
+#[test]
+fn an_alias_is_established_only_where_there_is_room_for_it() {
+    check(
+        r#"
+        a > CONNECT aliases=5 max=60
+        a < CONNACK Success
+        a > SUBSCRIBE 1 topic:0
+        a < SUBACK 1 Success
+        node > PUBLISH topic "x"*50
+        a < PUBLISH topic q=0 50 bytes
+        node > PUBLISH topic "x"*46
+        a < PUBLISH topic q=0 alias=1 46 bytes
+        node > PUBLISH topic "x"*50
+        a < PUBLISH - q=0 alias=1 50 bytes
+    "#,
+    );
+}

@@ -137,3 +137,38 @@ fn a_shared_subscription_of_a_consumer_leaves_nothing_behind() {
     "#,
     );
 }
+
+#[test]
+fn a_consumer_keeps_of_its_subscriptions_those_that_it_names() {
+    check(
+        r#"
+        f > ATTACH recv=10 one:1 two:1 three:1
+        f > KEEP two other
+        node > PUBLISH one q=1 "1"
+        node > PUBLISH two q=1 "2"
+        f < DELIVER two q=1 id=1 "2"
+        node > PUBLISH three q=1 "3"
+        node > STATISTICS subscriptions
+        node < STATISTICS subscriptions=1
+    "#,
+    );
+}
+
+#[test]
+fn of_the_consumers_only_those_end_that_nobody_has_claimed() {
+    check(
+        r#"
+        f > ATTACH recv=10 in:1
+        g > ATTACH recv=10 in:1
+        a > CONNECT expiry=60
+        a < CONNACK Success
+        a > LOST
+        f > LOST
+        node > END
+        node > PUBLISH in q=1 "1"
+        g < DELIVER in q=1 id=1 "1"
+        node > STATISTICS sessions queued_messages
+        node < STATISTICS sessions=2 queued_messages=0
+    "#,
+    );
+}

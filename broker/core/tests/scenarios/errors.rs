@@ -86,3 +86,34 @@ fn a_client_that_sends_a_subscription_identifier_is_closed() {
     "#,
     );
 }
+
+#[test]
+fn a_second_connect_on_a_connection_ends_it() {
+    check(
+        r#"
+        a > CONNECT
+        a < CONNACK Success
+        a > CONNECT again
+        a < DISCONNECT ProtocolError "a second CONNECT"
+        a < CLOSED ProtocolViolation
+        b > CONNECT v3
+        b < CONNACK Success
+        b > CONNECT again v3
+        b < CLOSED ProtocolViolation
+    "#,
+    );
+}
+
+#[test]
+fn an_answer_that_would_not_fit_without_its_reason_string_either_is_not_sent() {
+    check(
+        r#"
+        node > RULES bob:connect
+        a > CONNECT user=bob max=5
+        a < CONNACK NotAuthorized
+        a < CLOSED Refused
+        b > CONNECT user=bob max=4
+        b < CLOSED Refused
+    "#,
+    );
+}

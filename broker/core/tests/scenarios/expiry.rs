@@ -30,3 +30,34 @@ fn waiting_time_is_taken_off_and_what_expired_is_not_sent() {
     "#,
     );
 }
+
+#[test]
+fn of_the_last_second_that_a_message_has_left_a_part_counts_as_a_whole() {
+    check(
+        r#"
+        a > CONNECT expiry=100
+        a < CONNACK Success
+        a > SUBSCRIBE 1 t:1
+        a < SUBACK 1 GrantedQoS1
+        b > CONNECT
+        b < CONNACK Success
+        a > LOST
+        b > PUBLISH t q=1 id=1 expiry=10 "1"
+        b < PUBACK 1
+        wait 8999ms
+        a > CONNECT resume expiry=100
+        a < CONNACK Success present
+        a < PUBLISH t q=1 id=1 expiry=2 "1"
+        a > LOST
+        wait 1ms
+        a > CONNECT resume expiry=100
+        a < CONNACK Success present
+        a < PUBLISH t q=1 id=1 dup expiry=1 "1"
+        a > LOST
+        wait 999ms
+        a > CONNECT resume
+        a < CONNACK Success present
+        a < PUBLISH t q=1 id=1 dup expiry=1 "1"
+    "#,
+    );
+}

@@ -15,7 +15,7 @@ fn topics_and_filters_are_bounded_in_bytes() {
         a > PUBLISH 0123456789 q=1 id=1 "x"
         a < PUBACK 1 NoMatchingSubscribers
         a > PUBLISH 0123456789a q=1 id=2 "x"
-        a < PUBACK 2 TopicNameInvalid
+        a < PUBACK 2 TopicNameInvalid "the topic name is too long"
         a > PUBLISH 0123456789a alias=1 "refused, but the alias is known"
         a > PUBLISH - alias=1 "refused"
         a > SUBSCRIBE 3 0123456789:0 0123456789a:0 $share/g/a:0 $share/gg/a:0

@@ -174,3 +174,73 @@ fn more_unreleased_qos_2_messages_than_the_receive_maximum_end_the_connection() 
     "#,
     );
 }
+
+#[test]
+fn qos_0_that_waits_for_a_congested_client_goes_with_its_connection() {
+    check(
+        r#"
+        a > CONNECT expiry=60
+        a < CONNACK Success
+        a > SUBSCRIBE 1 t:1
+        a < SUBACK 1 GrantedQoS1
+        a > CONGESTED
+        node > PUBLISH t q=0 "1"
+        node > PUBLISH t q=1 "2"
+        a > LOST
+        node > STATISTICS dropped_offline queued_messages
+        node < STATISTICS dropped_offline=1 queued_messages=1
+        a > CONNECT resume expiry=60
+        a < CONNACK Success present
+        a < PUBLISH t q=1 id=1 "2"
+    "#,
+    );
+}
+
+#[test]
+fn what_is_sent_again_carries_what_it_carried_the_first_time() {
+    check(
+        r#"
+        a > CONNECT expiry=60
+        a < CONNACK Success
+        a > SUBSCRIBE 1 t:2:rap sid=7
+        a < SUBACK 1 GrantedQoS2
+        b > CONNECT
+        b < CONNACK Success
+        b > PUBLISH t q=1 id=1 expiry=50 content=text retain "1"
+        a < PUBLISH t q=1 id=1 retain expiry=50 content=text sid=7 "1"
+        b < PUBACK 1
+        node > PUBLISH t q=2 "2"
+        a < PUBLISH t q=2 id=2 sid=7 "2"
+        a > LOST
+        b > PUBLISH t q=1 id=2 content=text retain "3"
+        b < PUBACK 2
+        wait 10s
+        a > CONNECT resume expiry=60
+        a < CONNACK Success present
+        a < PUBLISH t q=1 id=1 dup retain expiry=40 content=text sid=7 "1"
+        a < PUBLISH t q=2 id=2 dup sid=7 "2"
+        a < PUBLISH t q=1 id=3 retain content=text sid=7 "3"
+    "#,
+    );
+}
+
+#[test]
+fn only_a_puback_ends_a_qos_1_exchange() {
+    check(
+        r#"
+        a > CONNECT recv=1
+        a < CONNACK Success
+        a > SUBSCRIBE 1 t:1
+        a < SUBACK 1 GrantedQoS1
+        node > PUBLISH t q=1 "1"
+        a < PUBLISH t q=1 id=1 "1"
+        node > PUBLISH t q=1 "2"
+        a > PUBREC 1
+        a < PUBREL 1 PacketIdentifierNotFound
+        a > PUBCOMP 1
+        a > PUBREC 1 reason=0x97
+        a > PUBACK 1
+        a < PUBLISH t q=1 id=2 "2"
+    "#,
+    );
+}

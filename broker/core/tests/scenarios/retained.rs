@@ -110,13 +110,13 @@ fn no_more_retained_messages_than_configured() {
         a > PUBLISH one q=1 id=2 retain "y"
         a < PUBACK 2 NoMatchingSubscribers
         a > PUBLISH two q=1 id=3 retain "x"
-        a < PUBACK 3 QuotaExceeded
+        a < PUBACK 3 QuotaExceeded "no room for another retained message"
         a > PUBLISH one q=1 id=4 retain ""
         a < PUBACK 4 NoMatchingSubscribers
         a > PUBLISH two q=2 id=5 retain "x"
         a < PUBREC 5 NoMatchingSubscribers
         a > PUBLISH three q=2 id=6 retain "x"
-        a < PUBREC 6 QuotaExceeded
+        a < PUBREC 6 QuotaExceeded "no room for another retained message"
         a > PUBREL 6
         a < PUBCOMP 6 PacketIdentifierNotFound
         b > CONNECT v3
@@ -176,6 +176,25 @@ fn an_unretainable_qos_0_message_does_not_leave_an_older_one_to_be_found() {
         a > PUBLISH t retain "x"*900
         a > SUBSCRIBE 1 t:0
         a < SUBACK 1 Success
+    "#,
+    );
+}
+
+#[test]
+fn a_live_qos_0_message_waits_behind_retained_ones() {
+    check(
+        r#"
+        node > PUBLISH r/1 q=1 retain "1"
+        node > PUBLISH r/2 q=1 retain "2"
+        a > CONNECT recv=1
+        a < CONNACK Success
+        a > SUBSCRIBE 1 r/+:1
+        a < SUBACK 1 GrantedQoS1
+        a < PUBLISH r/1 q=1 id=1 retain "1"
+        node > PUBLISH r/2 q=0 "newer"
+        a > PUBACK 1
+        a < PUBLISH r/2 q=1 id=2 retain "2"
+        a < PUBLISH r/2 q=0 "newer"
     "#,
     );
 }

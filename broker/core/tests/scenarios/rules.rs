@@ -33,11 +33,11 @@ fn each_action_is_judged_by_itself() {
         a > CONNECT
         a < CONNACK Success
         a > PUBLISH p q=1 id=1 "x"
-        a < PUBACK 1 NotAuthorized
+        a < PUBACK 1 NotAuthorized "not allowed to publish to this topic"
         a > PUBLISH r q=1 id=2 "x"
         a < PUBACK 2 NoMatchingSubscribers
         a > PUBLISH r q=2 id=3 retain "x"
-        a < PUBREC 3 NotAuthorized
+        a < PUBREC 3 NotAuthorized "not allowed to publish to this topic"
         a > PUBLISH r retain "x"
         a > SUBSCRIBE 4 s:0 $share/g/s:0 r:0 p:0
         a < SUBACK 4 NotAuthorized NotAuthorized Success Success
@@ -64,7 +64,7 @@ fn publishing_is_judged_by_new_rules_at_once() {
         a < PUBACK 1 NoMatchingSubscribers
         node > RULES ann:publish:t
         a > PUBLISH t q=1 id=2 "x"
-        a < PUBACK 2 NotAuthorized
+        a < PUBACK 2 NotAuthorized "not allowed to publish to this topic"
     "#,
     );
 }

@@ -214,3 +214,85 @@ fn no_more_sessions_than_configured() {
     "#,
     );
 }
+
+#[test]
+fn a_longer_keep_alive_than_the_node_grants_is_shortened_where_the_client_can_be_told() {
+    let config = Config { keep_alive_max_s: 10, ..quiet() };
+    check_with(
+        config,
+        r#"
+        a > CONNECT keep=10
+        a < CONNACK Success
+        b > CONNECT keep=11
+        b < CONNACK Success keep=10
+        c > CONNECT keep=0
+        c < CONNACK Success keep=10
+        d > CONNECT v3 keep=11
+        d < CONNACK Success
+        e > CONNECT v3 keep=0
+        e < CONNACK Success
+        wait 14999ms
+        wait 1ms
+        a < DISCONNECT KeepAliveTimeout "nothing was heard for one and a half keep-alive intervals"
+        a < CLOSED KeepAliveTimeout
+        b < DISCONNECT KeepAliveTimeout "nothing was heard for one and a half keep-alive intervals"
+        b < CLOSED KeepAliveTimeout
+        c < DISCONNECT KeepAliveTimeout "nothing was heard for one and a half keep-alive intervals"
+        c < CLOSED KeepAliveTimeout
+        wait 1499ms
+        wait 1ms
+        d < CLOSED KeepAliveTimeout
+        wait 30d
+        e > PINGREQ
+        e < PINGRESP
+    "#,
+    );
+}
+
+#[test]
+fn a_session_that_lasts_for_a_second_keeps_what_was_not_acknowledged_for_it() {
+    check(
+        r#"
+        a > CONNECT expiry=1
+        a < CONNACK Success
+        a > SUBSCRIBE 1 x:1
+        a < SUBACK 1 GrantedQoS1
+        node > PUBLISH x q=1 "kept"
+        a < PUBLISH x q=1 id=1 "kept"
+        a > LOST
+        wait 999ms
+        a > CONNECT resume expiry=1
+        a < CONNACK Success present
+        a < PUBLISH x q=1 id=1 dup "kept"
+        a > LOST
+        wait 1s
+        a > CONNECT resume
+        a < CONNACK Success
+    "#,
+    );
+}
+
+#[test]
+fn only_the_longest_expiry_is_never() {
+    let config = Config { session_expiry_max_s: u32::MAX, ..quiet() };
+    check_with(
+        config,
+        r#"
+        a > CONNECT expiry=4294967295
+        a < CONNACK Success
+        b > CONNECT expiry=4294967294
+        b < CONNACK Success
+        a > LOST
+        b > LOST
+        wait 4294967293s
+        node > STATISTICS sessions
+        node < STATISTICS sessions=2
+        wait 1s
+        node > STATISTICS sessions
+        node < STATISTICS sessions=1
+        wait 1s
+        a > CONNECT resume
+        a < CONNACK Success present
+    "#,
+    );
+}

@@ -119,7 +119,7 @@ fn wildcards_do_not_see_the_topics_of_the_server() {
         node > PUBLISH $SYS/x "asked for"
         a < PUBLISH $SYS/x q=0 "asked for"
         a > PUBLISH $SYS/x q=1 id=1 "not yours"
-        a < PUBACK 1 NotAuthorized
+        a < PUBACK 1 NotAuthorized "not allowed to publish to this topic"
         b > CONNECT v3
         b < CONNACK Success
         b > PUBLISH $SYS/x q=1 id=1 "not yours, but you cannot be told"
@@ -143,13 +143,53 @@ fn bad_filters_and_too_many_subscriptions_are_refused_one_by_one() {
         a > PUBLISH 1/2/3 q=1 id=1 "x"
         a < PUBACK 1 NoMatchingSubscribers
         a > PUBLISH 1/2/3/4 q=1 id=1 "x"
-        a < PUBACK 1 TopicNameInvalid
+        a < PUBACK 1 TopicNameInvalid "the topic name has too many levels"
         b > CONNECT v3
         b < CONNACK Success
         b > SUBSCRIBE 1 a#:0 a:2
         b < SUBACK 1 UnspecifiedError GrantedQoS2
         b > UNSUBSCRIBE 2 a
         b < UNSUBACK 2
+    "#,
+    );
+}
+
+#[test]
+fn an_unsubscribe_takes_each_of_its_filters_and_answers_each() {
+    check(
+        r#"
+        a > CONNECT
+        a < CONNACK Success
+        a > SUBSCRIBE 1 one:0 two:0 three:0
+        a < SUBACK 1 Success Success Success
+        a > UNSUBSCRIBE 2 one two other
+        a < UNSUBACK 2 Success Success NoSubscriptionExisted
+        node > PUBLISH one "1"
+        node > PUBLISH two "2"
+        node > PUBLISH three "3"
+        a < PUBLISH three q=0 "3"
+    "#,
+    );
+}
+
+#[test]
+fn members_of_a_shared_subscription_take_turns() {
+    check(
+        r#"
+        a > CONNECT
+        a < CONNACK Success
+        a > SUBSCRIBE 1 $share/g/t:0
+        a < SUBACK 1 Success
+        b > CONNECT
+        b < CONNACK Success
+        b > SUBSCRIBE 1 $share/g/t:0
+        b < SUBACK 1 Success
+        node > PUBLISH t "1"
+        a < PUBLISH t q=0 "1"
+        node > PUBLISH t "2"
+        b < PUBLISH t q=0 "2"
+        node > PUBLISH t "3"
+        a < PUBLISH t q=0 "3"
     "#,
     );
 }

@@ -3,8 +3,9 @@
 //! A line `name > PACKET …` is what a client sends, `name < PACKET …` what it gets, `wait 10s` lets time pass (every
 //! deadline on the way is kept). The lines with `<` are what the transcript claims: the run must give exactly these, in
 //! this order, after the line that caused them. Besides packets, a client can be `LOST` (its network), `CONGESTED`,
-//! `DRAINED` or `BROKEN` (undecodable bytes), and the node itself (`node >`) can PUBLISH, ATTACH consumers, change RULES,
-//! REVOKE credentials, answer what a client sent to be AUTHENTICATED, say how much MEMORY is in use outside, and SHUTDOWN.
+//! `DRAINED` or `BROKEN` (undecodable bytes), a consumer inside the node can ATTACH and KEEP subscriptions, and the node
+//! itself (`node >`) can PUBLISH, END the consumers that nobody claimed, change RULES, REVOKE credentials, answer what a
+//! client sent to be AUTHENTICATED, say how much MEMORY is in use outside, and SHUTDOWN.
 
 mod rules;
 mod show;
@@ -23,8 +24,8 @@ use std::{
 
 use rules::{Rules, TestPermit};
 use selvedge_codec::{
-    Ack, Auth, Connect, Disconnect, Packet, PacketId, ProtocolVersion, Publish, PublishProperties,
-    PublishPropertiesBuffer, ReasonCode, Subscribe, Unsubscribe, Will,
+    Ack, Auth, Connect, Disconnect, Packet, PacketId, ProtocolVersion, Publish, PublishPropertiesBuffer, ReasonCode,
+    Subscribe, Unsubscribe, Will,
 };
 use selvedge_core::{
     Authentication, Config, ConnectionId, Core, Effect, Effects, Input, Message, Moment, Peer, Permit, Reauthentication,
@@ -101,7 +102,7 @@ impl Run {
             return self.node_step(verb, &words);
         }
         match verb {
-            "CONNECT" => self.connect(name, &words),
+            "CONNECT" if !words.has("again") => self.connect(name, &words),
             "ATTACH" => {
                 let connection = self.new_connection(name, None);
                 let receive_maximum = words.number("recv").unwrap_or(100) as u16;
@@ -130,6 +131,7 @@ impl Run {
             }
             "ACKNOWLEDGE" => return self.feed(Input::Acknowledge { connection, packet_id: words.packet_id(0) }),
             "DETACH" => return self.feed(Input::Detach { connection }),
+            "KEEP" => return self.feed(Input::KeepSubscriptions { connection, filters: &words.plain }),
             _ => {}
         }
         let ack = || Ack::with_reason(words.packet_id(0), words.reason().unwrap_or(ReasonCode::Success));
@@ -151,6 +153,10 @@ impl Run {
                 user_properties: Default::default(),
                 filters: words.plain[1..].iter().copied().collect(),
             }),
+            "CONNECT" => {
+                let version = if words.has("v3") { ProtocolVersion::V311 } else { ProtocolVersion::V5 };
+                Packet::Connect(Box::new(Connect::new(version, words.text("id").unwrap_or_default(), true)))
+            }
             "DISCONNECT" => {
                 let mut packet = Disconnect::with_reason(words.reason().unwrap_or(ReasonCode::Success));
                 packet.session_expiry_s = words.number("expiry").map(|value| value as u32);
@@ -180,13 +186,19 @@ impl Run {
         connect.authentication_method = words.text("auth");
         connect.request_problem_information = !words.has("no-problem-information");
         let payload = words.text("will-payload").unwrap_or("gone");
+        let mut will_properties = PublishPropertiesBuffer::new();
+        if let Some(content_type) = words.text("will-content") {
+            will_properties.content_type(content_type).expect("a short content type");
+        }
+        let mut properties = will_properties.as_properties();
+        properties.message_expiry_s = words.number("will-expiry").map(|value| value as u32);
         connect.will = words.text("will").map(|topic| Will {
             qos: quality(words.text("will-qos").unwrap_or("0")),
             retain: words.has("will-retain"),
             topic,
             payload: payload.as_bytes(),
             delay_s: words.number("will-delay").unwrap_or(0) as u32,
-            properties: PublishProperties::from_forwarded(&[], words.number("will-expiry").map(|value| value as u32)),
+            properties,
         });
         connect.authentication_data = connect.authentication_method.and(words.text("auth-data")).map(str::as_bytes);
         let peer = self.peer(words);
@@ -219,6 +231,9 @@ impl Run {
         if let Some(identifier) = words.number("sid") {
             buffer.subscription_identifier(identifier as u32).expect("an identifier in range");
         }
+        if let Some(content_type) = words.text("content") {
+            buffer.content_type(content_type).expect("a short content type");
+        }
         let mut properties = buffer.as_properties();
         properties.message_expiry_s = words.number("expiry").map(|value| value as u32);
         properties.topic_alias = words.number("alias").map(|value| value as u16);
@@ -243,6 +258,7 @@ impl Run {
                 self.feed(Input::Publish { message: Arc::new(message) });
             }
             "SHUTDOWN" => self.feed(Input::Shutdown),
+            "END" => self.feed(Input::EndUnclaimed),
             "RULES" => self.feed(Input::RulesChanged { authorizer: Box::new(Rules::read(&words.plain)) }),
             "REVOKE" => {
                 self.revoked.entry(words.plain[0].to_owned()).or_default().store(true, Ordering::Relaxed);

@@ -136,3 +136,34 @@ fn a_will_may_be_retained_and_must_be_allowed() {
     "#,
     );
 }
+
+#[test]
+fn a_will_is_published_with_its_properties() {
+    with_listener(
+        r#"
+        a > CONNECT will=w/a will-content=text will-expiry=30
+        a < CONNACK Success
+        a > LOST
+        l < PUBLISH w/a q=0 expiry=30 content=text "gone"
+    "#,
+    );
+}
+
+#[test]
+fn a_client_that_is_closed_for_what_it_did_leaves_its_will() {
+    with_listener(
+        r#"
+        a > CONNECT will=w/a
+        a < CONNACK Success
+        a > PINGRESP
+        a < DISCONNECT ProtocolError "a packet that only a server sends"
+        a < CLOSED ProtocolViolation
+        l < PUBLISH w/a q=0 "gone"
+        b > CONNECT v3 will=w/b
+        b < CONNACK Success
+        b > BROKEN
+        b < CLOSED ProtocolViolation
+        l < PUBLISH w/b q=0 "gone"
+    "#,
+    );
+}

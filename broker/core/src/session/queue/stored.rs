@@ -386,6 +386,24 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_over_before_its_time_although_times_are_kept_to_the_second() {
+        let mut stored = Stored::default();
+        stored.push(StoredEntry { expires_at_ms: Some(999), ..entry(1) });
+        stored.push(StoredEntry { expires_at_ms: Some(1001), ..entry(2) });
+        stored.push(StoredEntry { expires_at_ms: None, ..entry(3) });
+        let mut gone_at = |now_ms| {
+            let mut gone = Vec::new();
+            stored.expire(0, 10, now_ms, &mut |dropped| gone.push(dropped.entry));
+            gone
+        };
+        assert_eq!(gone_at(998), []);
+        assert_eq!(gone_at(1000), [1]);
+        assert_eq!(gone_at(1999), []);
+        assert_eq!(gone_at(2000), [2]);
+        assert_eq!(gone_at(u64::MAX), []);
+    }
+
+    #[test]
     fn what_is_over_goes_in_steps_and_what_is_low_goes_oldest_first() {
         let mut stored = Stored::default();
         (10..40).for_each(|number| stored.push(entry(number)));

@@ -10,6 +10,9 @@ pub(super) fn show(packet: &Packet<'_>) -> String {
         if ack.reason != ReasonCode::Success {
             write!(line, " {:?}", ack.reason).unwrap();
         }
+        if let Some(text) = ack.reason_string {
+            write!(line, " \"{text}\"").unwrap();
+        }
         line
     };
     match packet {
@@ -83,6 +86,9 @@ fn show_publish(publish: &Publish<'_>) -> String {
     }
     if let Some(expiry) = publish.properties.message_expiry_s {
         write!(line, " expiry={expiry}").unwrap();
+    }
+    if let Some(content_type) = publish.properties.content_type() {
+        write!(line, " content={content_type}").unwrap();
     }
     for identifier in publish.properties.subscription_identifiers() {
         write!(line, " sid={identifier}").unwrap();

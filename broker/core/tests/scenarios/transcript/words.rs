@@ -56,7 +56,8 @@ impl<'l> Words<'l> {
             None => (line, String::new()),
         };
         let all: Vec<&str> = line.split_whitespace().collect();
-        const FLAGS: [&str; 7] = ["v3", "resume", "dup", "retain", "will-retain", "no-problem-information", "clean"];
+        const FLAGS: [&str; 8] =
+            ["v3", "resume", "dup", "retain", "will-retain", "no-problem-information", "clean", "again"];
         let plain = all.iter().skip(3).copied().filter(|word| !word.contains('=') && !FLAGS.contains(word)).collect();
         Self { all, plain, payload }
     }
