@@ -4,6 +4,8 @@ pub mod broker_client;
 pub mod certificate;
 pub mod function;
 pub mod node;
+pub mod ota;
+pub mod ota_publisher;
 pub mod property;
 pub mod store;
 pub mod twin;
@@ -15,6 +17,7 @@ pub use broker_client::{ConnectionArguments, PublishArguments, SubscribeArgument
 pub use certificate::CertificateCommand;
 pub use function::FunctionCommand;
 pub use node::{CheckArguments, RunArguments, SocketArguments, StatusArguments};
+pub use ota::OtaCommand;
 pub use store::StoreCommand;
 pub use twin::TwinCommand;
 pub use user::{AccessCommand, ReloadArguments, UserCommand};
@@ -30,6 +33,7 @@ Examples:
   selvedge user add alice                      let somebody log in
   selvedge cert create                         certificates for TLS
   selvedge store export gateway.selvedge       all that the node keeps, as one file
+  selvedge ota apply update.selvedge           update the node; a bad update undoes itself
 
 Exit codes: 0 done, 1 failed, 2 wrong usage.";
 
@@ -85,6 +89,9 @@ pub enum Command {
     /// Check, export, import and compact what a node keeps
     #[command(subcommand, after_help = store::EXAMPLES)]
     Store(StoreCommand),
+    /// Update the node, its functions and files; make and sign updates
+    #[command(subcommand, after_help = ota::EXAMPLES)]
+    Ota(OtaCommand),
     /// Show whether the node is well, and what it does
     #[command(after_help = node::STATUS_EXAMPLES)]
     Status(StatusArguments),
@@ -94,6 +101,20 @@ pub enum Command {
     /// Compile one function; a child process of the node
     #[command(hide = true)]
     InternalCompile(InternalCompileArguments),
+    /// Show that this program runs here and make its functions ready; started by the version before
+    #[command(hide = true)]
+    InternalPreflight(CheckedPlace),
+}
+
+/// Where a node has its configuration and data.
+#[derive(Debug, clap::Args)]
+pub struct CheckedPlace {
+    /// Configuration file.
+    #[arg(long)]
+    pub config: Option<std::path::PathBuf>,
+    /// Data directory.
+    #[arg(long)]
+    pub data: std::path::PathBuf,
 }
 
 /// What the node passes to its compiler child; the functions read it.

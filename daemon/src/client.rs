@@ -19,7 +19,7 @@ pub mod time_text;
 mod tests;
 
 /// For names that nobody else has.
-fn random_u64() -> anyhow::Result<u64> {
+pub fn random_u64() -> anyhow::Result<u64> {
     let mut bytes = [0; 8];
     getrandom::fill(&mut bytes).map_err(|error| anyhow::anyhow!("random numbers: {error}"))?;
     Ok(u64::from_le_bytes(bytes) | 1)

@@ -9,6 +9,7 @@ pub mod durability;
 pub mod limits;
 pub mod listeners;
 pub mod load;
+pub mod ota;
 pub mod parts;
 pub mod problem;
 pub mod quantity;
@@ -22,6 +23,7 @@ pub use durability::DurabilityConfig;
 pub use limits::LimitsConfig;
 pub use listeners::{HttpConfig, Listen, MqttConfig, MqttsConfig, SecureWebSocketConfig, WebSocketConfig};
 pub use load::{Overrides, load, load_unchecked};
+pub use ota::{OtaConfig, OtaFile};
 pub use parts::{FunctionsConfig, LogConfig, LogFormat, StoreConfig, TwinsConfig};
 pub use quantity::Period;
 pub use surroundings::Surroundings;
@@ -60,6 +62,8 @@ pub struct Config {
     pub twins: TwinsConfig,
     /// WebAssembly functions.
     pub functions: FunctionsConfig,
+    /// Updates.
+    pub ota: OtaConfig,
 }
 
 impl Config {

@@ -5,6 +5,8 @@ pub mod access_files;
 pub mod certificate;
 pub mod function;
 pub mod node_client;
+pub mod ota;
+pub mod ota_publisher;
 pub mod output;
 pub mod password;
 pub mod reload;

@@ -1,6 +1,6 @@
-//! HTTP of the node, on a thread of its own: probes, metrics, twins and functions.
+//! HTTP of the node, on a thread of its own: probes, metrics, twins, functions and updates.
 //!
-//! Over TCP it only reads, and where other machines reach it, with a login only. What changes state is on the Unix socket, whose owner decides who may connect. Not the place where
+//! Over TCP it only reads (and takes signed updates from who may change things), and where other machines reach it, with a login only. What changes state is on the Unix socket, whose owner decides who may connect. Not the place where
 //! anything is answered: [`Node`] is implemented in `wiring`. Invariant: one peer takes at most a connection, a header, a body
 //! and a time, all bounded by `HttpConfig`.
 
@@ -16,7 +16,7 @@ pub mod server;
 pub use answer::ApiError;
 pub use exposition::Exposition;
 pub use login::{Reader, Reads};
-pub use node::{DeployRequest, Events, Node, PartState, Pending};
+pub use node::{BundlePlace, DeployRequest, Events, Node, PartState, Pending, UpdateWish};
 pub use server::{HttpServer, Listeners, start};
 
 #[cfg(test)]

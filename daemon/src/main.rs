@@ -14,6 +14,7 @@ mod telemetry;
 mod trusted_clock;
 mod wiring;
 
+use std::os::unix::process::CommandExt;
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -24,6 +25,7 @@ use client::format::FormatError;
 use config::Overrides;
 use control::output::{PrintError, print_line};
 use signals::Signals;
+use wiring::Ended;
 
 fn main() -> ExitCode {
     let cli = match Cli::from_arguments(std::env::args_os()) {
@@ -32,6 +34,8 @@ fn main() -> ExitCode {
     };
     let (name, ended) = match cli.command {
         Command::Run(arguments) => ("run", run(&arguments)),
+        Command::Ota(command) => ("ota", control::ota::run(command)),
+        Command::InternalPreflight(arguments) => ("internal-preflight", control::ota::preflight(&arguments)),
         Command::Check(arguments) => ("check", check(&arguments)),
         Command::Pub(arguments) => ("pub", client::publish::run(&arguments)),
         Command::Sub(arguments) => ("sub", client::subscribe::run(&arguments)),
@@ -76,7 +80,22 @@ fn run(arguments: &RunArguments) -> anyhow::Result<()> {
     let signals = Signals::with_reload().context("wait for signals")?;
     memory::start_giving_back().context("start the memory thread")?;
     let greeting = if arguments.json { wiring::Greeting::Json } else { wiring::Greeting::Text };
-    wiring::run(&config, greeting, &signals)
+    match wiring::run(&config, arguments.config.as_deref(), greeting, &signals)? {
+        Ended::Asked => Ok(()),
+        Ended::ForUpdate => become_launcher(),
+    }
+}
+
+/// The launcher decides what runs now, in this process, so that whoever looks after it notices nothing but a pause.
+fn become_launcher() -> anyhow::Result<()> {
+    let of_launcher = |name: &str| std::env::var_os(name).with_context(|| format!("{name} is not set by the launcher"));
+    let mut command = std::process::Command::new(of_launcher("SELVEDGE_LAUNCHER")?);
+    command.arg("--folder").arg(of_launcher("SELVEDGE_OTA")?);
+    if let Some(package) = std::env::var_os("SELVEDGE_PACKAGE") {
+        command.arg("--package").arg(package);
+    }
+    command.arg("--").args(std::env::args_os().skip(1));
+    Err(command.exec()).context("start the launcher again")
 }
 
 fn check(arguments: &CheckArguments) -> anyhow::Result<()> {

@@ -22,6 +22,9 @@ mod port_holder;
 pub mod settings;
 mod tls;
 mod twin_service;
+pub mod updates;
+mod watchdog;
+mod web_authorities;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -31,7 +34,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use selvedge_broker::{Broker, Continuation, Running, TlsSettings};
+use selvedge_broker::{Attachment, Broker, Continuation, Running, TlsSettings};
 use selvedge_core::Restored;
 use selvedge_functions::Runtime;
 use selvedge_store::{Health, LocalDisk, Store};
@@ -57,6 +60,7 @@ use jwks::KeyFetcher;
 use listen::Bound;
 use node_api::NodeApi;
 use twin_service::TwinService;
+use updates::{NodeHost, SelfTest, Updates};
 
 /// How often the node looks at its own health.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -77,14 +81,30 @@ pub enum Greeting {
     Json,
 }
 
-/// Runs the node until a signal ends it. `signals` was made before any thread.
+/// Why the node ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// Somebody asked for it.
+    Asked,
+    /// Another version is to run: through the launcher.
+    ForUpdate,
+}
+
+/// Runs the node until a signal or an update ends it. `signals` was made before any thread; `config_file` is where `config` is from.
 ///
 /// # Errors
 /// It could not start, or had to give up: the text says why.
-pub fn run(config: &Config, greeting: Greeting, signals: &Signals) -> anyhow::Result<()> {
-    let node = start(config)?;
+pub fn run(
+    config: &Config,
+    config_file: Option<&Path>,
+    greeting: Greeting,
+    signals: &Signals,
+) -> anyhow::Result<Ended> {
+    let node = start(config, config_file)?;
     node.greet(config, greeting).context("print the greeting")?;
+    watchdog::ready();
     let ended = node.wait(signals);
+    watchdog::stopping();
     tracing::info!("shutting down");
     // A second signal ends the process at once.
     signals.release().context("release signals")?;
@@ -108,10 +128,14 @@ struct RunningNode {
     watcher: JoinHandle<()>,
     fetcher: Option<Arc<KeyFetcher>>,
     clock: Arc<TrustedClock>,
+    updates: Arc<Updates>,
+    update_threads: Vec<JoinHandle<()>>,
+    /// Where bundles come in over MQTT.
+    pushes: Option<Attachment>,
     stopping: Arc<AtomicBool>,
 }
 
-fn start(config: &Config) -> anyhow::Result<RunningNode> {
+fn start(config: &Config, config_file: Option<&Path>) -> anyhow::Result<RunningNode> {
     let started = Instant::now();
     // What the node makes is for its owner only.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
@@ -122,6 +146,7 @@ fn start(config: &Config) -> anyhow::Result<RunningNode> {
     let Bound { mqtt, lets_anonymous_in, http: http_listener, addresses } =
         listen::bind(config, certificates.settings.as_ref())?;
     data_directory::prepare(&data)?;
+    updates::require_readable(&data)?;
     let data = data.canonicalize().with_context(|| format!("find the data directory {}", data.display()))?;
     clock.keep();
     let (store, restored) = open_store(config, &data)?;
@@ -185,14 +210,32 @@ fn start(config: &Config) -> anyhow::Result<RunningNode> {
     let watcher = reloader.start().context("start watching the files of access")?;
     broker.handle.open();
 
+    let deploying = Arc::default();
+    let update_host = NodeHost {
+        data: data.clone(),
+        config_file: config_file.map(Path::to_owned),
+        runtime: Arc::clone(&runtime),
+        lines: Arc::clone(&lines),
+        deploying: Arc::clone(&deploying),
+        files: config.ota.files.clone(),
+    };
+    let updates = Updates::open(updates::Parts {
+        data: data.clone(),
+        config: config.ota.clone(),
+        node_id: format!("{:016x}", node_id.0),
+        host: update_host,
+        clock: Arc::clone(&clock),
+    })
+    .context("open the folder of updates")?;
     let stopping = Arc::new(AtomicBool::new(false));
     let api = NodeApi {
+        updates: Arc::clone(&updates),
         store: store.clone(),
         broker: broker.handle.clone(),
         twins: Arc::clone(&twins),
         runtime: Arc::clone(&runtime),
         lines: Arc::clone(&lines),
-        deploying: Arc::default(),
+        deploying,
         stopping: Arc::clone(&stopping),
         started,
         about: greeting::facts(&addresses, &data, &socket, reloader.places()),
@@ -202,6 +245,22 @@ fn start(config: &Config) -> anyhow::Result<RunningNode> {
     };
     let listeners = Listeners { tcp: http_listener, unix };
     let http = http::start(listeners, &config.http, Arc::new(api)).context("start HTTP")?;
+    let self_test = SelfTest {
+        broker: broker.handle.clone(),
+        mqtt: addresses.mqtt,
+        socket: socket.clone(),
+        twins: Arc::clone(&twins),
+        store: store.clone(),
+        functions: settings::functions(config),
+        scratch: data.join(updates::FOLDER).join("self-test"),
+        function_ran: AtomicBool::new(false),
+    };
+    let update_threads = updates.start(self_test).context("start the threads of updates")?;
+    let pushes = if config.ota.mqtt {
+        Some(updates::over_mqtt::start(&updates, &broker.handle).context("take updates over MQTT")?)
+    } else {
+        None
+    };
     Ok(RunningNode {
         data,
         socket,
@@ -217,6 +276,9 @@ fn start(config: &Config) -> anyhow::Result<RunningNode> {
         watcher,
         fetcher,
         clock,
+        updates,
+        update_threads,
+        pushes,
         stopping,
     })
 }
@@ -310,13 +372,20 @@ impl RunningNode {
     }
 
     /// Until a signal, or until something is broken that only a restart mends.
-    fn wait(&self, signals: &Signals) -> anyhow::Result<()> {
+    fn wait(&self, signals: &Signals) -> anyhow::Result<Ended> {
         let mut swept = Instant::now();
         loop {
             match signals.wait(LOOK_EVERY).context("wait for signals")? {
-                Some(Wish::End) => return Ok(()),
+                Some(Wish::End) => return Ok(Ended::Asked),
                 Some(Wish::Reload) => self.reloader.wish(),
                 None => {}
+            }
+            if self.updates.wants_restart() {
+                return Ok(Ended::ForUpdate);
+            }
+            // Not said while the broker's thread hangs: then whoever watches kills the node.
+            if self.broker.handle.statistics_blocking().is_ok() {
+                watchdog::alive();
             }
             self.clock.keep();
             if let Health::Poisoned { cause } = self.store.health() {
@@ -341,6 +410,8 @@ impl RunningNode {
             std::thread::sleep(DRAIN_LOOK_EVERY);
         }
         self.lines.stop();
+        self.updates.stop();
+        drop(self.pushes);
         self.reloader.stop();
         if let Some(fetcher) = &self.fetcher {
             // Not waited for: it may be in the middle of a fetch.
@@ -355,6 +426,12 @@ impl RunningNode {
         }
         self.http.stop();
         let _ = std::fs::remove_file(&self.socket);
+        for thread in self.update_threads {
+            if thread.join().is_err() {
+                tracing::error!("a thread of updates panicked");
+            }
+        }
+        drop(self.updates);
         // Waiting invocations end here; what they held of the broker's messages is gone with it.
         drop(self.runtime);
         drop(self.host);

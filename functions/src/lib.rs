@@ -56,5 +56,5 @@ pub use message::{
     InvocationContext, InvocationError, InvocationMessage, InvocationResult, InvocationSuccess, Properties, Qos,
 };
 pub use offline::{OfflineError, OfflineReport, OfflineRun, OfflineState, run_offline};
-pub use runtime::{Deployed, FunctionState, FunctionStatus, InvocationDone, OpenError, Runtime};
+pub use runtime::{Deployed, FunctionState, FunctionStatus, InvocationDone, OpenError, Runtime, precompile};
 pub use world::{World, WorldError};

@@ -31,6 +31,7 @@ use crate::log_ring::{LogLine, LogSink};
 use crate::manifest::{Manifest, Trigger};
 use crate::message::{InvocationContext, InvocationError, InvocationMessage, InvocationResult};
 use crate::world::World;
+pub use deploy::precompile;
 use function::{Function, Job};
 use record::RecordStore;
 use schedule::Scheduler;

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Exit code 0: done, 1: refused, 2: wrong usage. After each step DIR has the files that are trusted, as `root.json`,
-//! `timestamp.json`, `snapshot.json`, `targets.json`, and the trust itself.
+//! `timestamp.json`, `snapshot.json`, `targets.json`, and the trust itself. `tuf_conformance/cases.py` beside it runs it.
 
 use std::collections::BTreeMap;
 use std::error::Error;

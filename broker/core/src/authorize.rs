@@ -2,6 +2,8 @@
 
 use std::{fmt::Debug, sync::Arc};
 
+use smallvec::SmallVec;
+
 /// What is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Action {
@@ -70,18 +72,20 @@ impl Authorize for OpenAccess {
     }
 }
 
-/// Whether `topic` is one that clients may write at all: not what only the node itself says, `$SYS/…` and the replies under
-/// `$twin/{thing}/{operation}/…`. Publishing to any other topic that begins with `$` is refused as well, so that a typing
+/// Whether `topic` is one that clients may write at all: requests about twins and pieces of updates, not what only the node itself
+/// says, `$SYS/…`, `$ota/status` and the replies under `$twin/{thing}/{operation}/…` and `$ota/push/{id}/state`. Publishing to any other topic that begins with `$` is refused as well, so that a typing
 /// error is not swallowed (MQTT 5, 4.7.2: such topics are the server's).
 pub fn client_may_write(topic: &str) -> bool {
     if !topic.starts_with('$') {
         return true;
     }
-    let mut levels = topic.split('/');
-    levels.next() == Some("$twin")
-        && levels.next().is_some_and(|thing| !thing.is_empty())
-        && matches!(levels.next(), Some("get" | "update" | "delete"))
-        && levels.next().is_none()
+    let levels: SmallVec<[&str; 6]> = topic.split('/').take(6).collect();
+    match levels.as_slice() {
+        ["$twin", thing, "get" | "update" | "delete"] => !thing.is_empty(),
+        ["$ota", "push", id, "begin"] => !id.is_empty(),
+        ["$ota", "push", id, "data", offset] => !id.is_empty() && !offset.is_empty(),
+        _ => false,
+    }
 }
 
 #[cfg(test)]
@@ -103,6 +107,8 @@ mod tests {
         for action in [Action::Publish { retain: false }, Action::Will { retain: true }] {
             let may = |topic| OpenAccess.may(who, action, topic);
             assert!(may("a/b") && may("$twin/t/update") && may("$twin/t/get") && may("$twin/t/delete"));
+            assert!(may("$ota/push/7/begin") && may("$ota/push/7/data/0") && !may("$ota/push/7/state"));
+            assert!(!may("$ota/status") && !may("$ota/push//begin") && !may("$ota/push/7/data/0/1"));
             assert!(!may("$SYS/uptime") && !may("$twin/t/update/accepted") && !may("$twin//update") && !may("$other"));
         }
         assert!(OpenAccess.may(who, Action::Subscribe, "$SYS/#"));

@@ -111,6 +111,11 @@ impl Session {
         self.outgoing.len()
     }
 
+    /// Identifier of the message that was published last and is not done.
+    pub fn last_published(&self) -> Option<PacketId> {
+        self.outgoing.back().map(|outgoing| outgoing.packet_id)
+    }
+
     /// Messages that the server refused.
     pub fn refused(&self) -> u64 {
         self.refused

@@ -2,6 +2,7 @@
 //! upper ones keep a typing error from taking the memory of the box.
 
 mod access;
+mod ota;
 
 use std::time::Duration;
 
@@ -30,6 +31,7 @@ pub fn violations(config: &Config, around: &Surroundings) -> Vec<Violation> {
     limits(config, &mut found);
     durability(config, &mut found);
     parts(config, &mut found);
+    ota::ota(config, &mut found);
     found.0
 }
 

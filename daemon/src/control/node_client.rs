@@ -1,10 +1,10 @@
 //! HTTP over the node's Unix socket, one request at a time, and its answers as JSON.
 
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use http_body_util::{BodyExt, Full};
-use hyper::body::{Bytes, Incoming};
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::{Body, Bytes, Frame, Incoming};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
@@ -18,6 +18,8 @@ use crate::http::control_socket;
 const SYSTEM_DATA: &str = "/var/lib/selvedge";
 /// Largest answer that is read whole.
 const ANSWER_BYTES_MAX: usize = 64 << 20;
+/// Of a file that is sent, at once.
+const PIECE_BYTES: usize = 64 << 10;
 /// Largest event of a stream.
 const EVENT_BYTES_MAX: usize = 4 << 20;
 
@@ -44,6 +46,14 @@ pub enum CallError {
     Io {
         /// The socket.
         socket: PathBuf,
+        /// Cause.
+        source: io::Error,
+    },
+    /// A file that was to be sent.
+    #[error("read {path}", path = path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
         /// Cause.
         source: io::Error,
     },
@@ -88,7 +98,32 @@ impl NodeClient {
     /// No node, or it refused.
     pub fn call(&self, method: Method, path: &str, body: Vec<u8>) -> Result<Value, CallError> {
         self.runtime.block_on(async {
-            let response = self.send(method, path, body).await?;
+            let response = self.send(method, path, Full::new(Bytes::from(body))).await?;
+            let bytes = self.whole(response).await?;
+            serde_json::from_slice(&bytes).map_err(|error| CallError::Answer(error.to_string()))
+        })
+    }
+
+    /// Sends a file as it is read, and gives the whole answer.
+    ///
+    /// # Errors
+    /// The file cannot be read, no node, or it refused.
+    pub fn send_file(&self, method: Method, path: &str, file: &Path) -> Result<Value, CallError> {
+        let failed = |source| CallError::File { path: file.to_owned(), source };
+        self.runtime.block_on(async {
+            let opened = std::fs::File::open(file).map_err(failed)?;
+            let pieces =
+                futures_util::stream::unfold((opened, vec![0; PIECE_BYTES]), |(mut opened, mut buffer)| async {
+                    match opened.read(&mut buffer) {
+                        Ok(0) => None,
+                        Ok(read) => {
+                            let piece = Bytes::copy_from_slice(buffer.get(..read).unwrap_or_default());
+                            Some((Ok(Frame::data(piece)), (opened, buffer)))
+                        }
+                        Err(error) => Some((Err(error), (opened, buffer))),
+                    }
+                });
+            let response = self.send(method, path, StreamBody::new(Box::pin(pieces))).await?;
             let bytes = self.whole(response).await?;
             serde_json::from_slice(&bytes).map_err(|error| CallError::Answer(error.to_string()))
         })
@@ -100,7 +135,7 @@ impl NodeClient {
     /// No node, or it refused, or the stream broke.
     pub fn follow(&self, path: &str, mut each: impl FnMut(Value) -> bool) -> Result<(), CallError> {
         self.runtime.block_on(async {
-            let mut response = self.send(Method::GET, path, Vec::new()).await?;
+            let mut response = self.send(Method::GET, path, Full::new(Bytes::new())).await?;
             let mut events = EventBuffer::default();
             while let Some(frame) = response.frame().await {
                 let frame = frame.map_err(|error| self.broken(error))?;
@@ -115,7 +150,11 @@ impl NodeClient {
         })
     }
 
-    async fn send(&self, method: Method, path: &str, body: Vec<u8>) -> Result<Response<Incoming>, CallError> {
+    async fn send<B>(&self, method: Method, path: &str, body: B) -> Result<Response<Incoming>, CallError>
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
         let stream = tokio::net::UnixStream::connect(&self.socket).await.map_err(|error| self.not_connected(error))?;
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| self.broken(error))?;
@@ -125,7 +164,7 @@ impl NodeClient {
             .method(method)
             .uri(path)
             .header(hyper::header::HOST, "localhost")
-            .body(Full::new(Bytes::from(body)))
+            .body(body)
             .map_err(|error| CallError::Answer(error.to_string()))?;
         let response = sender.send_request(request).await.map_err(|error| self.broken(error))?;
         if response.status().is_success() {

@@ -20,6 +20,8 @@ const AUTHORIZATION_BYTES_MAX: usize = 12 * 1024;
 pub trait Reads: Send + Sync {
     /// The twin of this thing.
     fn may_read_twin(&self, thing: &str) -> bool;
+    /// Whether this one may change things over HTTP, not only read.
+    fn may_change(&self) -> bool;
 }
 
 /// Somebody who has logged in; handlers find it in the request. Where no login is asked for, there is none and all is open.

@@ -1,6 +1,7 @@
 //! What HTTP needs of the node. Reads are answered at once, from any thread; what has to reach the disk first is a future.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::pin::Pin;
 
 use serde_json::Value;
@@ -33,6 +34,34 @@ pub struct DeployRequest {
     pub manifest: String,
     /// WebAssembly component.
     pub component: Vec<u8>,
+}
+
+/// Where a bundle of updates goes that comes in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BundlePlace {
+    /// A file that is not there yet.
+    pub path: PathBuf,
+    /// Bytes that it may have.
+    pub bytes_max: u64,
+}
+
+/// What somebody wants of updates.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UpdateWish {
+    /// Put the bundle in this file in place, and remove it.
+    Bundle(PathBuf),
+    /// Look at the repository now.
+    Check,
+    /// End the probation, or go back to the version before.
+    RollBack,
+    /// Take none by itself.
+    Pause,
+    /// Take them again.
+    Resume,
+    /// Try what did not hold once more.
+    Retry,
+    /// Trust this first root.
+    Trust(Vec<u8>),
 }
 
 /// The node, as HTTP sees it.
@@ -68,6 +97,13 @@ pub trait Node: Send + Sync + 'static {
     fn remove(&self, name: &str) -> Pending<Value>;
     /// Log lines kept, and with `follow` all later ones.
     fn logs(&self, name: &str, follow: bool) -> Result<(Vec<Value>, Option<Events>), ApiError>;
+
+    /// How updates are.
+    fn updates(&self) -> Value;
+    /// Where a bundle goes that comes in.
+    fn bundle_place(&self) -> Result<BundlePlace, ApiError>;
+    /// Does something about updates; answers when it is done.
+    fn update(&self, wish: UpdateWish) -> Pending<Value>;
 }
 
 impl DeployRequest {

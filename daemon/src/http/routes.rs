@@ -1,5 +1,7 @@
 //! Which path answers what. The reading half is the same over TCP and the socket; the changing half is on the socket only.
 
+mod updates;
+
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -80,7 +82,10 @@ pub fn reading(node: Arc<dyn Node>, config: &HttpConfig) -> Router {
     if config.allow_anonymous {
         return router(routes);
     }
-    router(routes).layer(middleware::from_fn_with_state(Arc::clone(&node), login::required))
+    // Who has logged in and may change things may also push updates, which are signed.
+    router(routes)
+        .merge(updates::working(Arc::clone(&node), config))
+        .layer(middleware::from_fn_with_state(Arc::clone(&node), login::required))
 }
 
 /// What the Unix socket serves.
@@ -93,12 +98,17 @@ pub fn controlling(node: Arc<dyn Node>, config: &HttpConfig) -> Router {
         .route("/v1/twins", get(twins))
         .route("/v1/twins/{thing}/events", get(watch_twin))
         .route("/v1/reload", post(reload))
-        .route("/v1/functions/{name}/logs", get(logs));
+        .route("/v1/functions/{name}/logs", get(logs))
+        .merge(updates::reading())
+        .merge(updates::changing());
+    let working = updates::working(Arc::clone(&node), config);
     let deploying = Router::new()
         .route("/v1/functions", post(deploy))
         .layer(DefaultBodyLimit::max(config.body_bytes_max.as_usize()))
         .with_state(Deploying { node: Arc::clone(&node), body_timeout: config.request_timeout.0 });
-    bounded(probes().merge(changing).merge(rest).with_state(Serving::new(node, config)), config).merge(deploying)
+    bounded(probes().merge(changing).merge(rest).with_state(Serving::new(node, config)), config)
+        .merge(deploying)
+        .merge(working)
 }
 
 /// Only the body of a deployment has the ordinary deadline. Compiling has one of its own, and deployments wait for each other.
@@ -111,7 +121,7 @@ struct Deploying {
 fn bounded(router: Router, config: &HttpConfig) -> Router {
     router
         .fallback(|| async {
-            ApiError::not_found("nothing is here; see /livez, /readyz, /metrics, /v1/twins, /v1/functions")
+            ApiError::not_found("nothing is here; see /livez, /readyz, /metrics, /v1/twins, /v1/functions, /v1/ota")
         })
         .layer(middleware::from_fn_with_state(config.request_timeout.0, gate::deadline))
         .layer(DefaultBodyLimit::max(config.body_bytes_max.as_usize()))
@@ -133,6 +143,7 @@ fn reading_routes() -> Router<Serving> {
         .route("/v1/functions", get(functions))
         .route("/v1/functions/{name}", get(only_over_the_socket))
         .route("/v1/functions/{name}/logs", get(logs))
+        .merge(updates::reading())
 }
 
 async fn only_over_the_socket() -> ApiError {

@@ -15,11 +15,16 @@ use crate::config::quantity::ByteSize;
 use crate::config::{HttpConfig, Period};
 use crate::http::exposition::strict_parser;
 
-struct ReadsOnlyA;
+struct ReadsOnlyA {
+    changes: bool,
+}
 
 impl Reads for ReadsOnlyA {
     fn may_read_twin(&self, thing: &str) -> bool {
         thing == "a"
+    }
+    fn may_change(&self) -> bool {
+        self.changes
     }
 }
 
@@ -28,6 +33,7 @@ struct FakeNode {
     broken: AtomicBool,
     /// Streams that do not end.
     endless: std::sync::Mutex<Vec<tokio::sync::mpsc::Sender<Value>>>,
+    bundles: std::sync::Mutex<Option<tempfile::TempDir>>,
 }
 
 impl Node for FakeNode {
@@ -45,7 +51,8 @@ impl Node for FakeNode {
     }
     fn login(&self, _address: IpAddr, authorization: Option<String>) -> Pending<Reader> {
         let answer = match authorization.as_deref() {
-            Some("Bearer good") => Ok(Reader(Arc::new(ReadsOnlyA))),
+            Some("Bearer good") => Ok(Reader(Arc::new(ReadsOnlyA { changes: false }))),
+            Some("Bearer changes") => Ok(Reader(Arc::new(ReadsOnlyA { changes: true }))),
             Some("Bearer eager") => {
                 Err(ApiError { retry_after_s: Some(7), ..ApiError::new(429, "too many failed logins") })
             }
@@ -101,6 +108,20 @@ impl Node for FakeNode {
     fn logs(&self, _name: &str, follow: bool) -> Result<(Vec<Value>, Option<Events>), ApiError> {
         let events = follow.then(|| self.watch_twin("endless")).transpose()?;
         Ok((vec![json!({ "text": "one" }), json!({ "text": "two\nlines" })], events))
+    }
+    fn updates(&self) -> Value {
+        json!({ "on_trial": null })
+    }
+    fn bundle_place(&self) -> Result<BundlePlace, ApiError> {
+        let folder = self.bundles.lock().unwrap().get_or_insert_with(|| tempfile::tempdir().unwrap()).path().to_owned();
+        Ok(BundlePlace { path: folder.join("1.bundle"), bytes_max: 1000 })
+    }
+    fn update(&self, wish: UpdateWish) -> Pending<Value> {
+        let answer = match wish {
+            UpdateWish::Bundle(path) => json!({ "bytes": std::fs::read(path).unwrap().len() }),
+            other => json!({ "wish": format!("{other:?}") }),
+        };
+        Box::pin(async { Ok(answer) })
     }
 }
 

@@ -4,18 +4,15 @@
 //! and a number of redirects that it cannot pass; the address is asked at most once in 30 s, however often an unknown key comes.
 
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 use selvedge_access::token::{KeyFormat, Keys, KeysError};
 use thiserror::Error;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
-use crate::client::encryption::SYSTEM_AUTHORITIES;
+use super::web_authorities;
 use crate::config::TokensConfig;
 
 /// A whole fetch, from the name to the last byte.
@@ -203,14 +200,11 @@ fn fetch(config: &TokensConfig) -> Result<Vec<u8>, FetchError> {
 }
 
 fn authorities(config: &TokensConfig) -> Result<Vec<Certificate<'static>>, FetchError> {
-    let system = || SYSTEM_AUTHORITIES.iter().map(Path::new).find(|path| path.exists());
-    let named = (!config.jwks_ca.is_empty()).then(|| Path::new(&config.jwks_ca));
-    let path = named.or_else(system).unwrap_or(Path::new("/etc/ssl/certs/ca-certificates.crt"));
-    let failed = |source| FetchError::Authorities { url: config.jwks_url.clone(), path: path.to_owned(), source };
-    let bytes = std::fs::read(path).map_err(failed)?;
-    let all: Vec<_> =
-        CertificateDer::pem_slice_iter(&bytes).flatten().map(|der| Certificate::from_der(&der).to_owned()).collect();
-    if all.is_empty() { Err(failed(io::Error::other("there is no certificate in it"))) } else { Ok(all) }
+    web_authorities::read(&config.jwks_ca).map_err(|(path, source)| FetchError::Authorities {
+        url: config.jwks_url.clone(),
+        path,
+        source,
+    })
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 mod access;
 mod broker;
+mod ota;
 
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use selvedge_functions::{FunctionCounters, FunctionState, FunctionStatus};
 use selvedge_store::Space;
 
 use super::function_lines::LineCounts;
+use super::updates::OtaReadings;
 use crate::http::Exposition;
 pub use access::AccessReadings;
 
@@ -33,6 +35,8 @@ pub struct Readings {
     pub lines: Vec<LineCounts>,
     /// Logins, their files, the clock.
     pub access: AccessReadings,
+    /// Updates.
+    pub ota: OtaReadings,
 }
 
 /// All of it as text.
@@ -51,6 +55,7 @@ pub fn exposition(readings: &Readings) -> Exposition {
     twins(&mut out, readings);
     functions(&mut out, readings);
     access::logins(&mut out, &readings.access);
+    ota::updates(&mut out, &readings.ota);
     out
 }
 
@@ -255,6 +260,7 @@ mod tests {
                 function("b", FunctionState::Broken { reason: "no".to_owned() }),
             ],
             lines: vec![LineCounts { waiting: 4, dropped: 5 }, LineCounts::default()],
+            ota: OtaReadings::default(),
             access: AccessReadings {
                 logins: vec![("password", "accepted", 3)],
                 statistics: LoginStatistics::default(),

@@ -18,7 +18,10 @@ use super::access::reload::Reloader;
 use super::function_lines::FunctionLines;
 use super::metrics::{self, AccessReadings, Readings};
 use super::twin_service::TwinService;
-use crate::http::{ApiError, DeployRequest, Events, Exposition, Node, PartState, Pending, Reader};
+use super::updates::{Job, Updates};
+use crate::http::{
+    ApiError, BundlePlace, DeployRequest, Events, Exposition, Node, PartState, Pending, Reader, UpdateWish,
+};
 use crate::trusted_clock::TrustedClock;
 
 /// A broker that does not answer within this is not ready.
@@ -50,6 +53,8 @@ pub struct NodeApi {
     pub reloader: Arc<Reloader>,
     /// The time by which certificates and tokens are judged.
     pub clock: Arc<TrustedClock>,
+    /// Updates.
+    pub updates: Arc<Updates>,
     /// What `about` says besides the time.
     pub about: Value,
 }
@@ -92,6 +97,7 @@ impl Node for NodeApi {
             functions,
             lines,
             access: self.access_readings(),
+            ota: self.updates.readings(),
         };
         Box::pin(async move {
             readings.broker = snapshot(broker).await;
@@ -173,6 +179,28 @@ impl Node for NodeApi {
             lines.unsubscribe(&name);
             tracing::info!(function = name, "function removed");
             Ok(json!({ "removed": name }))
+        })
+    }
+
+    fn updates(&self) -> Value {
+        self.updates.status()
+    }
+
+    fn bundle_place(&self) -> Result<BundlePlace, ApiError> {
+        let path =
+            self.updates.incoming().map_err(|error| ApiError::new(507, format!("no place for a bundle: {error}")))?;
+        Ok(BundlePlace { path, bytes_max: self.updates.bundle_bytes_max() })
+    }
+
+    fn update(&self, wish: UpdateWish) -> Pending<Value> {
+        self.updates.ask(match wish {
+            UpdateWish::Bundle(path) => Job::Bundle(path),
+            UpdateWish::Check => Job::Check,
+            UpdateWish::RollBack => Job::RollBack,
+            UpdateWish::Pause => Job::Pause(true),
+            UpdateWish::Resume => Job::Pause(false),
+            UpdateWish::Retry => Job::Retry,
+            UpdateWish::Trust(root) => Job::Trust(root),
         })
     }
 

@@ -59,7 +59,7 @@ fn config(directory: &Path) -> Config {
 
 fn node() -> (tempfile::TempDir, RunningNode, Arc<FunctionHost>) {
     let directory = tempfile::tempdir().unwrap();
-    let node = start(&config(&directory.path().join("data"))).unwrap();
+    let node = start(&config(&directory.path().join("data")), None).unwrap();
     let host = FunctionHost::new(node.store.clone(), Arc::clone(&node.twins));
     host.connect(Arc::clone(&node.lines));
     (directory, node, host)
@@ -99,7 +99,7 @@ fn a_twin_request_over_mqtt_is_answered_and_survives_a_restart() {
     drop((observer, host));
     node.stop();
 
-    let again = start(&config(&directory.path().join("data"))).unwrap();
+    let again = start(&config(&directory.path().join("data")), None).unwrap();
     let view = again.twins.twins().get("pump").unwrap().unwrap();
     assert_eq!((view.version, &view.desired["interval"]), (1, &json!(5)));
     again.stop();
@@ -211,7 +211,7 @@ fn the_data_directory_and_the_socket_are_the_owners_alone() {
 #[test]
 fn two_nodes_cannot_have_one_directory() {
     let (directory, node, host) = node();
-    let error = start(&config(&directory.path().join("data"))).err().unwrap();
+    let error = start(&config(&directory.path().join("data")), None).err().unwrap();
     assert!(format!("{error:#}").contains("in use"), "{error:#}");
     drop(host);
     node.stop();
@@ -254,6 +254,7 @@ fn a_removal_waits_for_the_deployment_before_it() {
         logins: HttpLogins::new(Arc::clone(node.reloader.gate())),
         reloader: Arc::clone(&node.reloader),
         clock: Arc::clone(&node.clock),
+        updates: Arc::clone(&node.updates),
         about: Value::Null,
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

@@ -2,17 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::function::{Facts, Function, Version};
-use super::record::Record;
+use super::record::{Record, RecordStore};
 use super::{Deployed, Shared, worker};
 use crate::artifact::{ArtifactStore, LoadError};
 use crate::compile::{CompileChild, CompileLimits};
 use crate::config::Config;
 use crate::deployment::{DeployError, Deployment};
-use crate::engine::RunningEngine;
+use crate::engine::{LazyEngine, RunningEngine};
 use crate::log_ring::LogLevel;
 use crate::manifest::Manifest;
 use crate::message::InvocationError;
@@ -53,6 +54,26 @@ fn try_deploy(shared: &Arc<Shared>, manifest_toml: &str, component: Vec<u8>) -> 
     Ok(Deployed { name, digest, world, triggers, replaced, warnings })
 }
 
+/// Makes the native code that this program's engine needs for every function deployed in `directory`, without running any; how many were
+/// made. For a new version of the node, before it takes over.
+pub fn precompile(directory: &Path, child: &CompileChild, config: &Config) -> Result<usize, DeployError> {
+    let artifacts = ArtifactStore::open(directory, |key| getrandom::fill(key).map_err(io::Error::other))
+        .map_err(DeployError::Store)?;
+    let records = RecordStore::open(directory).and_then(|records| records.all()).map_err(DeployError::Store)?;
+    let engine = LazyEngine::new(config.clone()).get()?;
+    let limits = compile_limits(config);
+    let mut made = 0;
+    for record in records.into_iter().filter_map(|(_, record)| record.ok()) {
+        // One that cannot be compiled says so when the node runs; it does not keep the node from its update.
+        if artifacts.load(&engine, &record.digest).is_err()
+            && artifacts.compile(child, engine.profile, &record.digest, limits).is_ok()
+        {
+            made += 1;
+        }
+    }
+    Ok(made)
+}
+
 /// Is the component within `Config::component_bytes_max`?
 pub(crate) fn check_size(config: &Config, component: &[u8]) -> Result<(), DeployError> {
     let (bytes, allowed) = (component.len(), config.component_bytes_max);
@@ -74,15 +95,18 @@ pub(crate) fn build(
             if !matches!(error, LoadError::Missing { .. }) {
                 tracing::warn!(error = %error, "native code of a function is made again");
             }
-            let limits = CompileLimits {
-                timeout: Duration::from_millis(config.compile_timeout_ms),
-                memory_bytes: config.compile_memory_bytes,
-            };
-            artifacts.compile(child, engine.profile, digest, limits)?;
+            artifacts.compile(child, engine.profile, digest, compile_limits(config))?;
             artifacts.load(&engine, digest)?
         }
     };
     Deployment::new(manifest, &component, engine)
+}
+
+fn compile_limits(config: &Config) -> CompileLimits {
+    CompileLimits {
+        timeout: Duration::from_millis(config.compile_timeout_ms),
+        memory_bytes: config.compile_memory_bytes,
+    }
 }
 
 pub(super) fn remove(shared: &Arc<Shared>, name: &str) -> io::Result<bool> {

@@ -127,4 +127,8 @@ impl Reads for GrantReader {
         let subject = Subject { user: self.grant.user(), client_id: "" };
         self.gate.access().may_with(subject, said, Operation::Subscribe, &filter)
     }
+
+    fn may_change(&self) -> bool {
+        self.gate.access().may_use_api(&self.grant, ApiRight::Write)
+    }
 }

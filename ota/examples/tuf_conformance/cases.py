@@ -1,28 +1,23 @@
-"""Runs the example `tuf_conformance` as the TUF conformance suite runs a client, against repositories that python-tuf makes.
+"""Runs the example `tuf_conformance` as the TUF conformance suite runs a client, on repositories that python-tuf makes.
 
     pip install tuf
     cargo build -p selvedge-ota --example tuf_conformance
-    python ota/examples/tuf_conformance.py target/debug/examples/tuf_conformance
+    python ota/examples/tuf_conformance/cases.py target/debug/examples/tuf_conformance
 
 Prints a line for each case and, at the end, how many passed; exit code 1 if one failed. The cases are those of
 theupdateframework/tuf-conformance in the words of this file, with ed25519 keys, which are the only ones that count here.
 """
 
-import datetime
-import http.server
-import pathlib
-import subprocess
 import sys
 import tempfile
-import threading
 import urllib.parse
 
 from securesystemslib.signer import CryptoSigner
-from tuf.api.metadata import (
-    DelegatedRole, Delegations, Key, Metadata, MetaFile, Root, Snapshot, TargetFile, Targets, Timestamp,
-)
+from tuf.api.metadata import Key, Metadata
 
-TOP_LEVEL = ["targets", "snapshot", "timestamp", "root"]
+sys.dont_write_bytecode = True
+from repository import Case, in_days
+
 CASES = []
 
 
@@ -31,164 +26,11 @@ def case(function):
     return function
 
 
-def in_days(days):
-    return datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0) + datetime.timedelta(days=days)
-
-
-class Repository:
-    """A repository that changes, and what was asked of it."""
-
-    def __init__(self):
-        self.requests, self.artifacts, self.history, self.hashes = [], {}, {}, False
-        self.signers = {role: [CryptoSigner.generate_ed25519()] for role in TOP_LEVEL}
-        self.md = {
-            "targets": Metadata(Targets(expires=in_days(30))),
-            "snapshot": Metadata(Snapshot(expires=in_days(30))),
-            "timestamp": Metadata(Timestamp(expires=in_days(30))),
-            "root": Metadata(Root(expires=in_days(30), consistent_snapshot=True)),
-        }
-        for role in TOP_LEVEL:
-            self.root.add_key(self.signers[role][0].public_key, role)
-        self.publish(*TOP_LEVEL)
-
-    root = property(lambda self: self.md["root"].signed)
-    timestamp = property(lambda self: self.md["timestamp"].signed)
-    snapshot = property(lambda self: self.md["snapshot"].signed)
-    targets = property(lambda self: self.md["targets"].signed)
-
-    def publish(self, *roles, bump=True):
-        for role in roles:
-            md = self.md[role]
-            # What was never published is version 1 already.
-            md.signed.version += bump and role in self.history
-            md.signatures.clear()
-            for signer in self.signers[role]:
-                md.sign(signer, append=True)
-            self.history.setdefault(role, {})[md.signed.version] = md.to_bytes()
-            self.history[role]["latest"] = self.history[role][md.signed.version]
-
-    def meta(self, role):
-        data = self.history[role]["latest"]
-        version = Metadata.from_bytes(data).signed.version
-        meta = MetaFile.from_data(version, data, ["sha256"]) if self.hashes else MetaFile(version)
-        return meta
-
-    def update_timestamp(self):
-        self.timestamp.snapshot_meta = self.meta("snapshot")
-        self.publish("timestamp")
-
-    def update_snapshot(self):
-        for role in self.history:
-            if role not in ("root", "snapshot", "timestamp"):
-                self.snapshot.meta[f"{role}.json"] = self.meta(role)
-        self.publish("snapshot")
-        self.update_timestamp()
-
-    def rotate(self, role):
-        for keyid in list(self.root.roles[role].keyids):
-            self.root.revoke_key(keyid, role)
-        self.signers[role] = [CryptoSigner.generate_ed25519()]
-        self.root.add_key(self.signers[role][0].public_key, role)
-
-    def add_artifact(self, role, data, path):
-        target = TargetFile.from_data(path, data, ["sha256"])
-        self.md[role].signed.targets[path] = target
-        folder, slash, name = path.rpartition("/")
-        self.artifacts[f"{folder}{slash}{target.hashes['sha256']}.{name}"] = data
-
-    def release(self, data, path, role="targets"):
-        self.add_artifact(role, data, path)
-        self.publish(role)
-        self.update_snapshot()
-
-    def delegate(self, delegator, role, paths=("*",), terminating=False):
-        signed = self.md[delegator].signed
-        if signed.delegations is None:
-            signed.delegations = Delegations({}, {})
-        signed.delegations.roles[role] = DelegatedRole(role, [], 1, terminating, list(paths))
-        if role not in self.md:
-            self.md[role] = Metadata(Targets(expires=in_days(30)))
-            self.signers[role] = [CryptoSigner.generate_ed25519()]
-        signed.add_key(self.signers[role][0].public_key, role)
-
-    def publish_all_targets(self):
-        self.publish(*[role for role in self.md if role not in ("root", "snapshot", "timestamp")])
-        self.update_snapshot()
-
-    def answer(self, path):
-        kind, _, name = path.lstrip("/").partition("/")
-        if kind == "targets":
-            return self.artifacts.get(urllib.parse.unquote(name))
-        name = name.removesuffix(".json")
-        version, _, role = name.partition(".")
-        if name == "timestamp":
-            version, role = "latest", "timestamp"
-        self.requests.append((role, version))
-        versions = self.history.get(urllib.parse.unquote(role), {})
-        return versions.get(version if version == "latest" else int(version))
-
-
-class Case:
-    """A repository, a server for it, and a client."""
-
-    def __init__(self, program, folder):
-        self.program, self.folder, self.repo = program, pathlib.Path(folder), Repository()
-        repo = self.repo
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_GET(self):
-                body = repo.answer(self.path)
-                self.send_response(200 if body is not None else 404)
-                self.send_header("content-length", str(len(body or b"")))
-                self.end_headers()
-                self.wfile.write(body or b"")
-
-            def log_message(self, *_):
-                pass
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-        self.said = ""
-
-    def run(self, *arguments):
-        done = subprocess.run(
-            [self.program, "--metadata-dir", self.folder / "metadata", *arguments], capture_output=True, text=True
-        )
-        self.said = done.stderr.strip()
-        return done.returncode
-
-    def init(self, root=None):
-        path = self.folder / "root.json"
-        path.write_bytes(root or self.repo.history["root"][1])
-        return self.run("init", path)
-
-    def refresh(self):
-        return self.run("--metadata-url", f"{self.url}/metadata", "refresh")
-
-    def download(self, name):
-        return self.run(
-            "--metadata-url", f"{self.url}/metadata", "--target-name", name,
-            "--target-base-url", f"{self.url}/targets", "--target-dir", self.folder / "targets", "download",
-        )
-
-    def downloaded(self):
-        folder = self.folder / "targets"
-        return sorted(path.read_bytes() for path in folder.iterdir()) if folder.exists() else []
-
-    def version(self, role):
-        path = self.folder / "metadata" / f"{role}.json"
-        return Metadata.from_file(str(path)).signed.version if path.exists() else None
-
-    def versions(self):
-        return [self.version(role) for role in ("root", "timestamp", "snapshot", "targets")]
-
-
 def is_equal(found, expected):
     assert found == expected, f"{found!r} instead of {expected!r}"
 
 
-# What follows is grouped as the suite is: basic, rollback, expiration, keys, root rotation, delegations, downloads, names.
+# In the order of the suite: basic, rollback, expiration, keys, root rotation, delegations, downloads, names.
 
 @case
 def basic_init_and_refresh(c):
@@ -423,19 +265,23 @@ def one_key_under_many_ids_counts_once(c):
     is_equal([c.refresh(), c.version("snapshot")], [1, 1])
 
 
+FIVE, OTHERS = [0, 1, 2, 3, 4], [5, 6, 7, 8, 9]
+
 # Keys of a root, its threshold, and who signs it; the last one is accepted or not.
 ROTATIONS = {
     "1 of 1": (True, [([1], 1, [1]), ([2], 1, [2, 1]), ([2], 1, [2])]),
     "1 of 1 with signatures of strangers": (True, [([1], 1, [3, 1, 4]), ([2], 1, [3, 2, 1, 4]), ([2], 1, [3, 2, 4])]),
-    "3 of 5 signed by others each time": (True, [([0, 1, 2, 3, 4], 3, signed) for signed in ([0, 2, 4], [0, 4, 1], [0, 1, 3])]),
-    "3 of 5 with one other": (True, [([0, 1, 2, 3, 4], 3, [0, 2, 4]), ([0, 1, 3, 4, 5], 3, [0, 4, 1])]),
-    "3 of 5 with five others": (True, [([0, 1, 2, 3, 4], 3, [0, 2, 4]), ([5, 6, 7, 8, 9], 3, [0, 2, 4, 5, 6, 7]), ([5, 6, 7, 8, 9], 3, [5, 6, 7])]),
+    "3 of 5 signed by others each time": (True, [(FIVE, 3, signed) for signed in ([0, 2, 4], [0, 4, 1], [0, 1, 3])]),
+    "3 of 5 with one other": (True, [(FIVE, 3, [0, 2, 4]), ([0, 1, 3, 4, 5], 3, [0, 4, 1])]),
+    "3 of 5 with five others": (
+        True, [(FIVE, 3, [0, 2, 4]), (OTHERS, 3, [0, 2, 4, 5, 6, 7]), (OTHERS, 3, [5, 6, 7])]
+    ),
     "threshold 1 to 2 of 3": (True, [([1, 2, 3], 1, [1]), ([1, 2, 3], 2, [1, 2])]),
     "threshold 2 to 1 of 3": (True, [([1, 2, 3], 2, [1, 2]), ([1, 2, 3], 1, [1, 2]), ([1, 2, 3], 1, [1])]),
     "not signed with the old key": (False, [([1], 1, [1]), ([2], 1, [2, 3, 4])]),
     "not signed with the new key": (False, [([1], 1, [1]), ([2], 1, [1, 3, 4])]),
-    "not signed with three new keys": (False, [([0, 1, 2, 3, 4], 3, [0, 2, 4]), ([0, 1, 3, 4, 5], 3, [0, 2, 4])]),
-    "not signed with three old keys": (False, [([0, 1, 2, 3, 4], 3, [0, 2, 4]), ([0, 1, 3, 4, 5], 3, [0, 4, 5])]),
+    "not signed with three new keys": (False, [(FIVE, 3, [0, 2, 4]), ([0, 1, 3, 4, 5], 3, [0, 2, 4])]),
+    "not signed with three old keys": (False, [(FIVE, 3, [0, 2, 4]), ([0, 1, 3, 4, 5], 3, [0, 4, 5])]),
     "the new threshold is not reached": (False, [([1, 2, 3], 1, [1]), ([1, 2, 3], 2, [2])]),
     "the old threshold is not reached": (False, [([1, 2, 3], 2, [1, 2]), ([1, 2, 3], 1, [1])]),
 }
@@ -554,7 +400,8 @@ def has_unusual_role(role):
     return run
 
 
-CASES.extend((f"a role called {role}", has_unusual_role(role)) for role in ("?", "#", "/delegatedrole", "../delegatedrole"))
+UNUSUAL_ROLES = ("?", "#", "/delegatedrole", "../delegatedrole")
+CASES.extend((f"a role called {role}", has_unusual_role(role)) for role in UNUSUAL_ROLES)
 
 
 def main():
