@@ -15,6 +15,7 @@
 //! Invariant: a slot that the record names is never written, so at each moment, whatever stops the machine, there is a whole
 //! program to start: the good slot, or the program of the package where no update was confirmed yet.
 
+mod causes;
 pub mod disk;
 mod image;
 mod lock;
@@ -28,6 +29,7 @@ mod slots;
 mod start;
 mod stream_hash;
 
+pub use causes::with_causes;
 pub use disk::{Disk, LocalDisk, ReadAt, WriteFile};
 pub use image::{Image, ImageError};
 pub use lock::{Lock, LockError};

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use crate::causes::with_causes;
 use crate::record::{BootRecord, Candidate, Outcome};
 use crate::slot::Slot;
 use crate::slots::Slots;
@@ -156,17 +157,6 @@ fn usable(slots: &Slots, slot: Slot, notes: &mut Vec<String>) -> bool {
             false
         }
     }
-}
-
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        text.push_str(": ");
-        text.push_str(&next.to_string());
-        cause = next.source();
-    }
-    text
 }
 
 #[cfg(test)]

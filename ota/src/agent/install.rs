@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 
 use selvedge_ota_patch::{ApplyError, CheckBaseError};
-use selvedge_ota_slots::{ChangeError, Image};
+use selvedge_ota_slots::{ChangeError, Image, with_causes};
 use thiserror::Error;
 
 use super::make::{Base, check_base};
-use super::{Agent, Run, with_causes};
+use super::{Agent, Run};
 use crate::content;
 use crate::download::{DownloadError, Staging, at};
 use crate::host::Event;

@@ -270,16 +270,7 @@ impl Node {
     }
 }
 
-pub fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        text.push_str(": ");
-        text.push_str(&next.to_string());
-        cause = next.source();
-    }
-    text
-}
+pub use selvedge_ota_slots::with_causes;
 
 /// What comes instead of a file, by its path; nothing: it is not there.
 pub type Change<'t> = &'t dyn Fn(&str, Vec<u8>) -> Option<Vec<u8>>;

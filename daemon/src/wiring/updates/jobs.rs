@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
 use selvedge_ota::metadata::{Architecture, Content};
-use selvedge_ota::slots::digest_of;
+use selvedge_ota::slots::{digest_of, with_causes};
 use selvedge_ota::source::Source;
 use selvedge_ota::source::bundle::Bundle;
 use selvedge_ota::source::folder::Folder;
@@ -207,7 +207,7 @@ impl Updates {
         self.counters.installed.fetch_add(report.installed.len() as u64, Ordering::Relaxed);
         self.counters.install_failures.fetch_add(report.failed.len() as u64, Ordering::Relaxed);
         for (path, version, error) in &report.failed {
-            let error = format!("{:#}", anyhow::anyhow!("{}", with_causes(error)));
+            let error = with_causes(error);
             tracing::warn!(path, version, error, "update not put in place");
         }
         for problem in &report.problems {
@@ -260,15 +260,4 @@ pub fn report_json(report: &Report) -> Value {
         "problems": report.problems,
         "restart": report.restart == Restart::Needed,
     })
-}
-
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        text.push_str(": ");
-        text.push_str(&next.to_string());
-        cause = next.source();
-    }
-    text
 }
