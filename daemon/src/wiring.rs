@@ -104,7 +104,10 @@ pub fn run(
     node.greet(config, greeting).context("print the greeting")?;
     watchdog::ready();
     let ended = node.wait(signals);
-    watchdog::stopping();
+    // After an update this process goes on as another program: nobody must wait for its end.
+    if !matches!(ended, Ok(Ended::ForUpdate)) {
+        watchdog::stopping();
+    }
     tracing::info!("shutting down");
     // A second signal ends the process at once.
     signals.release().context("release signals")?;

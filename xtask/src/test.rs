@@ -50,8 +50,8 @@ const STEPS: &[Step] = &[
     },
     Step {
         name: "daemon",
-        repeat: "cargo build -p selvedge",
-        run: || done(process::run("cargo", &["build", "--locked", "-p", "selvedge"])),
+        repeat: "cargo build -p selvedge -p selvedge-launch",
+        run: || done(process::run("cargo", &["build", "--locked", "-p", "selvedge", "-p", "selvedge-launch"])),
     },
     Step {
         name: "crates",

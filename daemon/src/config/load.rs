@@ -10,6 +10,7 @@ use toml::{Table, Value};
 
 use super::checks::{Violation, violations};
 use super::listeners::Listen;
+use super::ota::OtaFile;
 use super::problem::{LoadError, Problem, did_you_mean};
 use super::{Config, LogFormat, Surroundings};
 
@@ -69,6 +70,9 @@ fn read(file: Option<&Path>) -> Result<Parsed, LoadError> {
     let text = std::fs::read_to_string(path).map_err(read)?;
     Ok(parse(&text))
 }
+
+/// The one section whose tables have names of their own.
+const NAMED_TABLES: &str = "ota.files";
 
 /// What a text says, as far as it is right, and what is wrong with it.
 #[derive(Default)]
@@ -203,6 +207,9 @@ impl Walk<'_> {
                     let what = unknown(name.get_ref(), known);
                     self.problems.push(Problem { line, key, what });
                 }
+                (Some(Value::Table(_)), DeValue::Table(document)) if key == NAMED_TABLES => {
+                    self.named_tables(document, path);
+                }
                 (Some(Value::Table(known)), DeValue::Table(document)) => self.table(document, known, path),
                 (Some(Value::Table(known)), _) => {
                     let what = format!("is a section with the keys {}: write [{key}]", listed(known));
@@ -213,6 +220,25 @@ impl Walk<'_> {
                     self.problems.push(Problem { line, key, what });
                 }
                 (Some(_), _) => self.leaves.push(Leaf { path: path.clone(), line, span: value.span() }),
+            }
+            path.pop();
+        }
+    }
+}
+
+impl Walk<'_> {
+    /// Tables whose names are the operator's own.
+    fn named_tables(&mut self, document: &DeTable<'_>, path: &mut Vec<String>) {
+        let known = Table::try_from(OtaFile::default()).unwrap_or_default();
+        for (name, value) in document {
+            path.push(name.get_ref().to_string());
+            match value.get_ref() {
+                DeValue::Table(inner) => self.table(inner, &known, path),
+                _ => {
+                    let (line, key) = (line_of(self.text, name.span().start), path.join("."));
+                    let what = format!("is a section with the keys {}: write [{key}]", listed(&known));
+                    self.problems.push(Problem { line, key, what });
+                }
             }
             path.pop();
         }

@@ -40,20 +40,20 @@ pub struct OtaConfig {
 
 /// A file that updates may replace.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default, deny_unknown_fields)]
 pub struct OtaFile {
     /// Where it is.
     pub path: String,
     /// Program and arguments that are run after it was replaced; when it fails, the file before comes back.
-    #[serde(default)]
     pub after: Vec<String>,
     /// For that program to end.
-    #[serde(default = "after_timeout")]
     pub after_timeout: Period,
 }
 
-fn after_timeout() -> Period {
-    Period::seconds(60)
+impl Default for OtaFile {
+    fn default() -> Self {
+        Self { path: String::new(), after: Vec::new(), after_timeout: Period::seconds(60) }
+    }
 }
 
 impl Default for OtaConfig {

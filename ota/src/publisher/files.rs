@@ -22,7 +22,8 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, PublishError> {
 
 /// Puts `bytes` in the place of what is at `path`, with the folders above it.
 pub(super) fn write(path: &Path, bytes: &[u8], readers: Readers) -> Result<(), PublishError> {
-    let folder = path.parent().unwrap_or(Path::new("."));
+    // The folder above a bare name is written as nothing.
+    let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
     fs::create_dir_all(folder).map_err(at("make the folder", folder))?;
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".new");

@@ -10,7 +10,7 @@ use selvedge_ota_metadata::{
 use selvedge_ota_patch::Progress;
 
 use super::files::{self, Readers};
-use super::{Keys, PublishError, Repository};
+use super::{Keys, PublishError, Repository, read_signed};
 
 /// How long signatures count. Days.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,13 +114,17 @@ impl Repository {
         let mut sizes = Vec::new();
         let mut roles = Vec::new();
         let mut changed = self.drafts()?;
+        let main = changed.get(&Role::Targets).or_else(|| self.targets.get(&Role::Targets)).cloned();
         for (role, targets) in &self.targets {
             let half = i64::from(options.days.targets).saturating_mul(86_400 / 2);
-            if targets.expires_unix_s < now_unix_s.saturating_add(half) && !changed.contains_key(role) {
+            let runs_out = targets.expires_unix_s < now_unix_s.saturating_add(half);
+            // Taken out of `main`, a delegated role has no keys, and nodes do not ask for it.
+            let counts =
+                self.keys_of(role, main.as_ref()).map_or(Ok(true), |set| self.counts(role, targets.version, set))?;
+            if (runs_out || !counts) && !changed.contains_key(role) {
                 changed.insert(role.clone(), Targets { version: targets.version + 1, ..targets.clone() });
             }
         }
-        let main = changed.get(&Role::Targets).or_else(|| self.targets.get(&Role::Targets)).cloned();
         let mut meta = self.snapshot.meta.clone();
         let mut files = Vec::new();
         for (role, mut targets) in changed.clone() {
@@ -140,7 +144,9 @@ impl Repository {
         }
         let half = i64::from(options.days.snapshot).saturating_mul(86_400 / 2);
         let mut snapshot_file = self.timestamp.snapshot.clone();
-        if meta != self.snapshot.meta || self.snapshot.expires_unix_s < now_unix_s.saturating_add(half) {
+        let runs_out = self.snapshot.expires_unix_s < now_unix_s.saturating_add(half);
+        let counts = self.counts(&Role::Snapshot, self.snapshot.version, &self.root.snapshot)?;
+        if meta != self.snapshot.meta || runs_out || !counts {
             let version = self.snapshot.version + 1;
             let expires_unix_s = options.days.from(now_unix_s, options.days.snapshot);
             let snapshot = Snapshot { version, expires_unix_s, meta };
@@ -192,6 +198,12 @@ impl Repository {
             });
         }
         Ok(file.to_bytes())
+    }
+
+    /// Whether the published file of a role has enough signatures of the keys that the role has now.
+    fn counts(&self, role: &Role, version: u64, set: &KeySet) -> Result<bool, PublishError> {
+        let file = read_signed(&self.metadata_path(&role.file_name(Some(version))))?;
+        Ok(file.signed_by(set).len() >= usize::try_from(set.threshold).unwrap_or(usize::MAX))
     }
 
     fn keys_of<'k>(&'k self, role: &Role, main: Option<&'k Targets>) -> Result<&'k KeySet, PublishError> {

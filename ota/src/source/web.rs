@@ -40,7 +40,7 @@ impl Web {
         headers: &[(&str, String)],
         bytes_max: u64,
     ) -> Result<ureq::http::Response<ureq::Body>, FetchError> {
-        let url = format!("{}/{path}", self.url);
+        let url = self.address(path);
         let patience = time_for(bytes_max, self.bytes_per_s_min);
         let mut request =
             self.agent.get(&url).config().http_status_as_error(false).timeout_recv_body(Some(patience)).build();
@@ -50,8 +50,23 @@ impl Web {
         request.call().map_err(|source| FetchError::Web { url, source: Box::new(source) })
     }
 
+    /// Where a file is. Names of metadata come as they stand in an address; those of targets may have any character.
+    fn address(&self, path: &str) -> String {
+        let Some(target) = path.strip_prefix("targets/") else { return format!("{}/{path}", self.url) };
+        let mut address = format!("{}/targets/", self.url);
+        for byte in target.bytes() {
+            // RFC 3986, 2.3, and what parts folders.
+            if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'/') {
+                address.push(char::from(byte));
+            } else {
+                address.push_str(&format!("%{byte:02X}"));
+            }
+        }
+        address
+    }
+
     fn status_error(&self, path: &str, status: u16) -> FetchError {
-        let url = format!("{}/{path}", self.url);
+        let url = self.address(path);
         FetchError::Web { url, source: Box::new(ureq::Error::StatusCode(status)) }
     }
 

@@ -176,3 +176,24 @@ fn a_delegated_role_signs_its_paths_and_no_others() {
     assert!(matches!(error, PublishError::NoRole { .. }), "{error}");
     assert_eq!(error.to_string(), "there is no role fun; the repository has targets, functions");
 }
+
+#[test]
+fn what_stolen_keys_have_signed_is_signed_again() {
+    for role in [Role::Targets, Role::Snapshot] {
+        let mut publisher = Publisher::new();
+        publisher.release(2);
+        let node = Node::new(&publisher);
+        let root = publisher.open().root().clone();
+        let set = if role == Role::Targets { &root.targets } else { &root.snapshot };
+        let stolen = set.keys[0].id().as_str().to_owned();
+        let seed = publisher.seed();
+        let fresh = keys::make(&publisher.keys_folder(), "fresh", &seed).expect("key");
+        let change = (vec![fresh.public().clone()], &[stolen][..]);
+        let keys = publisher.keys();
+        publisher.open().rotate(&role, change, None, &keys, (NOW, &Days::default())).expect("rotate");
+        std::fs::remove_file(publisher.keys_folder().join(format!("{}.key", role.name()))).expect("gone");
+        let roles: Vec<String> = publisher.publish().roles.into_iter().map(|(role, _)| role).collect();
+        assert!(roles.iter().any(|signed| signed == role.name()), "{role}: {roles:?}");
+        node.update(&publisher).expect("update");
+    }
+}

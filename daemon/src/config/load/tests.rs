@@ -48,6 +48,25 @@ fn no_file_and_an_empty_file_are_the_defaults() {
 }
 
 #[test]
+fn files_of_updates_have_names_of_their_own() {
+    let config = load_text(
+        "[ota.files.settings]\npath = \"/etc/a\"\n[ota.files.site]\npath = \"/etc/b\"\nafter = [\"/bin/true\"]",
+    )
+    .unwrap();
+    assert_eq!(config.ota.files["settings"].path, "/etc/a");
+    assert_eq!(config.ota.files["site"].after, ["/bin/true"]);
+    for (text, part) in [
+        ("[ota.files.settings]\npaht = \"/etc/a\"", "did you mean path?"),
+        ("[ota.files]\nsettings = 1", "write [ota.files.settings]"),
+        ("[ota.files.settings]\nafter = []", "expected an absolute path"),
+        ("[ota.files.settings]\npath = \"/a\"\nafter = [\"reload\"]", "expected a program by its absolute path"),
+    ] {
+        let error = load_text(text).unwrap_err().to_string();
+        assert!(error.contains(part), "{text}: {error}");
+    }
+}
+
+#[test]
 fn the_shipped_example_names_every_key_with_its_default() {
     assert_eq!(load_text(EXAMPLE).unwrap(), Config::default());
     let example: Table = toml::from_str(EXAMPLE).unwrap();

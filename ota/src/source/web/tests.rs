@@ -119,3 +119,14 @@ fn endless_data_is_cut_at_what_was_asked_for() {
     ));
     assert!(fetch_small(&mut web, POLLED, 100).is_err());
 }
+
+#[test]
+fn any_name_of_a_target_can_be_asked_for() {
+    let (mut web, asked) = serve(&[answer(200, "", "x"), answer(404, "", "")]);
+    read(&mut web, "targets/a b/50%#1?.é", 0);
+    assert!(web.open("metadata/2.team%2Fa.json", 0, 10).expect("answers").is_none());
+    assert_eq!(
+        *asked.lock().expect("lock"),
+        ["/repository/targets/a%20b/50%25%231%3F.%C3%A9", "/repository/metadata/2.team%2Fa.json"]
+    );
+}
