@@ -108,8 +108,25 @@ impl Staging<'_> {
         payload: Content,
         events: &mut dyn FnMut(Event),
     ) -> Result<PathBuf, DownloadError> {
+        let (hash, done) = self.take_up(&self.path(payload), payload)?;
+        match self.fetch_from((hash, done), source, target, payload, events) {
+            // What an earlier run left may be no part of it: a power cut takes pages and keeps the length.
+            Err(DownloadError::NotSigned { .. }) if done > 0 => {
+                self.fetch_from((Sha256::new(), 0), source, target, payload, events)
+            }
+            fetched => fetched,
+        }
+    }
+
+    fn fetch_from(
+        &self,
+        (mut hash, mut done): (Sha256, u64),
+        source: &mut dyn Source,
+        target: &TargetPath,
+        payload: Content,
+        events: &mut dyn FnMut(Event),
+    ) -> Result<PathBuf, DownloadError> {
         let path = self.path(payload);
-        let (mut hash, mut done) = self.take_up(&path, payload)?;
         self.require_room(payload.length.saturating_sub(done))?;
         if done < payload.length {
             let remote = format!("targets/{}", target.hashed_path(&payload.sha256));

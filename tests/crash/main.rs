@@ -1,4 +1,4 @@
-//! Small runs of the crash tests, for every commit; `cargo xtask crash`, `power-cut` and `disk-faults` are the long ones.
+//! Small runs of the crash tests, for every commit; `cargo xtask crash`, `power-cut`, `disk-faults` and `ota-steps` are the long ones.
 //!
 //! A test that this machine cannot run says SKIPPED and why.
 
@@ -12,6 +12,10 @@ use selvedge_tests::crash::kill::Strike;
 use selvedge_tests::crash::report::{Breach, Kind, Report};
 use selvedge_tests::crash::{disk_faults, kill, power_cut};
 use selvedge_tests::installed;
+use selvedge_tests::ota;
+use selvedge_tests::ota::case::{Case, Updater};
+use selvedge_tests::ota::release::Releases;
+use selvedge_tests::ota::report::{Report as Steps, Row};
 use selvedge_tests::volatile_disk::{Cut, Ignored, NamesKept, VolatileDisk};
 
 /// What each fsync takes: nothing, and as long as on flash.
@@ -30,6 +34,10 @@ const TESTS: &[Test] = &[
     ("nothing_acknowledged_is_lost_when_the_disk_fails", disk_fails),
     ("a_disk_that_ignores_fsync_is_noticed", ignored_syncs_are_noticed),
     ("a_broker_that_loses_sessions_is_noticed", lost_sessions_are_noticed),
+    ("an_update_that_is_killed_leaves_the_old_program_or_the_new_one", update_is_killed),
+    ("a_launcher_that_is_killed_has_counted_the_start_or_not_begun_it", launcher_is_killed),
+    ("an_update_whose_power_is_cut_leaves_the_old_program_or_the_new_one", update_is_cut),
+    ("an_update_that_breaks_the_program_is_noticed", broken_updates_are_noticed),
 ];
 
 fn main() -> ExitCode {
@@ -98,4 +106,54 @@ fn lost_sessions_are_noticed() -> anyhow::Result<()> {
         ensure!(report.tally(kind).breaches[Breach::Lost as usize] > 0, "nothing was noticed\n{}", report.table());
     }
     Ok(())
+}
+
+/// Something that stops the updates of one of the gateways.
+type Stops = fn(&mut [Case; 2]) -> anyhow::Result<Vec<Row>>;
+
+fn stopped(stops: Stops) -> anyhow::Result<Steps> {
+    let folder = tempfile::tempdir()?;
+    let releases = Releases::publish(folder.path())?;
+    let mut cases = Case::all(&releases, folder.path())?;
+    Ok(Steps { rows: stops(&mut cases)? })
+}
+
+fn update_is_killed() -> anyhow::Result<()> {
+    let report = stopped(|cases| cases.iter().map(|case| ota::kill::updates(case, 97)).collect())?;
+    ensure!(report.rows.iter().all(|row| row.old > 0 && row.new > 0), "not stopped in the middle\n{}", report.table());
+    report.all_whole()
+}
+
+fn launcher_is_killed() -> anyhow::Result<()> {
+    stopped(|cases| Ok(vec![ota::kill::launches(&cases[0], 29)?, ota::kill::ways_back(&cases[1], 29)?]))?.all_whole()
+}
+
+fn update_is_cut() -> anyhow::Result<()> {
+    if !can_mount() {
+        return Ok(());
+    }
+    let report = stopped(|cases| {
+        let rows = cases.iter().map(|case| ota::power_cut::cut(case, &cuts(Ignored::Nothing)));
+        Ok(rows.collect::<anyhow::Result<Vec<_>>>()?.concat())
+    })?;
+    ensure!(report.rows.iter().all(|row| row.old > 0 && row.new > 0), "not cut in the middle\n{}", report.table());
+    report.all_whole()
+}
+
+fn broken_updates_are_noticed() -> anyhow::Result<()> {
+    let killed = stopped(|cases| {
+        cases[0].updater = Updater::Copy;
+        Ok(vec![ota::kill::updates(&cases[0], 1)?])
+    })?;
+    ensure!(killed.rows[0].broken > 0, "nothing was noticed\n{}", killed.table());
+    if !can_mount() {
+        return Ok(());
+    }
+    let cut = stopped(|cases| Ok(ota::power_cut::cut(&cases[1], &cuts(Ignored::FileSyncs))?.into()))?;
+    ensure!(cut.rows[0].breaches() > 0, "nothing was noticed\n{}", cut.table());
+    Ok(())
+}
+
+fn cuts(ignored: Ignored) -> ota::power_cut::Plan {
+    ota::power_cut::Plan { every: 11, mixes: 1, seed: 14, ignored }
 }

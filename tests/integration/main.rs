@@ -9,6 +9,8 @@ mod every_client_together;
 mod functions;
 mod logins;
 mod node_life;
+mod ota;
+mod ota_publisher;
 mod probes;
 mod store;
 mod tls;

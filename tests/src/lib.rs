@@ -16,12 +16,16 @@ pub mod http;
 pub mod installed;
 pub mod mosquitto;
 pub mod node;
+pub mod ota;
 pub mod peer;
 pub mod raw_mqtt;
 pub mod raw_websocket;
 pub mod scram;
 pub mod server_packet;
 pub mod siege;
+pub mod supervisor;
+pub mod update;
+pub mod update_bench;
 pub mod volatile_disk;
 
 use std::time::Duration;

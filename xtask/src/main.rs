@@ -11,6 +11,8 @@ mod fuzz;
 mod guests;
 mod hostile;
 mod mutants;
+mod ota_bench;
+mod ota_steps;
 mod pound;
 mod process;
 mod repository;
@@ -74,6 +76,10 @@ enum Task {
     PowerCut(crash::CutOptions),
     /// Let writes, fsyncs and opens of the node fail: it goes on or says why not, and nothing acknowledged is lost
     DiskFaults(crash::FaultOptions),
+    /// Update a node under load: time without service, messages lost, time from publishing to confirmed
+    OtaBench(ota_bench::Options),
+    /// Kill an update at each system call and cut its power at each change of the disk: the old or the new program starts
+    OtaSteps(ota_steps::Options),
     /// Rebuild the function components that are committed beside their source, or compare with them.
     Guests(guests::Options),
 }
@@ -97,6 +103,8 @@ fn main() -> std::process::ExitCode {
         Task::Crash(arguments) => crash::kill(&arguments),
         Task::PowerCut(arguments) => crash::power_cut(&arguments),
         Task::DiskFaults(arguments) => crash::disk_faults(&arguments),
+        Task::OtaBench(arguments) => ota_bench::run(&arguments),
+        Task::OtaSteps(arguments) => ota_steps::run(&arguments),
         Task::Guests(arguments) => guests::run(&arguments),
     };
     match result {

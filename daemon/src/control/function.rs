@@ -1,7 +1,7 @@
 //! `selvedge fn …`: the author's half (new, build, test) runs here, the other half asks the node.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use hyper::Method;
@@ -21,7 +21,8 @@ use crate::arguments::function::{
 };
 use crate::http::DeployRequest;
 
-const MANIFEST: &str = "function.toml";
+/// In the directory of a function.
+pub const MANIFEST: &str = "function.toml";
 
 /// Does what `command` says.
 ///
@@ -90,6 +91,36 @@ fn built_project(directory: &Path, command: &str) -> anyhow::Result<(String, Vec
     let bytes = std::fs::read(&component)
         .with_context(|| format!("read {} (selvedge fn build makes it)", component.display()))?;
     Ok((manifest, bytes))
+}
+
+/// A function that is built.
+pub struct Project {
+    /// Its name.
+    pub name: String,
+    /// Its version; empty when it has none.
+    pub version: String,
+    /// The text of its manifest.
+    pub manifest: String,
+    /// The file of its component, which is there.
+    pub component: PathBuf,
+}
+
+/// Looks at the function in `directory`.
+///
+/// # Errors
+/// There is none, or it is not built.
+pub fn project(directory: &Path) -> anyhow::Result<Project> {
+    let path = directory.join(MANIFEST);
+    anyhow::ensure!(
+        path.is_file(),
+        "there is no {}: with --function, name the directory of a function (selvedge fn new NAME begins one)",
+        path.display()
+    );
+    let text = std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+    let manifest = Manifest::parse(&text, &Config::default()).with_context(|| format!("in {}", directory.display()))?;
+    let component = directory.join(manifest.component.unwrap_or_else(|| format!("{}.wasm", manifest.name)));
+    anyhow::ensure!(component.is_file(), "there is no {} (selvedge fn build makes it)", component.display());
+    Ok(Project { name: manifest.name, version: manifest.version, manifest: text, component })
 }
 
 /// A message on the command line.

@@ -115,8 +115,7 @@ impl Updates {
     /// # Errors
     /// The folder cannot be made.
     pub fn open(parts: Parts) -> io::Result<Arc<Self>> {
-        let folder = folder(&parts.data);
-        LocalDisk.create_directory(&folder)?;
+        let folder = make_folder(&parts.data)?;
         let limits = AgentLimits {
             content_bytes_max: parts.config.content_bytes_max.0,
             tries_max: parts.config.tries_max,
@@ -314,6 +313,17 @@ enum Next {
 /// Where updates are kept.
 pub fn folder(data: &Path) -> PathBuf {
     std::env::var_os("SELVEDGE_OTA").map_or_else(|| data.join(FOLDER), PathBuf::from)
+}
+
+/// Makes the folder of updates, durably: an update that is done stays in it.
+///
+/// # Errors
+/// The system refused.
+pub fn make_folder(data: &Path) -> io::Result<PathBuf> {
+    let folder = folder(data);
+    LocalDisk.create_directory(&folder)?;
+    LocalDisk.sync_directory(folder.parent().unwrap_or(Path::new("/")))?;
+    Ok(folder)
 }
 
 /// Keeps an old program from data that a newer one has written.

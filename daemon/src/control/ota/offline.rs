@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, ensure};
 use selvedge_ota::metadata::{Architecture, Clock, Content};
-use selvedge_ota::slots::{Disk, LocalDisk, ReadAt, digest_of};
+use selvedge_ota::slots::{LocalDisk, ReadAt, digest_of};
 use selvedge_ota::source::bundle::Bundle;
 use selvedge_ota::{Agent, AgentLimits, Event, Facts, Host, Occasion, OnTrial, Restart, Run, Thing};
 
@@ -47,8 +47,8 @@ impl Host for SleepingNode {
 /// Nothing was changed, or the program is in its slot and not everything else in place.
 pub(super) fn apply(arguments: &OtaApplyArguments) -> anyhow::Result<()> {
     let (config, data) = folder_of(arguments)?;
-    let folder = updates::folder(&data);
-    LocalDisk.create_directory(&folder).with_context(|| format!("make {}", folder.display()))?;
+    let folder =
+        updates::make_folder(&data).with_context(|| format!("make the folder of updates in {}", data.display()))?;
     let limits = AgentLimits {
         content_bytes_max: config.ota.content_bytes_max.0,
         tries_max: config.ota.tries_max,

@@ -1,16 +1,17 @@
 //! `selvedge ota push`: a bundle over MQTT, in pieces, going on where it stopped.
 
 use std::fs::File;
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Read};
 use std::os::fd::AsFd;
+use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use selvedge_codec::{
     Packet, Publish, QoS, ReasonCode, RetainHandling, Subscribe, SubscribeFilter, UserProperties, decode, encode,
 };
-use selvedge_ota::slots::{Digest, ReadAt, digest_of};
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
 use super::super::output::print_line;
 use super::words;
@@ -36,9 +37,10 @@ const TRIES_MAX: u32 = 30;
 pub(super) fn run(arguments: &OtaPushArguments) -> anyhow::Result<()> {
     let (options, _) = connect_options::from_arguments(&arguments.connection, "ota", client::random_u64()?)?;
     let file = File::open(&arguments.file).with_context(|| format!("read {}", arguments.file.display()))?;
-    let digest = digest_of(&file).with_context(|| format!("read {}", arguments.file.display()))?;
+    let (length, sha256) = measure(&file).with_context(|| format!("read {}", arguments.file.display()))?;
     let interrupt = Signals::new().context("wait for signals")?;
-    let mut push = Push { options: &options, file, digest, id: digest.hex()[..16].to_owned(), next: 0, begun: None };
+    let mut push =
+        Push { options: &options, file, length, id: sha256.chars().take(16).collect(), sha256, next: 0, begun: None };
     let mut tries = 0;
     loop {
         let before = push.next;
@@ -47,7 +49,7 @@ pub(super) fn run(arguments: &OtaPushArguments) -> anyhow::Result<()> {
             Err(error) if error.is::<Lost>() => {
                 tries = if push.next > before { 0 } else { tries + 1 };
                 if tries >= TRIES_MAX {
-                    return Err(error.context(format!("gave up after {} of {} bytes", push.next, digest.length)));
+                    return Err(error.context(format!("gave up after {} of {} bytes", push.next, length)));
                 }
                 if std::io::stderr().is_terminal() {
                     eprintln!("{error:#}; connecting again");
@@ -56,6 +58,21 @@ pub(super) fn run(arguments: &OtaPushArguments) -> anyhow::Result<()> {
             }
             Err(error) => return Err(error),
         }
+    }
+}
+
+/// Length and SHA-256 of a file.
+fn measure(mut file: &File) -> std::io::Result<(u64, String)> {
+    let mut hash = Sha256::new();
+    let mut length = 0;
+    let mut buffer = vec![0; 4 * PIECE_BYTES];
+    loop {
+        let read = file.read(&mut buffer)?;
+        if read == 0 {
+            return Ok((length, hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()));
+        }
+        hash.update(buffer.get(..read).unwrap_or_default());
+        length += read as u64;
     }
 }
 
@@ -75,7 +92,10 @@ struct Lost(#[source] anyhow::Error);
 struct Push<'p> {
     options: &'p ConnectOptions,
     file: File,
-    digest: Digest,
+    /// Of the bundle, bytes.
+    length: u64,
+    /// Of the bundle, hexadecimal.
+    sha256: String,
     id: String,
     /// What the node has.
     next: u64,
@@ -118,11 +138,7 @@ impl Push<'_> {
             self.send(&mut flow)?;
             let ready = flow.link.wait(&[interrupt.as_fd()], Some(Instant::now() + STALLED)).map_err(lost)?;
             if ready.first {
-                bail!(
-                    "interrupted after {} of {} bytes; the same command goes on there",
-                    self.next,
-                    self.digest.length
-                );
+                bail!("interrupted after {} of {} bytes; the same command goes on there", self.next, self.length);
             }
             if ready.server {
                 flow.link.fill().map_err(lost)?;
@@ -154,7 +170,7 @@ impl Push<'_> {
     }
 
     fn begin(&mut self, flow: &mut Flow) -> anyhow::Result<()> {
-        let announcement = json!({ "length": self.digest.length, "sha256": self.digest.hex() });
+        let announcement = json!({ "length": self.length, "sha256": self.sha256 });
         let packet_id = self.publish(flow, &self.topic("begin"), announcement.to_string().as_bytes())?;
         self.begun = packet_id;
         Ok(())
@@ -183,9 +199,7 @@ impl Push<'_> {
     fn send(&mut self, flow: &mut Flow) -> anyhow::Result<()> {
         flow.sent = flow.sent.max(self.next);
         let mut buffer = vec![0; PIECE_BYTES];
-        while flow.sent < self.digest.length.min(self.next + flow.window)
-            && flow.session.in_flight() < flow.in_flight_max
-        {
+        while flow.sent < self.length.min(self.next + flow.window) && flow.session.in_flight() < flow.in_flight_max {
             let read = self.file.read_at(&mut buffer, flow.sent).context("read the bundle")?;
             if read == 0 {
                 bail!("the bundle got shorter while it was read");
@@ -255,8 +269,8 @@ impl Push<'_> {
         self.next = next;
         *window = state.get("window").and_then(Value::as_u64).unwrap_or(0);
         *applying = state.get("applying").and_then(Value::as_bool).unwrap_or(false);
-        if std::io::stderr().is_terminal() && self.digest.length > 0 {
-            eprint!("\rsending {} %", next.saturating_mul(100) / self.digest.length);
+        if std::io::stderr().is_terminal() && self.length > 0 {
+            eprint!("\rsending {} %", next.saturating_mul(100) / self.length);
         }
         Ok(None)
     }

@@ -5,16 +5,15 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
-use selvedge_functions::{Config, Manifest};
 use selvedge_ota::metadata::{Architecture, Kind};
 use selvedge_ota::publisher::{Addition, Repository};
 use serde_json::json;
 
 use super::{hexadecimal, short, tell, waits_for_publish};
 use crate::arguments::ota_publisher::OtaAddArguments;
+use crate::control::function::{self, Project};
 use crate::control::output::escaped;
 
-const MANIFEST: &str = "function.toml";
 /// Of an ELF file: the magic number, the class, and at byte 18 what machine it is for.
 const ELF_HEADER_BYTES: u64 = 20;
 const ELF_AARCH64: u16 = 183;
@@ -43,9 +42,9 @@ pub(super) fn add(arguments: &OtaAddArguments) -> anyhow::Result<()> {
         "replaced": added.replaced, "role": arguments.role,
     });
     tell(arguments.json, &report, || {
-        let verb = if added.replaced { "replaced" } else { "added" };
+        let verb = if added.replaced { "takes the place of the one before" } else { "is added" };
         format!(
-            "{} {} is {verb}, {} bytes, sha256 {}…; {}",
+            "{} {} {verb}, {} bytes, sha256 {}…; {}",
             escaped(added.path.as_str()),
             escaped(&thing.version),
             added.content.length,
@@ -78,29 +77,23 @@ fn file(arguments: &OtaAddArguments, name: &str) -> anyhow::Result<Thing> {
 }
 
 fn function(arguments: &OtaAddArguments) -> anyhow::Result<Thing> {
-    let directory = &arguments.content;
-    let path = directory.join(MANIFEST);
+    let Project { name, version, manifest, component } = function::project(&arguments.content)?;
+    let version = arguments.version.clone().unwrap_or(version);
     ensure!(
-        path.is_file(),
-        "there is no {}: with --function, name the directory of a function (selvedge fn new NAME begins one)",
-        path.display()
+        !version.is_empty(),
+        "{} has no version; write one there, or say --version VERSION",
+        arguments.content.join(function::MANIFEST).display()
     );
-    let text = std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
-    let manifest = Manifest::parse(&text, &Config::default()).with_context(|| format!("in {}", directory.display()))?;
-    let component = directory.join(manifest.component.unwrap_or_else(|| format!("{}.wasm", manifest.name)));
-    ensure!(component.is_file(), "there is no {} (selvedge fn build makes it)", component.display());
-    let version = arguments.version.clone().unwrap_or(manifest.version);
-    ensure!(!version.is_empty(), "{} has no version; write one there, or say --version VERSION", path.display());
     let kind = Kind::Function {
-        name: manifest.name.clone(),
+        name: name.clone(),
         version: version.clone(),
-        manifest: text,
+        manifest,
         architecture: None,
         compiled_for: None,
         rollout: None,
         paused: false,
     };
-    Ok(Thing { file: component, path: format!("functions/{}.wasm", manifest.name), kind, version })
+    Ok(Thing { file: component, path: format!("functions/{name}.wasm"), kind, version })
 }
 
 fn version(arguments: &OtaAddArguments) -> anyhow::Result<String> {
