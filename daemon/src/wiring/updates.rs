@@ -272,9 +272,10 @@ impl Updates {
         }
     }
 
-    /// For whoever subscribes to `$ota/status`.
+    /// For whoever subscribes to `$ota/status`. A node that nobody updates says nothing, and writes nothing to its flash.
     fn publish_status(&self) {
-        if let Some(broker) = self.broker.get() {
+        let is_used = self.config.mqtt || !matches!(self.agent.trust(), Ok(None));
+        if let Some(broker) = self.broker.get().filter(|_| is_used) {
             over_mqtt::publish_status(broker, &self.status());
         }
     }
