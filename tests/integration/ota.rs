@@ -3,6 +3,7 @@
 
 mod broken;
 mod delivery;
+mod over_mqtt;
 mod polling;
 mod things;
 mod versions;
