@@ -53,7 +53,7 @@ fn a_bundle_comes_over_mqtt_and_goes_on_where_it_stopped() -> anyhow::Result<()>
     peer.subscribe("$ota/push/+/state", 1)?;
     peer.send_publish(&Publish::new(&topic("begin"), json!({ "length": length, "sha256": hash }).to_string()))?;
     ensure!(state(&mut peer)?["next"] == 0);
-    peer.send_publish(&Publish::new(&topic("data/0"), std::fs::read(&bundle)?[..1000].to_vec()))?;
+    peer.send_publish(&Publish::new(&topic("data/0"), &std::fs::read(&bundle)?[..1000]))?;
     ensure!(state(&mut peer)?["next"] == 1000);
     // A piece that does not follow is not kept, and another sender has to wait.
     peer.send_publish(&Publish::new(&topic("data/5000"), "lost its way"))?;
