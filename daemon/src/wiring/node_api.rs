@@ -63,6 +63,12 @@ async fn snapshot(broker: Handle) -> Option<Snapshot> {
     tokio::time::timeout(BROKER_ANSWER_MAX, broker.statistics()).await.ok()?.ok()
 }
 
+/// Whether the broker answers in time; for threads that may wait.
+pub(super) fn broker_answers(broker: &Handle) -> bool {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+    runtime.is_ok_and(|runtime| runtime.block_on(snapshot(broker.clone())).is_some())
+}
+
 impl Node for NodeApi {
     fn parts(&self) -> Pending<Vec<PartState>> {
         let broker = self.broker.clone();

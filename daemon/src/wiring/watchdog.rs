@@ -7,6 +7,11 @@ pub fn ready() {
     tell(&[NotifyState::Ready]);
 }
 
+/// Whether somebody waits for signs of life.
+pub fn is_asked() -> bool {
+    sd_notify::watchdog_enabled().is_some()
+}
+
 /// The node does its work.
 pub fn alive() {
     tell(&[NotifyState::Watchdog]);

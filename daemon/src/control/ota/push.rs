@@ -54,7 +54,9 @@ pub(super) fn run(arguments: &OtaPushArguments) -> anyhow::Result<()> {
                 if std::io::stderr().is_terminal() {
                     eprintln!("{error:#}; connecting again");
                 }
-                std::thread::sleep(PAUSE);
+                if interrupt.wait(PAUSE).context("wait for signals")?.is_some() {
+                    bail!("interrupted after {} of {length} bytes; the same command goes on there", push.next);
+                }
             }
             Err(error) => return Err(error),
         }

@@ -55,7 +55,10 @@ struct Working {
 }
 
 async fn status(State(node): NodeState) -> Answer {
-    Ok(json_response(StatusCode::OK, &node.updates()))
+    // It reads files and checks signatures, which the thread of HTTP has no time for.
+    let status = tokio::task::spawn_blocking(move || node.updates()).await;
+    let status = status.map_err(|error| ApiError::new(500, error.to_string()))?;
+    Ok(json_response(StatusCode::OK, &status))
 }
 
 async fn check(State(work): State<Working>, reader: Option<Extension<Reader>>) -> Answer {

@@ -4,12 +4,14 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::{MetadataExt as _, fchown};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::config::OtaFile;
 
-const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Of what the command says on its standard error, bytes.
 const WORDS_BYTES_MAX: u64 = 4096;
 
@@ -83,19 +85,14 @@ pub(super) fn run_within(command: &mut Command, limit: Duration) -> Result<(), S
     let output = words.try_clone().map_err(|error| format!("{name}: {error}"))?;
     let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(output).spawn();
     let mut child = child.map_err(|error| format!("start {name}: {error}"))?;
-    let deadline = Instant::now() + limit;
-    let status = loop {
-        match child.try_wait() {
-            Ok(Some(status)) => break status,
-            Ok(None) if Instant::now() < deadline => std::thread::sleep(LOOK_EVERY),
-            _ => {
-                // Ends in any case; nothing can be done about one that does not.
-                let _ = child.kill();
-                let _ = child.wait();
-                return Err(format!("{name} did not end within {} s", limit.as_secs_f64()));
-            }
-        }
-    };
+    let ended = ends_within(&child, limit).map_err(|error| format!("wait for {name}: {error}"))?;
+    if !ended {
+        // Ends in any case; nothing can be done about one that does not.
+        let _ = child.kill();
+        let _ = child.wait();
+        return Err(format!("{name} did not end within {} s", limit.as_secs_f64()));
+    }
+    let status = child.wait().map_err(|error| format!("wait for {name}: {error}"))?;
     if status.success() {
         return Ok(());
     }
@@ -104,6 +101,21 @@ pub(super) fn run_within(command: &mut Command, limit: Duration) -> Result<(), S
     let _ = (&words).take(WORDS_BYTES_MAX).read_to_string(&mut said);
     let said = said.trim();
     Err(if said.is_empty() { format!("{name}: {status}") } else { format!("{name}: {status}: {said}") })
+}
+
+/// Waits for the end of a process, which stays to be waited for; false: it has not come.
+fn ends_within(child: &Child, limit: Duration) -> io::Result<bool> {
+    let process = pidfd_open(Pid::from_child(child), PidfdFlags::empty())?;
+    let deadline = Instant::now() + limit;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let timeout = Timespec::try_from(left).map_err(io::Error::other)?;
+        match poll(&mut [PollFd::new(&process, PollFlags::IN)], Some(&timeout)) {
+            Ok(count) => return Ok(count > 0),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
 }
 
 /// A file without a name, for what a command says: a pipe that nobody reads could stop it.

@@ -13,6 +13,7 @@ use selvedge_broker::Handle;
 use selvedge_functions::{InvocationContext, InvocationMessage, OfflineState, Qos, run_offline};
 use selvedge_store::{Health, Store};
 
+use crate::wiring::node_api::broker_answers;
 use crate::wiring::settings;
 use crate::wiring::twin_service::TwinService;
 
@@ -59,7 +60,7 @@ impl SelfTest {
     }
 
     fn mqtt(&self) -> Option<String> {
-        if self.broker.statistics_blocking().is_err() {
+        if !broker_answers(&self.broker) {
             return Some("the broker does not answer".to_owned());
         }
         let address = reachable(self.mqtt?);
