@@ -203,19 +203,10 @@ fn a_signal_makes_the_node_read_its_files_and_go_on() -> anyhow::Result<()> {
     let id = i32::try_from(node.id())?;
     let id = rustix::process::Pid::from_raw(id).context("no process id")?;
     rustix::process::kill_process(id, Signal::HUP)?;
-    eventually(|| Ok(login(node.mqtt(), "joe", "secret-of-joe")?.contains(REFUSED_PASSWORD)))?;
+    crate::eventually(|| Ok(login(node.mqtt(), "joe", "secret-of-joe")?.contains(REFUSED_PASSWORD)))?;
     std::fs::write(&path, kept)?;
     rustix::process::kill_process(id, Signal::HUP)?;
-    eventually(|| Ok(login(node.mqtt(), "joe", "secret-of-joe")?.is_empty()))
-}
-
-fn eventually(mut condition: impl FnMut() -> anyhow::Result<bool>) -> anyhow::Result<()> {
-    let deadline = std::time::Instant::now() + PATIENCE;
-    while !condition()? {
-        ensure!(std::time::Instant::now() < deadline, "it does not happen");
-        std::thread::sleep(std::time::Duration::from_millis(100));
-    }
-    Ok(())
+    crate::eventually(|| Ok(login(node.mqtt(), "joe", "secret-of-joe")?.is_empty()))
 }
 
 /// What can happen to a file.

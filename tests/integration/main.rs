@@ -16,3 +16,18 @@ mod store;
 mod tls;
 mod twins;
 mod websocket_frames;
+
+use anyhow::ensure;
+
+/// Waits until `condition` holds.
+///
+/// # Errors
+/// It does not within the patience of all tests, or cannot be asked.
+fn eventually(mut condition: impl FnMut() -> anyhow::Result<bool>) -> anyhow::Result<()> {
+    let deadline = std::time::Instant::now() + selvedge_tests::PATIENCE;
+    while !condition()? {
+        ensure!(std::time::Instant::now() < deadline, "it does not happen");
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    Ok(())
+}

@@ -13,8 +13,8 @@ use selvedge_broker::{Alongside, Attachment, Handle, Subscription};
 use selvedge_codec::{PacketId, topic};
 use selvedge_core::{Delivery, Message, Moment};
 use selvedge_functions::{InvocationContext, InvocationError, InvocationResult, Runtime, Trigger};
-
-use selvedge_store::Commit;
+use selvedge_store::{Batch, Commit, CommitError};
+use selvedge_twin::CommitPath as _;
 
 use super::backlog::{Arrival, Backlog, Fate, Patience};
 use super::broker_journal::BrokerPath;
@@ -133,6 +133,18 @@ impl FunctionLines {
         };
         let _ = line.attachment.set(attachment);
         lines.insert(name.to_owned(), line);
+    }
+
+    /// Waits until what functions are subscribed to is durable, so that a deployment that was answered is not forgotten.
+    ///
+    /// # Errors
+    /// The store cannot write.
+    pub fn wait_durable(&self) -> Result<(), CommitError> {
+        let (answer, answered) = std::sync::mpsc::sync_channel(1);
+        // Nothing to write: it stands behind the subscriptions in the one order of all changes.
+        self.path.commit(Batch::new(), Box::new(move |result| drop(answer.send(result))));
+        // A store that ends without an answer has said why elsewhere.
+        answered.recv().unwrap_or(Ok(()))
     }
 
     /// Ends a function's session and what waits for it.

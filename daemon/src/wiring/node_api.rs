@@ -168,6 +168,9 @@ impl Node for NodeApi {
                 .deploy(&request.manifest, request.component)
                 .map_err(|error| ApiError::new(422, error.to_string()))?;
             lines.subscribe(&deployed.name, Some(deployed.triggers.clone()));
+            lines.wait_durable().map_err(|error| {
+                ApiError::unavailable(format!("{} runs, but what starts it is not kept: {error}", deployed.name))
+            })?;
             serde_json::to_value(deployed).map_err(|error| ApiError::new(500, error.to_string()))
         })
     }

@@ -13,7 +13,7 @@ use selvedge_tests::node::{Node, Place};
 use selvedge_tests::{PATIENCE, installed};
 use serde_json::{Value, json};
 
-use super::{REFUSED_PASSWORD, UNAVAILABLE, eventually};
+use super::{REFUSED_PASSWORD, UNAVAILABLE};
 use crate::logins::{Session, fails, login, openssl, part, succeeds};
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
@@ -209,12 +209,12 @@ fn keys_of_tokens_are_fetched_and_outlive_the_address() -> anyhow::Result<()> {
     let place = Place::with_configuration(&configuration)?;
     let node = place.start()?;
     let token = signer.token("EdDSA", &claims(&json!({})))?;
-    eventually(|| Ok(login(node.mqtt(), "meter", &token)?.is_empty()))?;
+    crate::eventually(|| Ok(login(node.mqtt(), "meter", &token)?.is_empty()))?;
     drop(https);
     assert_eq!(login(node.mqtt(), "meter", &token)?, "", "the keys that were fetched count on");
     // A node that has never reached the address runs, and takes no token.
     let place = node.kill()?;
     let node: Node = place.start()?;
     ensure!(login(node.mqtt(), "meter", &token)?.contains(UNAVAILABLE));
-    eventually(|| Ok(part(&node, "access")?.contains(&format!("127.0.0.1:{port}"))))
+    crate::eventually(|| Ok(part(&node, "access")?.contains(&format!("127.0.0.1:{port}"))))
 }

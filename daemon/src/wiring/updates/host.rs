@@ -47,7 +47,7 @@ impl NodeHost {
         let deployed =
             self.runtime.deploy(manifest, component).map_err(|error| format!("{:#}", anyhow::Error::from(error)))?;
         self.lines.subscribe(&deployed.name, Some(deployed.triggers));
-        Ok(())
+        self.lines.wait_durable().map_err(|error| format!("what starts it is not kept: {error}"))
     }
 }
 
