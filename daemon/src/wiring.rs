@@ -173,6 +173,7 @@ fn start(config: &Config, config_file: Option<&Path>) -> anyhow::Result<RunningN
     let first = files.read(None, None);
     let boot_key = identity::random()?;
     let gate = Arc::new(Gate::new(first.access, &config.access, lets_anonymous_in, Arc::clone(&clock), boot_key));
+    let functions_before = function_lines::names(restored.client_ids());
     let continuation = continue_from(config, &store, &clock, restored);
     let broker = Broker {
         continuation,
@@ -195,6 +196,7 @@ fn start(config: &Config, config_file: Option<&Path>) -> anyhow::Result<RunningN
     for function in runtime.list() {
         lines.subscribe(&function.name, function.triggers);
     }
+    lines.end_left_behind(&functions_before);
     let first = First {
         problems: first.problems,
         digest: first.digest,

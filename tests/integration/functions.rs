@@ -154,6 +154,23 @@ fn a_function_whose_record_cannot_be_read_misses_nothing_until_it_can() -> anyho
     .with_context(|| node.said())
 }
 
+#[test]
+fn the_session_of_a_function_that_went_in_a_crash_collects_nothing_for_nobody() -> anyhow::Result<()> {
+    let node = Node::start()?;
+    deploy(&node, "examples/unit-alarm")?;
+    let place = node.kill()?;
+    std::fs::remove_file(place.data().join("functions/deployed/unit-alarm.json"))?;
+    let mut node = place.start()?;
+    let mut client = listening(&node, &["converted/#"])?;
+    client.publish("session", &Message::new("sensors/oven/temperature", "1", 1))?;
+    // Asked to stop, it writes all that it has to.
+    node.terminate()?;
+    ensure!(node.wait()?.success(), "{}", node.said());
+    let node = node.kill()?.start()?;
+    // The twins' session is what is left.
+    crate::eventually(|| Ok(node.said().contains("sessions=1 messages=0"))).with_context(|| node.said())
+}
+
 /// Tells the hostile function what to do and gives its next reply.
 fn told(client: &mut Client, order: &str) -> anyhow::Result<String> {
     client.publish("session", &Message::new("hostile/in/x", order, 1))?;

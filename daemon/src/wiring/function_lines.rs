@@ -21,6 +21,7 @@ use super::broker_journal::BrokerPath;
 use super::clock::wall_ms;
 use super::messages;
 
+const CLIENT_ID_PREFIX: &str = "$node/function/";
 const STACK_BYTES: usize = 256 * 1024;
 /// Before deliveries that were not taken are tried again.
 const AGAIN_AFTER: Duration = Duration::from_millis(50);
@@ -124,7 +125,7 @@ impl FunctionLines {
                 deliveries.into_iter().for_each(|delivery| line.take(delivery));
             }
         };
-        let client_id = format!("$node/function/{name}");
+        let client_id = client_id(name);
         let attachment = match triggers {
             Some(triggers) => {
                 self.broker.attach(&client_id, self.receive_maximum, subscriptions(&triggers), Box::new(sink))
@@ -155,8 +156,22 @@ impl FunctionLines {
         if let Some(attachment) = Arc::into_inner(line).and_then(|line| line.attachment.into_inner()) {
             attachment.detach();
         } else {
-            self.broker.attach(&format!("$node/function/{name}"), 1, Vec::new(), Box::new(drop)).detach();
+            self.end_session(name);
         }
+    }
+
+    /// Ends those of `sessions`, as they were restored, whose functions are gone: a crash came between the end of the function and
+    /// that of its session, which would go on to collect messages for nobody.
+    pub fn end_left_behind(&self, sessions: &[String]) {
+        let lines = self.lines.read();
+        for name in sessions.iter().filter(|name| !lines.contains_key(*name)) {
+            tracing::info!(function = name, "the session of a function that is gone is ended");
+            self.end_session(name);
+        }
+    }
+
+    fn end_session(&self, name: &str) {
+        self.broker.attach(&client_id(name), 1, Vec::new(), Box::new(drop)).detach();
     }
 
     /// Has what an invocation put out, the acknowledgement of its input and what it wrote become durable in one entry.
@@ -202,6 +217,15 @@ impl FunctionLines {
         self.again.lock().stopped = true;
         self.again.wake.notify_all();
     }
+}
+
+/// The functions whose sessions are among `client_ids`.
+pub fn names<'a>(client_ids: impl Iterator<Item = &'a str>) -> Vec<String> {
+    client_ids.filter_map(|client_id| client_id.strip_prefix(CLIENT_ID_PREFIX)).map(str::to_owned).collect()
+}
+
+fn client_id(name: &str) -> String {
+    format!("{CLIENT_ID_PREFIX}{name}")
 }
 
 impl Line {

@@ -186,6 +186,9 @@ impl Node for NodeApi {
                 return Err(ApiError::not_found(format!("there is no function {name:?}")));
             }
             lines.unsubscribe(&name);
+            lines.wait_durable().map_err(|error| {
+                ApiError::unavailable(format!("{name} is removed, but the end of its session is not kept: {error}"))
+            })?;
             tracing::info!(function = name, "function removed");
             Ok(json!({ "removed": name }))
         })

@@ -270,6 +270,11 @@ impl Restored {
         self.sessions.len()
     }
 
+    /// Whose they are.
+    pub fn client_ids(&self) -> impl Iterator<Item = &str> {
+        self.sessions.values().map(|session| &*session.client_id)
+    }
+
     /// How many messages wait for them.
     pub fn queued_messages(&self) -> usize {
         self.sessions.values().map(|session| session.queue.len()).sum()
