@@ -114,7 +114,8 @@ mod program {
         };
         let page = rustix::param::page_size() as u64;
         // A segment that can be written, also what of it became read-only after relocation, is not as the file has it.
-        for header in headers.iter().filter(|header| header.p_type == libc::PT_LOAD && header.p_flags & libc::PF_W == 0) {
+        for header in headers.iter().filter(|header| header.p_type == libc::PT_LOAD && header.p_flags & libc::PF_W == 0)
+        {
             let from = (base + header.p_vaddr).next_multiple_of(page);
             let to = (base + header.p_vaddr + header.p_memsz) / page * page;
             if let Some(bytes) = to.checked_sub(from) {

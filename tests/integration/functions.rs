@@ -160,13 +160,12 @@ fn the_session_of_a_function_that_went_in_a_crash_collects_nothing_for_nobody() 
     deploy(&node, "examples/unit-alarm")?;
     let place = node.kill()?;
     std::fs::remove_file(place.data().join("functions/deployed/unit-alarm.json"))?;
-    let mut node = place.start()?;
+    let node = place.start()?;
     let mut client = listening(&node, &["converted/#"])?;
     client.publish("session", &Message::new("sensors/oven/temperature", "1", 1))?;
     // Asked to stop, it writes all that it has to.
-    node.terminate()?;
-    ensure!(node.wait()?.success(), "{}", node.said());
-    let node = node.kill()?.start()?;
+    ensure!(node.stop()?.success(), "the node did not stop properly");
+    let node = place.start()?;
     // The twins' session is what is left.
     crate::eventually(|| Ok(node.said().contains("sessions=1 messages=0"))).with_context(|| node.said())
 }
