@@ -373,6 +373,12 @@ pub fn is_end(error: &anyhow::Error) -> bool {
     })
 }
 
+/// Whether an error says only that nothing came in time.
+pub fn is_late(error: &anyhow::Error) -> bool {
+    let io = error.chain().find_map(|cause| cause.downcast_ref::<std::io::Error>());
+    io.is_some_and(|io| matches!(io.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut))
+}
+
 /// Bytes of the first packet, if it is whole.
 fn packet_length(bytes: &[u8]) -> Option<usize> {
     let mut length = 0;
