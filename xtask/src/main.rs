@@ -3,6 +3,7 @@
 //! It is not a build script: building the product needs only cargo. Every task can be
 //! repeated, says what it runs, and works from any folder inside the repository.
 
+mod arm64_vm;
 mod bench_peers;
 mod conformance;
 mod crash;
@@ -82,6 +83,8 @@ enum Task {
     OtaSteps(ota_steps::Options),
     /// Rebuild the function components that are committed beside their source, or compare with them.
     Guests(guests::Options),
+    /// Build for aarch64 and run it on an emulated machine with Debian's arm64 kernel.
+    Arm64Vm(arm64_vm::Options),
 }
 
 fn main() -> std::process::ExitCode {
@@ -106,6 +109,7 @@ fn main() -> std::process::ExitCode {
         Task::OtaBench(arguments) => ota_bench::run(&arguments),
         Task::OtaSteps(arguments) => ota_steps::run(&arguments),
         Task::Guests(arguments) => guests::run(&arguments),
+        Task::Arm64Vm(arguments) => arm64_vm::run(&arguments),
     };
     match result {
         Ok(()) => std::process::ExitCode::SUCCESS,

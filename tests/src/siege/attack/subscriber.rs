@@ -7,7 +7,7 @@ use anyhow::{Context as _, ensure};
 use super::{Attack, elsewhere, fresh};
 use crate::client::Version;
 use crate::client_packet::{self, Publish};
-use crate::siege::wire::{Target, Way, Wire, abandon, is_end};
+use crate::siege::wire::{Target, Way, Wire, abandon, is_end, is_late};
 
 /// The attacks of this file.
 pub const ATTACKS: &[Attack] = &[
@@ -133,7 +133,7 @@ fn retained_replays(target: &Target) -> anyhow::Result<()> {
         match wire.send(&subscribe) {
             Ok(()) => {}
             // The node may stop reading such a client, or end it.
-            Err(error) if is_end(&error) || is_timeout(&error) => break,
+            Err(error) if is_end(&error) || is_late(&error) => break,
             Err(error) => return Err(error),
         }
     }
@@ -144,9 +144,4 @@ fn retained_replays(target: &Target) -> anyhow::Result<()> {
     retain(&mut keeper, b"")?;
     abandon(keeper.socket());
     Ok(())
-}
-
-fn is_timeout(error: &anyhow::Error) -> bool {
-    let io = error.chain().find_map(|cause| cause.downcast_ref::<std::io::Error>());
-    io.is_some_and(|io| io.kind() == std::io::ErrorKind::WouldBlock)
 }

@@ -12,7 +12,7 @@ use anyhow::{Context as _, bail};
 use super::Filled;
 use crate::client::Version;
 use crate::client_packet::Publish;
-use crate::siege::wire::{Target, Way, Wire};
+use crate::siege::wire::{Target, Way, Wire, is_late};
 
 /// Publishers, and as many sessions.
 pub(super) const COUNT: usize = 4;
@@ -169,7 +169,7 @@ impl Publisher {
                 Ok(Some(packet)) if packet[0] == 0xE0 => self.lost(all),
                 Ok(Some(packet)) => bail!("a publisher got {packet:02x?}"),
                 Ok(None) => self.lost(all),
-                Err(error) if is_silence(&error) => return Ok(()),
+                Err(error) if is_late(&error) => return Ok(()),
                 Err(error) => return Err(error.context("listen for acknowledgements")),
             }
         }
@@ -205,12 +205,6 @@ impl Publisher {
         self.wire = None;
         self.paused_until = Instant::now() + PAUSE;
     }
-}
-
-/// Whether an error says that nothing came in time.
-pub(super) fn is_silence(error: &anyhow::Error) -> bool {
-    let io = error.chain().find_map(|cause| cause.downcast_ref::<std::io::Error>());
-    io.is_some_and(|io| matches!(io.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut))
 }
 
 #[cfg(test)]

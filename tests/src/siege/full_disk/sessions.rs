@@ -10,11 +10,11 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 
 use super::Filled;
-use super::publishers::{COUNT, Publishers, is_silence, topic};
+use super::publishers::{COUNT, Publishers, topic};
 use crate::client::Version;
 use crate::client_packet::{self, Connect};
 use crate::raw_mqtt;
-use crate::siege::wire::{Target, Way, Wire};
+use crate::siege::wire::{Target, Way, Wire, is_late};
 
 /// How long one is listened to before the next.
 const LISTEN: Duration = Duration::from_millis(1);
@@ -99,7 +99,7 @@ impl Sessions {
         loop {
             let packet = match wire.receive() {
                 Ok(packet) => packet,
-                Err(error) if is_silence(&error) => return Ok(()),
+                Err(error) if is_late(&error) => return Ok(()),
                 Err(error) => return Err(error.context("take what waits for a session")),
             };
             ensure!(packet[0] >> 4 == 3, "a session got {packet:02x?}");
