@@ -8,10 +8,12 @@ mod bench_peers;
 mod conformance;
 mod crash;
 mod durable;
+mod ebpf;
 mod fuzz;
 mod guests;
 mod hostile;
 mod mutants;
+mod net_flood;
 mod ota_bench;
 mod ota_steps;
 mod pound;
@@ -81,8 +83,12 @@ enum Task {
     OtaBench(ota_bench::Options),
     /// Kill an update at each system call and cut its power at each change of the disk: the old or the new program starts
     OtaSteps(ota_steps::Options),
+    /// Flood a node with connection attempts, guard off and on: what others notice, and what it costs
+    NetFlood(net_flood::Options),
     /// Rebuild the function components that are committed beside their source, or compare with them.
     Guests(guests::Options),
+    /// Rebuild the programs for the kernel that are committed as an object, or compare with it.
+    Ebpf(ebpf::Options),
     /// Build for aarch64 and run it on an emulated machine with Debian's arm64 kernel.
     Arm64Vm(arm64_vm::Options),
 }
@@ -108,7 +114,9 @@ fn main() -> std::process::ExitCode {
         Task::DiskFaults(arguments) => crash::disk_faults(&arguments),
         Task::OtaBench(arguments) => ota_bench::run(&arguments),
         Task::OtaSteps(arguments) => ota_steps::run(&arguments),
+        Task::NetFlood(arguments) => net_flood::run(&arguments),
         Task::Guests(arguments) => guests::run(&arguments),
+        Task::Ebpf(arguments) => ebpf::run(&arguments),
         Task::Arm64Vm(arguments) => arm64_vm::run(&arguments),
     };
     match result {

@@ -1,5 +1,6 @@
 //! Which path answers what. The reading half is the same over TCP and the socket; the changing half is on the socket only.
 
+mod net;
 mod updates;
 
 use std::convert::Infallible;
@@ -100,7 +101,9 @@ pub fn controlling(node: Arc<dyn Node>, config: &HttpConfig) -> Router {
         .route("/v1/reload", post(reload))
         .route("/v1/functions/{name}/logs", get(logs))
         .merge(updates::reading())
-        .merge(updates::changing());
+        .merge(updates::changing())
+        .merge(net::reading())
+        .merge(net::changing());
     let working = updates::working(Arc::clone(&node), config);
     let deploying = Router::new()
         .route("/v1/functions", post(deploy))
@@ -121,7 +124,9 @@ struct Deploying {
 fn bounded(router: Router, config: &HttpConfig) -> Router {
     router
         .fallback(|| async {
-            ApiError::not_found("nothing is here; see /livez, /readyz, /metrics, /v1/twins, /v1/functions, /v1/ota")
+            ApiError::not_found(
+                "nothing is here; see /livez, /readyz, /metrics, /v1/twins, /v1/functions, /v1/ota, /v1/net",
+            )
         })
         .layer(middleware::from_fn_with_state(config.request_timeout.0, gate::deadline))
         .layer(DefaultBodyLimit::max(config.body_bytes_max.as_usize()))
@@ -144,6 +149,8 @@ fn reading_routes() -> Router<Serving> {
         .route("/v1/functions/{name}", get(only_over_the_socket))
         .route("/v1/functions/{name}/logs", get(logs))
         .merge(updates::reading())
+        .merge(net::reading())
+        .merge(net::elsewhere())
 }
 
 async fn only_over_the_socket() -> ApiError {

@@ -109,6 +109,12 @@ impl Node for FakeNode {
         let events = follow.then(|| self.watch_twin("endless")).transpose()?;
         Ok((vec![json!({ "text": "one" }), json!({ "text": "two\nlines" })], events))
     }
+    fn net(&self, top: usize) -> Pending<Value> {
+        Box::pin(async move { Ok(json!({ "top": top })) })
+    }
+    fn guard(&self, wish: NetWish) -> Pending<Value> {
+        Box::pin(async move { Ok(json!({ "wish": format!("{wish:?}") })) })
+    }
     fn updates(&self) -> Value {
         json!({ "on_trial": null })
     }
@@ -200,6 +206,9 @@ fn tcp_reads_and_only_the_socket_changes() {
         ("DELETE", "/v1/twins/a", ""),
         ("POST", "/v1/functions", "x"),
         ("DELETE", "/v1/functions/f", ""),
+        ("PUT", "/v1/net/denials/192.0.2.7", ""),
+        ("DELETE", "/v1/net/denials/192.0.2.7", ""),
+        ("PUT", "/v1/net/allowed/192.0.2.0/24", ""),
     ];
     for (method, path, body) in changes {
         let (status, answer) = running.over_tcp(&request(method, path, body));
@@ -219,6 +228,30 @@ fn tcp_reads_and_only_the_socket_changes() {
         (200, "{\"manifest\":\"m\",\"bytes\":2}\n".to_owned())
     );
     assert_eq!(running.over_unix(&request("POST", "/v1/functions", "x")).0, 400);
+    running.server.stop();
+}
+
+#[test]
+fn the_guard_is_told_what_was_asked_for_and_bad_requests_say_what_is_expected() {
+    let running = serve(|_| {});
+    let put = |path: &str| running.over_unix(&request("PUT", path, ""));
+    for (path, wish) in [
+        ("/v1/net/denials/192.0.2.7", "Deny { peer: 192.0.2.7, time: 600s }"),
+        ("/v1/net/denials/2001:db8::7?for=2h", "Deny { peer: 2001:db8::7, time: 7200s }"),
+        ("/v1/net/allowed/192.0.2.0/24", "Allow(\\\"192.0.2.0/24\\\")"),
+    ] {
+        assert_eq!(put(path), (200, format!("{{\"wish\":\"{wish}\"}}\n")));
+    }
+    for (path, part) in [
+        ("/v1/net/denials/pump", "expected an address"),
+        ("/v1/net/denials/192.0.2.7?for=long", "a duration with its unit"),
+    ] {
+        let (status, body) = put(path);
+        assert!(status == 400 && body.contains(part), "{status} {body}");
+    }
+    assert_eq!(running.over_tcp(&request("GET", "/v1/net?top=99999999", "")), (200, "{\"top\":10000}\n".to_owned()));
+    assert_eq!(running.over_tcp(&request("GET", "/v1/net?top=all", "")).0, 400);
+    assert_eq!(running.over_tcp(&request("GET", "/v1/net/denials", "")).0, 200);
     running.server.stop();
 }
 

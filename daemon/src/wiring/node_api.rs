@@ -17,10 +17,11 @@ use super::access::http_login::HttpLogins;
 use super::access::reload::Reloader;
 use super::function_lines::FunctionLines;
 use super::metrics::{self, AccessReadings, Readings};
+use super::net::Net;
 use super::twin_service::TwinService;
 use super::updates::{Job, Updates};
 use crate::http::{
-    ApiError, BundlePlace, DeployRequest, Events, Exposition, Node, PartState, Pending, Reader, UpdateWish,
+    ApiError, BundlePlace, DeployRequest, Events, Exposition, NetWish, Node, PartState, Pending, Reader, UpdateWish,
 };
 use crate::trusted_clock::TrustedClock;
 
@@ -55,6 +56,8 @@ pub struct NodeApi {
     pub clock: Arc<TrustedClock>,
     /// Updates.
     pub updates: Arc<Updates>,
+    /// Packets, counted in the kernel.
+    pub net: Arc<Net>,
     /// What `about` says besides the time.
     pub about: Value,
 }
@@ -76,6 +79,7 @@ impl Node for NodeApi {
         let functions = functions_state(&self.runtime);
         let stopping = self.stopping.load(Ordering::Acquire);
         let access = self.reloader.states();
+        let net = self.net.part();
         Box::pin(async move {
             let (ready, detail) = match snapshot(broker).await {
                 Some(_) if stopping => (false, "shutting down".to_owned()),
@@ -85,7 +89,7 @@ impl Node for NodeApi {
                 None => (false, "does not answer".to_owned()),
             };
             let broker = PartState { name: "broker", ready, detail };
-            Ok([broker, store, functions].into_iter().chain(access).collect())
+            Ok([broker, store, functions].into_iter().chain(access).chain([net]).collect())
         })
     }
 
@@ -104,6 +108,7 @@ impl Node for NodeApi {
             lines,
             access: self.access_readings(),
             ota: self.updates.readings(),
+            net: self.net.readings(),
         };
         Box::pin(async move {
             readings.broker = snapshot(broker).await;
@@ -192,6 +197,14 @@ impl Node for NodeApi {
             tracing::info!(function = name, "function removed");
             Ok(json!({ "removed": name }))
         })
+    }
+
+    fn net(&self, top: usize) -> Pending<Value> {
+        self.net.report(top)
+    }
+
+    fn guard(&self, wish: NetWish) -> Pending<Value> {
+        self.net.ask(wish)
     }
 
     fn updates(&self) -> Value {
