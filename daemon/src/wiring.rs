@@ -162,7 +162,7 @@ fn start(config: &Config, config_file: Option<&Path>) -> anyhow::Result<RunningN
 
     let node_id = identity::node_id(&store)?;
     let opened = Twins::open(store.clone(), node_id, settings::twins(config)).context("open the twins")?;
-    let twins = TwinService::new(opened, config.twins.requests_in_flight_max);
+    let twins = TwinService::new(opened, config.twins.requests_in_flight_max, config.twins.aws_topics);
     let host = FunctionHost::new(store.clone(), Arc::clone(&twins));
     let functions = settings::functions(config);
     let runtime = Runtime::open(data.join("functions"), settings::compile_child(), functions, Arc::clone(&host) as _)

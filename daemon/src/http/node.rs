@@ -65,6 +65,19 @@ pub enum UpdateWish {
     Trust(Vec<u8>),
 }
 
+/// A question about all twins.
+#[derive(Clone)]
+pub struct TwinQuestion {
+    /// `reported.temp > 50`
+    pub text: String,
+    /// Only twins after this one, in the order of names.
+    pub after: Option<String>,
+    /// Twins in the answer.
+    pub limit: usize,
+    /// Who asks, if not everybody may see everything.
+    pub reader: Option<Reader>,
+}
+
 /// What somebody wants of the guard.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NetWish {
@@ -101,6 +114,8 @@ pub trait Node: Send + Sync + 'static {
 
     /// Names of twins after `after`, in order, at most `limit`.
     fn twins(&self, after: Option<&str>, limit: usize) -> Result<Vec<String>, ApiError>;
+    /// The twins of which something holds, and where to go on.
+    fn ask_twins(&self, question: TwinQuestion) -> Pending<Value>;
     /// A twin's documents and version.
     fn twin(&self, thing: &str) -> Result<Value, ApiError>;
     /// Applies `{"desired": …, "reported": …, "version": …}`; answers when it is durable.
