@@ -55,9 +55,33 @@ fn deny(arguments: &NetDenyArguments) -> anyhow::Result<()> {
     let peer = arguments.peer.peer;
     let path = format!("/v1/net/denials/{}?for={}", segment(&peer.to_string()), arguments.time);
     ask(&arguments.peer.node, Method::PUT, &path, |answer| {
-        let what = if answer["mode"] == "dry-run" { "would be dropped (dry run)" } else { "is dropped" };
-        format!("what comes from {peer} {what} for {}", arguments.time)
+        denied(answer, &peer.to_string(), &arguments.time.to_string())
     })
+}
+
+fn denied(answer: &Value, peer: &str, time: &str) -> String {
+    let guarded: Vec<&str> = answer["guarded"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    if guarded.is_empty() {
+        return format!("{peer} is denied for {time}, but the guard sits on no interface: see `selvedge net status`");
+    }
+    let what = if answer["mode"] == "dry-run" { "would be dropped (dry run)" } else { "is dropped" };
+    format!("what comes from {peer} on {} {what} for {time}", guarded.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_denial_says_where_it_holds_and_whether_it_does_anything() {
+        let said =
+            |mode: &str, guarded: Value| denied(&json!({ "mode": mode, "guarded": guarded }), "192.0.2.7", "10m");
+        assert_eq!(said("enforce", json!(["eth0"])), "what comes from 192.0.2.7 on eth0 is dropped for 10m");
+        assert!(said("dry-run", json!(["eth0"])).contains("would be dropped (dry run)"));
+        assert!(said("enforce", json!([])).contains("sits on no interface"));
+    }
 }
 
 fn top(arguments: &NetTopArguments) -> anyhow::Result<()> {

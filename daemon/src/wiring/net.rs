@@ -20,7 +20,9 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 use selvedge_broker::Handle;
-use selvedge_ebpf::{Counters, DenyError, DenyReason, GuardMode, KernelTime, Network, StartError, operator_sessions};
+use selvedge_ebpf::{
+    Counters, DenyError, DenyReason, GuardHook, GuardMode, KernelTime, Network, StartError, operator_sessions,
+};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
@@ -295,7 +297,10 @@ impl Net {
         let value = match wish {
             NetWish::Deny { peer, time } => {
                 let denial = self.deny(counters, peer, time, DenyReason::ByHand).map_err(deny_error)?;
-                json!({ "denied": denial, "mode": self.config.guard.mode })
+                let status = counters.status();
+                let guarded = status.interfaces.iter().filter(|one| one.guard != GuardHook::Off);
+                let guarded: Vec<&str> = guarded.map(|one| &*one.name).collect();
+                json!({ "denied": denial, "mode": self.config.guard.mode, "guarded": guarded })
             }
             NetWish::Undeny(peer) => {
                 if !counters.undeny(peer, now).map_err(deny_error)? {
