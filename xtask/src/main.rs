@@ -16,6 +16,7 @@ mod mutants;
 mod net_flood;
 mod ota_bench;
 mod ota_steps;
+mod package;
 mod pound;
 mod process;
 mod repository;
@@ -89,6 +90,10 @@ enum Task {
     Guests(guests::Options),
     /// Rebuild the programs for the kernel that are committed as an object, or compare with it.
     Ebpf(ebpf::Options),
+    /// Make the Debian package and the bill of what is in it: `target/package/selvedge_VERSION_ARCH.deb` and `.cdx.json`
+    Package(package::Options),
+    /// Install, upgrade, remove and purge the package in a chroot and in a booted Debian; lintian
+    PackageTest(package::machine::Options),
     /// Build for aarch64 and run it on an emulated machine with Debian's arm64 kernel.
     Arm64Vm(arm64_vm::Options),
 }
@@ -117,6 +122,8 @@ fn main() -> std::process::ExitCode {
         Task::NetFlood(arguments) => net_flood::run(&arguments),
         Task::Guests(arguments) => guests::run(&arguments),
         Task::Ebpf(arguments) => ebpf::run(&arguments),
+        Task::Package(arguments) => package::run(&arguments),
+        Task::PackageTest(arguments) => package::machine::run(&arguments),
         Task::Arm64Vm(arguments) => arm64_vm::run(&arguments),
     };
     match result {
