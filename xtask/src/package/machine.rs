@@ -15,8 +15,6 @@ use super::elf::Architecture;
 use super::{Ingredients, make};
 use crate::{process, repository};
 
-/// The oldest Debian that the package is for.
-const RELEASE: &str = "bookworm";
 /// What a gateway has anyway, and what the steps look with.
 const PACKAGES: &str = "systemd,systemd-sysv,dbus,procps,libgcc-s1";
 /// What this machine has to have; all are Debian packages of the same or the given name.
@@ -42,6 +40,9 @@ pub struct Options {
     /// The launcher [default: target/release/selvedge-launch]
     #[arg(long, value_name = "FILE")]
     launcher: Option<PathBuf>,
+    /// Debian release of the machine; the oldest that the package is for is bookworm
+    #[arg(long, value_name = "NAME", default_value = "bookworm")]
+    release: String,
 }
 
 /// Runs it, or says why it cannot.
@@ -56,11 +57,11 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     let old = lay_out(options, &given)?;
     lint(&old)?;
 
-    let base = folder.join("base.tar");
+    let base = folder.join(format!("{}.tar", options.release));
     if !base.is_file() {
         let text = base.to_string_lossy();
         let include = format!("--include={PACKAGES}");
-        process::run("mmdebstrap", &["--variant=minbase", "--quiet", &include, RELEASE, &text])?;
+        process::run("mmdebstrap", &["--variant=minbase", "--quiet", &include, &options.release, &text])?;
     }
     let root = folder.join("root");
     unpack(&base, &root)?;
