@@ -133,6 +133,7 @@ as_a_service() {
     expect "a node that is killed comes back" until_so 20 changed_pid "$before"
     expect "with what it acknowledged" retained first
 
+    expect "it is watched" is "$(systemctl show --property WatchdogUSec --value "$unit")" 30s
     drop_in 'WatchdogSec=2'
     before=$(main_pid)
     kill -STOP "$before"

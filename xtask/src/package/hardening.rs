@@ -25,7 +25,10 @@ const EXCEPTIONS: &[(&str, &str)] = &[
     ("RestrictAddressFamilies=~AF_UNIX", "the control socket, and the service manager's"),
     ("RootDirectory=/RootImage=", "the program may come from a slot below the state directory"),
     ("SystemCallFilter=~@privileged", "bpf, and nothing else of that group"),
-    ("SystemCallFilter=~@resources", "the compiler of functions limits itself: setrlimit and setpriority"),
+    (
+        "SystemCallFilter=~@resources",
+        "the compiler of functions makes way for the node: setpriority, and nothing else of that group",
+    ),
 ];
 
 fn analyze(arguments: &[&str]) -> Option<(bool, String)> {
