@@ -466,6 +466,9 @@ _selvedge() {
             selvedge__subcmd__help__subcmd__twin,patch)
                 cmd="selvedge__subcmd__help__subcmd__twin__subcmd__patch"
                 ;;
+            selvedge__subcmd__help__subcmd__twin,query)
+                cmd="selvedge__subcmd__help__subcmd__twin__subcmd__query"
+                ;;
             selvedge__subcmd__help__subcmd__twin,set)
                 cmd="selvedge__subcmd__help__subcmd__twin__subcmd__set"
                 ;;
@@ -733,6 +736,9 @@ _selvedge() {
             selvedge__subcmd__twin,patch)
                 cmd="selvedge__subcmd__twin__subcmd__patch"
                 ;;
+            selvedge__subcmd__twin,query)
+                cmd="selvedge__subcmd__twin__subcmd__query"
+                ;;
             selvedge__subcmd__twin,set)
                 cmd="selvedge__subcmd__twin__subcmd__set"
                 ;;
@@ -753,6 +759,9 @@ _selvedge() {
                 ;;
             selvedge__subcmd__twin__subcmd__help,patch)
                 cmd="selvedge__subcmd__twin__subcmd__help__subcmd__patch"
+                ;;
+            selvedge__subcmd__twin__subcmd__help,query)
+                cmd="selvedge__subcmd__twin__subcmd__help__subcmd__query"
                 ;;
             selvedge__subcmd__twin__subcmd__help,set)
                 cmd="selvedge__subcmd__twin__subcmd__help__subcmd__set"
@@ -3451,7 +3460,7 @@ _selvedge() {
             return 0
             ;;
         selvedge__subcmd__help__subcmd__twin)
-            opts="get set patch delete list watch"
+            opts="get set patch delete list watch query"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3507,6 +3516,20 @@ _selvedge() {
             return 0
             ;;
         selvedge__subcmd__help__subcmd__twin__subcmd__patch)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        selvedge__subcmd__help__subcmd__twin__subcmd__query)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -5691,7 +5714,7 @@ _selvedge() {
             return 0
             ;;
         selvedge__subcmd__twin)
-            opts="-h --help get set patch delete list watch help"
+            opts="-h --help get set patch delete list watch query help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -5753,7 +5776,7 @@ _selvedge() {
             return 0
             ;;
         selvedge__subcmd__twin__subcmd__help)
-            opts="get set patch delete list watch help"
+            opts="get set patch delete list watch query help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -5836,6 +5859,20 @@ _selvedge() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        selvedge__subcmd__twin__subcmd__help__subcmd__query)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         selvedge__subcmd__twin__subcmd__help__subcmd__set)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
@@ -5893,6 +5930,36 @@ _selvedge() {
                 return 0
             fi
             case "${prev}" in
+                --data)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        selvedge__subcmd__twin__subcmd__query)
+            opts="-h --limit --after --data --socket --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --after)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --data)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

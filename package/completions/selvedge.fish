@@ -148,14 +148,15 @@ complete -c selvedge -n "__fish_selvedge_using_subcommand sub" -l retained-only 
 complete -c selvedge -n "__fish_selvedge_using_subcommand sub" -l remove-retained -d 'Remove the retained messages that arrive'
 complete -c selvedge -n "__fish_selvedge_using_subcommand sub" -l retain-as-published -d 'Keep the retain flag as published (MQTT 5)'
 complete -c selvedge -n "__fish_selvedge_using_subcommand sub" -l no-local -d 'Do not send back what this client published (MQTT 5)'
-complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and not __fish_seen_subcommand_from get set patch delete list watch help" -s h -l help -d 'Print help'
-complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and not __fish_seen_subcommand_from get set patch delete list watch help" -f -a "get" -d 'Print a twin'
-complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and not __fish_seen_subcommand_from get set patch delete list watch help" -f -a "set" -d 'Set one member'
-complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and not __fish_seen_subcommand_from get set patch delete list watch help" -f -a "patch" -d 'Apply a JSON merge patch (RFC 7396: null removes)'
-complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and not __fish_seen_subcommand_from get set patch delete list watch help" -f -a "delete" -d 'Delete a twin'
-complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and not __fish_seen_subcommand_from get set patch delete list watch help" -f -a "list" -d 'List all twins'
-complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and not __fish_seen_subcommand_from get set patch delete list watch help" -f -a "watch" -d 'Print each change of a twin as it happens'
-complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and not __fish_seen_subcommand_from get set patch delete list watch help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and not __fish_seen_subcommand_from get set patch delete list watch query help" -s h -l help -d 'Print help'
+complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and not __fish_seen_subcommand_from get set patch delete list watch query help" -f -a "get" -d 'Print a twin'
+complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and not __fish_seen_subcommand_from get set patch delete list watch query help" -f -a "set" -d 'Set one member'
+complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and not __fish_seen_subcommand_from get set patch delete list watch query help" -f -a "patch" -d 'Apply a JSON merge patch (RFC 7396: null removes)'
+complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and not __fish_seen_subcommand_from get set patch delete list watch query help" -f -a "delete" -d 'Delete a twin'
+complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and not __fish_seen_subcommand_from get set patch delete list watch query help" -f -a "list" -d 'List all twins'
+complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and not __fish_seen_subcommand_from get set patch delete list watch query help" -f -a "watch" -d 'Print each change of a twin as it happens'
+complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and not __fish_seen_subcommand_from get set patch delete list watch query help" -f -a "query" -d 'Print the twins of which something holds'
+complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and not __fish_seen_subcommand_from get set patch delete list watch query help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and __fish_seen_subcommand_from get" -l data -d 'Data directory of the node; its socket is control.sock in it' -r -F
 complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and __fish_seen_subcommand_from get" -l socket -d 'Socket of the node' -r -F
 complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and __fish_seen_subcommand_from get" -l section -d 'Only this half' -r -f -a "desired\t'What the device should be'
@@ -182,12 +183,19 @@ complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and __fish_seen_
 complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and __fish_seen_subcommand_from watch" -l socket -d 'Socket of the node' -r -F
 complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and __fish_seen_subcommand_from watch" -l json -d 'Print JSON'
 complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and __fish_seen_subcommand_from watch" -s h -l help -d 'Print help'
+complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and __fish_seen_subcommand_from query" -l limit -d 'At most so many' -r
+complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and __fish_seen_subcommand_from query" -l after -d 'Only those after this one, in the order of names: where the last answer ended' -r
+complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and __fish_seen_subcommand_from query" -l data -d 'Data directory of the node; its socket is control.sock in it' -r -F
+complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and __fish_seen_subcommand_from query" -l socket -d 'Socket of the node' -r -F
+complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and __fish_seen_subcommand_from query" -l json -d 'Print JSON'
+complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and __fish_seen_subcommand_from query" -s h -l help -d 'Print help'
 complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and __fish_seen_subcommand_from help" -f -a "get" -d 'Print a twin'
 complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and __fish_seen_subcommand_from help" -f -a "set" -d 'Set one member'
 complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and __fish_seen_subcommand_from help" -f -a "patch" -d 'Apply a JSON merge patch (RFC 7396: null removes)'
 complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and __fish_seen_subcommand_from help" -f -a "delete" -d 'Delete a twin'
 complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and __fish_seen_subcommand_from help" -f -a "list" -d 'List all twins'
 complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and __fish_seen_subcommand_from help" -f -a "watch" -d 'Print each change of a twin as it happens'
+complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and __fish_seen_subcommand_from help" -f -a "query" -d 'Print the twins of which something holds'
 complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c selvedge -n "__fish_selvedge_using_subcommand fn; and not __fish_seen_subcommand_from new build test deploy list logs remove help" -s h -l help -d 'Print help'
 complete -c selvedge -n "__fish_selvedge_using_subcommand fn; and not __fish_seen_subcommand_from new build test deploy list logs remove help" -f -a "new" -d 'Write a new function to start from'
@@ -858,6 +866,7 @@ complete -c selvedge -n "__fish_selvedge_using_subcommand help; and __fish_seen_
 complete -c selvedge -n "__fish_selvedge_using_subcommand help; and __fish_seen_subcommand_from twin" -f -a "delete" -d 'Delete a twin'
 complete -c selvedge -n "__fish_selvedge_using_subcommand help; and __fish_seen_subcommand_from twin" -f -a "list" -d 'List all twins'
 complete -c selvedge -n "__fish_selvedge_using_subcommand help; and __fish_seen_subcommand_from twin" -f -a "watch" -d 'Print each change of a twin as it happens'
+complete -c selvedge -n "__fish_selvedge_using_subcommand help; and __fish_seen_subcommand_from twin" -f -a "query" -d 'Print the twins of which something holds'
 complete -c selvedge -n "__fish_selvedge_using_subcommand help; and __fish_seen_subcommand_from fn" -f -a "new" -d 'Write a new function to start from'
 complete -c selvedge -n "__fish_selvedge_using_subcommand help; and __fish_seen_subcommand_from fn" -f -a "build" -d 'Build the function in a directory to a component'
 complete -c selvedge -n "__fish_selvedge_using_subcommand help; and __fish_seen_subcommand_from fn" -f -a "test" -d 'Run a built function on one message, without a node'
