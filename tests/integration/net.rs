@@ -40,8 +40,16 @@ fn denials(node: &Node) -> anyhow::Result<Value> {
     Ok(serde_json::from_str(&node.cli_succeeds(&["net", "denials", "--json"])?)?)
 }
 
-fn is_counting(node: &Node) -> anyhow::Result<()> {
-    eventually(|| Ok(net(node)?["state"] == "counting"))
+/// Waits until packets are counted; says why not where the machine has no such thing, and gives false then.
+fn is_counting(node: &Node, test: &str) -> anyhow::Result<bool> {
+    eventually(|| Ok(net(node)?["state"] != "starting"))?;
+    let found = net(node)?;
+    if matches!(found["problem"]["kind"].as_str(), Some("kernel-too-old" | "no-bpf" | "refused")) {
+        println!("SKIPPED {test}: {}", found["problem"]["text"]);
+        return Ok(false);
+    }
+    ensure!(found["state"] == "counting", "{found}");
+    Ok(true)
 }
 
 /// Whether a connection from a device comes about in the time in which a dropped one would be tried again once.
@@ -57,10 +65,33 @@ fn connects(wire: &Wire, from: usize) -> anyhow::Result<bool> {
 fn a_client_stands_beside_what_the_kernel_counted_of_its_connection_to_the_byte() -> anyhow::Result<()> {
     let Some(wire) = Wire::new("the bytes of a client")? else { return Ok(()) };
     let node = place("")?.start_on(&wire, &[])?;
-    is_counting(&node)?;
-    let mut client = wire.at_devices(|| {
+    if !is_counting(&node, "the bytes of a client")? {
+        return Ok(());
+    }
+    // A segment that is sent again, on a machine that stands still for a while, is counted by the kernel and not by the broker.
+    let mut found = None;
+    for attempt in 0..3 {
+        found = exchange_and_compare(&wire, &node, &format!("pump-{attempt}"))?;
+        if found.is_some() {
+            break;
+        }
+    }
+    let (received, sent) = found.with_context(|| format!("broker and kernel do not agree: {:?}", net(&node)))?;
+    println!("received: broker {} and kernel {} bytes, sent: {} and {}", received.0, received.1, sent.0, sent.1);
+    ensure!(received.0 > 122_500 && sent.0 > 122_500, "{received:?} {sent:?}");
+    let shown = node.cli_succeeds(&["net", "top", "--once"])?;
+    ensure!(shown.lines().any(|line| line.starts_with("192.0.2.7 ") && line.contains("pump-")), "{shown}");
+    Ok(())
+}
+
+/// Bytes as the broker and as the kernel counted them, received and sent.
+type Counted = ((u64, u64), (u64, u64));
+
+/// What a client receives and sends, once broker and kernel agree on it; `None` if they do not for ten seconds.
+fn exchange_and_compare(wire: &Wire, node: &Node, name: &str) -> anyhow::Result<Option<Counted>> {
+    let _client = wire.at_devices(|| {
         let mut client = RawMqtt::open(mqtt())?;
-        client.send(&raw_mqtt::connect(4, "pump"))?;
+        client.send(&raw_mqtt::connect(4, name))?;
         client.receive()?;
         client.send(&raw_mqtt::subscribe("readings/#"))?;
         client.receive()?;
@@ -70,42 +101,35 @@ fn a_client_stands_beside_what_the_kernel_counted_of_its_connection_to_the_byte(
         }
         Ok(client)
     })?;
-    // Until the last acknowledgement has crossed the wire and was read: then all three agree.
-    let equal = |net: &Value| {
-        let client = net["clients"].as_array()?.iter().find(|client| client["client_id"] == "pump")?;
-        let number = |value: &Value| value.as_u64();
+    let counted = |net: &Value| -> Option<Counted> {
+        let client = net["clients"].as_array()?.iter().find(|client| client["client_id"] == name)?;
         let (broker, kernel) = (&client["broker"], &client["kernel"]);
         let payload =
-            |counts: &Value| number(&counts["bytes"])?.checked_sub(HEADER_BYTES * number(&counts["buffers"])?);
-        let received = (number(&broker["received_bytes"])?, payload(&kernel["received"])?);
-        let sent = (number(&broker["sent_bytes"])?, payload(&kernel["sent"])?);
+            |counts: &Value| counts["bytes"].as_u64()?.checked_sub(HEADER_BYTES * counts["buffers"].as_u64()?);
+        let received = (broker["received_bytes"].as_u64()?, payload(&kernel["received"])?);
+        let sent = (broker["sent_bytes"].as_u64()?, payload(&kernel["sent"])?);
         Some((received, sent))
     };
-    let deadline = Instant::now() + PATIENCE;
-    let (received, sent) = loop {
-        let found = equal(&net(&node)?);
-        match found {
-            // The SYN with ACK is in the row of the peer; all that is here has the same header.
-            Some((received, sent)) if received.0 == received.1 && sent.0 == sent.1 => break (received, sent),
-            _ if Instant::now() > deadline => {
-                anyhow::bail!("broker and kernel do not agree: {found:?}\n{}", net(&node)?)
-            }
-            _ => std::thread::sleep(Duration::from_millis(100)),
+    // Until the last acknowledgement has crossed the wire and was read. The SYN with ACK is in the row of the peer; all that is
+    // in the client's has the same header.
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while Instant::now() < deadline {
+        let agreed = counted(&net(node)?).filter(|(received, sent)| received.0 == received.1 && sent.0 == sent.1);
+        if agreed.is_some() {
+            return Ok(agreed);
         }
-    };
-    println!("received: broker {} and kernel {} bytes, sent: {} and {}", received.0, received.1, sent.0, sent.1);
-    ensure!(received.0 > 122_500 && sent.0 > 122_500, "{received:?} {sent:?}");
-    let shown = node.cli_succeeds(&["net", "top", "--once"])?;
-    ensure!(shown.lines().any(|line| line.starts_with("192.0.2.7 ") && line.ends_with("pump")), "{shown}");
-    client.send(&[0xE0, 0])?;
-    Ok(())
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    Ok(None)
 }
 
 #[test]
 fn metrics_topics_and_readiness_tell_of_the_counters() -> anyhow::Result<()> {
     let Some(wire) = Wire::new("metrics of the counters")? else { return Ok(()) };
     let node = place("[net.events]\nnew_peers = true\n")?.start_on(&wire, &[])?;
-    is_counting(&node)?;
+    if !is_counting(&node, "metrics of the counters")? {
+        return Ok(());
+    }
     let mut listener = wire.beside_node(|| {
         let mut listener = RawMqtt::open(mqtt())?;
         listener.send(&raw_mqtt::connect(4, "listener"))?;
@@ -167,7 +191,9 @@ fn a_peer_that_breaks_the_protocol_is_kept_out_and_another_is_not() -> anyhow::R
     let Some(wire) = Wire::new("a guard fed by the broker")? else { return Ok(()) };
     let guard = "[net.guard]\nmode = \"enforce\"\nprotocol_errors_max = 3\ndeny_for = \"1h\"\n";
     let node = place(guard)?.start_on(&wire, &[])?;
-    is_counting(&node)?;
+    if !is_counting(&node, "a guard fed by the broker")? {
+        return Ok(());
+    }
     ensure!(connects(&wire, 0)?, "before");
     wire.at_devices(|| {
         for _ in 0..3 {
@@ -196,7 +222,9 @@ fn wrong_passwords_have_a_peer_kept_out() -> anyhow::Result<()> {
     let added = place.command(&["user", "add", "alice", "--generate"])?.output()?;
     ensure!(added.status.success(), "{added:?}");
     let node = place.start_on(&wire, &[])?;
-    is_counting(&node)?;
+    if !is_counting(&node, "a guard fed by logins")? {
+        return Ok(());
+    }
     wire.at_devices(|| {
         for _ in 0..3 {
             let mut client = RawMqtt::open(mqtt())?;
@@ -221,7 +249,9 @@ fn an_operator_loopback_and_the_allow_list_cannot_be_denied() -> anyhow::Result<
     let Some(wire) = Wire::new("who cannot be denied")? else { return Ok(()) };
     let guard = "[net.guard]\nmode = \"enforce\"\nallow = [\"192.0.2.8\"]\noperator_ports = [1883]\n";
     let node = place(guard)?.start_on(&wire, &[])?;
-    is_counting(&node)?;
+    if !is_counting(&node, "who cannot be denied")? {
+        return Ok(());
+    }
     let refused = |peer: &str, part: &str| {
         let output = node.cli(&["net", "deny", peer])?;
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -244,7 +274,9 @@ fn an_operator_loopback_and_the_allow_list_cannot_be_denied() -> anyhow::Result<
 fn a_dry_run_counts_and_drops_nothing() -> anyhow::Result<()> {
     let Some(wire) = Wire::new("a dry run of the guard")? else { return Ok(()) };
     let node = place("[net.guard]\nmode = \"dry-run\"\n")?.start_on(&wire, &[])?;
-    is_counting(&node)?;
+    if !is_counting(&node, "a dry run of the guard")? {
+        return Ok(());
+    }
     let said = node.cli_succeeds(&["net", "deny", "192.0.2.7"])?;
     ensure!(said.contains("dry run"), "{said}");
     ensure!(connects(&wire, 0)?, "something was dropped");
@@ -255,7 +287,9 @@ fn a_dry_run_counts_and_drops_nothing() -> anyhow::Result<()> {
 fn a_function_runs_on_events_of_the_network() -> anyhow::Result<()> {
     let Some(wire) = Wire::new("a function with a net trigger")? else { return Ok(()) };
     let node = place("[net.events]\nnew_peers = true\n")?.start_on(&wire, &[])?;
-    is_counting(&node)?;
+    if !is_counting(&node, "a function with a net trigger")? {
+        return Ok(());
+    }
     let folder = node.place().folder().join("watcher");
     std::fs::create_dir(&folder)?;
     let example = installed::repository_file("examples/unit-alarm");

@@ -39,6 +39,12 @@ impl Wire {
             println!("SKIPPED {test}: there is no `ip` (Debian's iproute2)");
             return Ok(None);
         }
+        let probe = ["--net", "--mount", "ip", "link", "add", "a", "type", "veth", "peer", "name", "b"];
+        let probed = Command::new("unshare").args(probe).output().context("run unshare")?;
+        if !probed.status.success() {
+            println!("SKIPPED {test}: {}", String::from_utf8_lossy(&probed.stderr).trim());
+            return Ok(None);
+        }
         let name = format!("selvedge-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let wire = Self { node: format!("{name}-n"), devices: format!("{name}-d") };
         let (node, devices) = (wire.node.as_str(), wire.devices.as_str());

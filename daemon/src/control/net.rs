@@ -68,6 +68,21 @@ fn denied(answer: &Value, peer: &str, time: &str) -> String {
     format!("what comes from {peer} on {} {what} for {time}", guarded.join(", "))
 }
 
+fn top(arguments: &NetTopArguments) -> anyhow::Result<()> {
+    let client = NodeClient::new(&arguments.node.socket)?;
+    let path = format!("/v1/net?top={}", arguments.peers);
+    let is_live = std::io::stdout().is_terminal() && !arguments.once && !arguments.node.json;
+    loop {
+        let answer = client.call(Method::GET, &path, Vec::new())?;
+        let text = if arguments.node.json { answer.to_string() } else { table::top(&answer) };
+        if !is_live {
+            return Ok(print_line(text.trim_end())?);
+        }
+        print_line(&format!("{CLEAR}{}", text.trim_end()))?;
+        std::thread::sleep(arguments.every.0);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -81,20 +96,5 @@ mod tests {
         assert_eq!(said("enforce", json!(["eth0"])), "what comes from 192.0.2.7 on eth0 is dropped for 10m");
         assert!(said("dry-run", json!(["eth0"])).contains("would be dropped (dry run)"));
         assert!(said("enforce", json!([])).contains("sits on no interface"));
-    }
-}
-
-fn top(arguments: &NetTopArguments) -> anyhow::Result<()> {
-    let client = NodeClient::new(&arguments.node.socket)?;
-    let path = format!("/v1/net?top={}", arguments.peers);
-    let is_live = std::io::stdout().is_terminal() && !arguments.once && !arguments.node.json;
-    loop {
-        let answer = client.call(Method::GET, &path, Vec::new())?;
-        let text = if arguments.node.json { answer.to_string() } else { table::top(&answer) };
-        if !is_live {
-            return Ok(print_line(text.trim_end())?);
-        }
-        print_line(&format!("{CLEAR}{}", text.trim_end()))?;
-        std::thread::sleep(arguments.every.0);
     }
 }

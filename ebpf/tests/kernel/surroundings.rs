@@ -1,6 +1,6 @@
 //! Runs a test in a network namespace of its own: the test program starts itself again inside, for the one test.
 
-use std::{io::Write as _, process::Command};
+use std::{io::Write as _, process::Command, sync::OnceLock};
 
 /// Says that this process is the inner one.
 const MARK: &str = "SELVEDGE_TEST_IN_NAMESPACE";
@@ -20,19 +20,34 @@ macro_rules! in_namespace {
 }
 pub(crate) use in_namespace;
 
+/// What a test does to its namespace first.
+const PREPARE: &str = "mount -t sysfs sysfs /sys && mount -t tmpfs tmpfs /run && ip link set lo up";
+
 /// Why no such test can run here.
 pub fn unable() -> Option<String> {
+    static REASON: OnceLock<Option<String>> = OnceLock::new();
+    REASON.get_or_init(look).clone()
+}
+
+fn look() -> Option<String> {
     if !rustix::process::geteuid().is_root() {
         return Some("network namespaces need root".to_owned());
     }
-    for (program, arguments) in [("ip", vec!["-V"]), ("unshare", vec!["--net", "true"])] {
-        match Command::new(program).args(&arguments).output() {
+    let prepare = format!("{PREPARE} && ip link add a type veth peer name b");
+    let unshare = ["--net", "--mount", "--propagation", "private", "sh", "-c", &prepare];
+    for (program, arguments) in [("ip", &["-V"][..]), ("unshare", &unshare)] {
+        match Command::new(program).args(arguments).output() {
             Ok(output) if output.status.success() => {}
             Ok(output) => return Some(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
             Err(error) => return Some(format!("{program}: {error}")),
         }
     }
-    None
+    // Asked by the library and not by what is tested: a machine that forbids all programs cannot be told from a fault otherwise.
+    match aya::sys::is_program_supported(aya::programs::ProgramType::SchedClassifier) {
+        Ok(true) => None,
+        Ok(false) => Some("the kernel has no such programs".to_owned()),
+        Err(error) => Some(format!("the kernel takes no programs: {error}")),
+    }
 }
 
 /// Prints past the test runner, which hides what passing tests print.
@@ -50,9 +65,9 @@ pub fn run_isolated(path: &str, body: impl FnOnce()) {
         return say(&format!("SKIPPED {name}: {reason}"));
     }
     let program = std::env::current_exe().expect("the path of this program");
-    let prepare = "mount -t sysfs sysfs /sys && mount -t tmpfs tmpfs /run && ip link set lo up && exec \"$0\" \"$@\"";
+    let prepare = format!("{PREPARE} && exec \"$0\" \"$@\"");
     let output = Command::new("unshare")
-        .args(["--net", "--mount", "--propagation", "private", "sh", "-c", prepare])
+        .args(["--net", "--mount", "--propagation", "private", "sh", "-c", &prepare])
         .arg(program)
         .args(["--exact", name, "--nocapture", "--test-threads=1"])
         .env(MARK, "1")
