@@ -39,7 +39,7 @@ impl Wire {
             println!("SKIPPED {test}: there is no `ip` (Debian's iproute2)");
             return Ok(None);
         }
-        let probe = ["--net", "--mount", "ip", "link", "add", "a", "type", "veth", "peer", "name", "b"];
+        let probe = ["--net", "--mount", "ip", "link", "add", "probe0", "type", "veth", "peer", "name", "probe1"];
         let probed = Command::new("unshare").args(probe).output().context("run unshare")?;
         if !probed.status.success() {
             println!("SKIPPED {test}: {}", String::from_utf8_lossy(&probed.stderr).trim());

@@ -33,7 +33,7 @@ fn look() -> Option<String> {
     if !rustix::process::geteuid().is_root() {
         return Some("network namespaces need root".to_owned());
     }
-    let prepare = format!("{PREPARE} && ip link add a type veth peer name b");
+    let prepare = format!("{PREPARE} && ip link add probe0 type veth peer name probe1");
     let unshare = ["--net", "--mount", "--propagation", "private", "sh", "-c", &prepare];
     for (program, arguments) in [("ip", &["-V"][..]), ("unshare", &unshare)] {
         match Command::new(program).args(arguments).output() {
