@@ -285,8 +285,8 @@ fn resolve<'a>(mut live: Vec<(&'a Path, Sight<'a>)>) -> Vec<(&'a Path, Sight<'a>
         let is_leaf = |sight: &Sight<'_>| sight.shown != Shown::Object;
         let below_leaf = path.ancestors().any(|ancestor| taken.get(&ancestor).is_some_and(is_leaf));
         let after = (Bound::Excluded(path), Bound::Unbounded);
-        let above_something = is_leaf(&sight)
-            && taken.range::<Path, _>(after).next().is_some_and(|(next, _)| next.is_within(path));
+        let above_something =
+            is_leaf(&sight) && taken.range::<Path, _>(after).next().is_some_and(|(next, _)| next.is_within(path));
         if !below_leaf && !above_something {
             taken.insert(path, sight);
         }

@@ -21,7 +21,7 @@ pub mod memory;
 pub mod path;
 pub mod place;
 pub mod policy;
-pub mod thing;
 pub mod sync;
+pub mod thing;
 pub mod vector;
 pub mod wire;

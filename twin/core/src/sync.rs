@@ -14,13 +14,13 @@
 //! - Outputs are sent after what the same call saved is durable, in the order of the calls. So nobody is told of more
 //!   than a power cut leaves.
 
-pub mod knowledge;
-pub mod message;
 mod collect;
 mod delta;
 mod hello;
 mod hold;
+pub mod knowledge;
 mod members;
+pub mod message;
 mod receive;
 mod serve;
 pub mod state;
@@ -196,9 +196,11 @@ struct Peer {
 }
 
 impl Sync {
-    /// Goes on with what was saved.
+    /// Goes on with what was saved, and with a transfer that was not finished, unless it was one of the whole state.
     #[must_use]
-    pub fn new(knowledge: Knowledge, config: Config) -> Self {
+    pub fn new(mut knowledge: Knowledge, config: Config) -> Self {
+        // A transfer of the whole state begins anew: what is to be removed is too much to be kept.
+        knowledge.pull = knowledge.pull.filter(|pull| pull.mode != Mode::Whole);
         Self {
             config,
             knowledge,

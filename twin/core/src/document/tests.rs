@@ -20,8 +20,9 @@ pub(crate) enum Deed {
 
 fn any_deed() -> impl Strategy<Value = Deed> {
     let element = prop::sample::select(vec!["1", "\"x\""]);
-    let part = (element, any::<bool>())
-        .prop_map(|(element, latest)| if latest { Part::Latest(element.into()) } else { Part::AddWins(element.into()) });
+    let part = (element, any::<bool>()).prop_map(|(element, latest)| {
+        if latest { Part::Latest(element.into()) } else { Part::AddWins(element.into()) }
+    });
     let body = prop_oneof![
         (0..3_i64).prop_map(|number| Body::Json(number.to_string().into())),
         Just(Body::Json(r#"[1,null,{"a":2}]"#.into())),

@@ -171,8 +171,7 @@ impl Chain {
     /// Whether `node` may write to a section of `thing` now; always, while there is no policy.
     #[must_use]
     pub fn may_write(&self, node: NodeId, section: crate::place::Section, thing: &str) -> bool {
-        self.head()
-            .is_none_or(|policy| policy.members.contains_key(&node) && policy.allows(node, section, thing))
+        self.head().is_none_or(|policy| policy.members.contains_key(&node) && policy.allows(node, section, thing))
     }
 }
 

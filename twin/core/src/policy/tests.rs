@@ -125,12 +125,16 @@ fn only_who_may_write_a_thing_writes_it_and_forgery_is_noticed() {
     giant.time = HybridTime(CEILING.0 + 1);
     assert_eq!(chain.judge(&own, &giant, &signer()), Err(EventRefusal::Clock));
     assert!(chain.may_write(NodeId(1), Section::Reported, "dev-1"));
-    assert!(!chain.may_write(NodeId(2), Section::Reported, "dev-1") && empty().may_write(NodeId(2), Section::Reported, "x"));
+    assert!(
+        !chain.may_write(NodeId(2), Section::Reported, "dev-1") && empty().may_write(NodeId(2), Section::Reported, "x")
+    );
 }
 
 #[test]
 fn patterns_are_names_or_beginnings() {
-    for (pattern, thing, expected) in [("*", "a", true), ("p-*", "p-1", true), ("p-*", "q-1", false), ("p", "p1", false)] {
+    for (pattern, thing, expected) in
+        [("*", "a", true), ("p-*", "p-1", true), ("p-*", "q-1", false), ("p", "p1", false)]
+    {
         assert_eq!(Pattern::parse(pattern).unwrap().matches(thing), expected, "{pattern} {thing}");
     }
     assert!(Pattern::parse("a*b").is_none() && Pattern::parse("").is_none());

@@ -7,6 +7,8 @@
 //! A removal that hides more than what it had seen ([`Part::removal_hides`]) is only forgotten when no event can come that
 //! was made without knowing it: all members have it, silent or not, and this node has all that they had made by then.
 
+use std::ops::ControlFlow;
+
 use super::{Peer, Sync, Turn};
 use crate::event::Event;
 use crate::place::{Key, Part};
@@ -46,7 +48,7 @@ impl Sync {
                     kept.push((event.rank(), key.clone(), event.clone()));
                 }
             }
-            super::hello::GO_ON
+            ControlFlow::Continue(())
         });
         self.counters.collected += dead.len() as u64;
         let surplus = kept.len().saturating_sub(self.config.tombstones_max);

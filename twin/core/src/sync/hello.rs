@@ -1,7 +1,5 @@
 //! Telling what a node has, hearing what others have, and asking for the difference.
 
-use std::ops::ControlFlow;
-
 use super::knowledge::{Mode, Pull};
 use super::message::{Buckets, Envelope, Hello, Message, MessageRefusal, PullRequest, Sealed};
 use super::{Output, Sync, Turn, digests};
@@ -22,8 +20,7 @@ impl Sync {
         if !self.connected || self.knowledge.chain.head().is_none() {
             return;
         }
-        let (known, seen, floor) =
-            (self.knowledge.known.clone(), self.knowledge.seen(), self.knowledge.floor.clone());
+        let (known, seen, floor) = (self.knowledge.known.clone(), self.knowledge.seen(), self.knowledge.floor.clone());
         let digests = *digests(&self.knowledge, turn.state);
         self.told_ms = Some(turn.now.steady_ms);
         self.broadcast(Message::Hello(Box::new(Hello { known, seen, floor, digests })), turn);
@@ -106,10 +103,8 @@ impl Sync {
         let same = self.knowledge.known == hello.known;
         let differing = same.then(|| differing(&digests(&self.knowledge, turn.state), &hello.digests)).flatten();
         let peer = self.peers.entry(sender).or_default();
-        // What it had it still has, unless its store was rolled back; then the floor protects it.
-        peer.known.join(&hello.known);
-        peer.seen.join(&hello.seen);
-        peer.floor.join(&hello.floor);
+        // In the place of what it told before: its store may have been rolled back.
+        (peer.known, peer.seen, peer.floor) = (hello.known, hello.seen, hello.floor);
         peer.differing = differing;
         let paused = self.knowledge.pull.as_ref().is_some_and(|pull| pull.peer == sender && pull.asked_ms == 0);
         if paused {
@@ -186,6 +181,7 @@ impl Sync {
             window_left: 0,
             asked_ms: 0,
             tries: 0,
+            dead: Vec::new(),
             turned_away: false,
         });
         self.ask(turn);
@@ -217,12 +213,11 @@ impl Sync {
 fn differing(ours: &Digests, theirs: &Digests) -> Option<Box<Buckets>> {
     let mut buckets: Buckets = [0; 32];
     for (index, (a, b)) in ours.iter().zip(theirs).enumerate() {
-        if a != b && let Some(byte) = buckets.get_mut(index / 8) {
+        if a != b
+            && let Some(byte) = buckets.get_mut(index / 8)
+        {
             *byte |= 1 << (index % 8);
         }
     }
     (buckets != [0; 32]).then(|| Box::new(buckets))
 }
-
-/// For scans that only look.
-pub(super) const GO_ON: ControlFlow<()> = ControlFlow::Continue(());

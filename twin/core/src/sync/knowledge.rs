@@ -59,6 +59,8 @@ pub struct Pull {
     pub asked_ms: u64,
     /// How often in vain.
     pub tries: u8,
+    /// In [`Mode::Whole`], what is to be removed at the end.
+    pub dead: Vec<(Key, Dot)>,
     /// Whether events had no room, so that the claim must not be made.
     pub turned_away: bool,
 }

@@ -1,5 +1,7 @@
 //! Policies between nodes, and what a new one changes.
 
+use std::ops::ControlFlow;
+
 use super::message::Message;
 use super::{PAGE_BYTES_MAX, Sync, Turn};
 use crate::clock::NodeId;
@@ -18,7 +20,8 @@ impl Sync {
             bytes += policy.len() + 8;
             bytes <= PAGE_BYTES_MAX
         };
-        let policies: Vec<Vec<u8>> = self.knowledge.chain.signed_after(after).take_while(fits).map(<[u8]>::to_vec).collect();
+        let policies: Vec<Vec<u8>> =
+            self.knowledge.chain.signed_after(after).take_while(fits).map(<[u8]>::to_vec).collect();
         if !policies.is_empty() {
             self.send(peer, Message::Policies { to: peer, policies }, turn);
         }
@@ -55,7 +58,7 @@ impl Sync {
             if cell.siblings().iter().any(|event| !chain.counts(event)) {
                 dead.push(key);
             }
-            super::hello::GO_ON
+            ControlFlow::Continue(())
         });
         for key in dead {
             turn.state.drop_events(&key, &mut |event| !chain.counts(event));

@@ -13,7 +13,6 @@
 
 mod codec;
 
-
 pub(super) use self::codec::{event_bytes, key_bytes};
 
 use thiserror::Error;

@@ -5,10 +5,11 @@
 //! place, because an event and what takes its place are of one cell.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
 use super::knowledge::{Mode, Pull};
 use super::message::{Cursor, Page, PageCell};
-use super::{Sync, Turn};
+use super::{Sync, Turn, hold};
 use crate::clock::NodeId;
 use crate::dot::Dot;
 use crate::event::Event;
@@ -39,7 +40,7 @@ impl Sync {
             }
             // Only between nodes that have the same, an event that is missing is one that should be there.
             Mode::Repair if self.knowledge.known != page.known => return self.give_up(sender, turn),
-            Mode::Whole => self.remove_absent(&page, turn),
+            Mode::Whole => self.note_absent(&page, turn),
             Mode::Since | Mode::Repair => {}
         }
         let is_known = |event: &Event, known: &VersionVector| page.mode != Mode::Repair && known.covers(event.dot);
@@ -57,7 +58,9 @@ impl Sync {
                 self.take_in(&cell.key, event.clone(), turn);
             }
         }
-        self.advance(Pull { turned_away, claim: Some(page.claim.clone()), ..pull }, page, turn);
+        // Noting what is absent changed the transfer.
+        let dead = self.knowledge.pull.take().map(|pull| pull.dead).unwrap_or_default();
+        self.advance(Pull { turned_away, dead, claim: Some(page.claim.clone()), ..pull }, page, turn);
     }
 
     /// Goes on to the next page, or ends the transfer.
@@ -85,8 +88,9 @@ impl Sync {
             self.notice_rollback(&page.claim);
             self.knowledge.known.join(&page.claim);
             if mode == Mode::Whole {
+                self.remove_dead(pull.dead, turn);
                 // What this node removed because it was absent, it cannot pass on as removed.
-                self.knowledge.floor.join(&page.floor.meet(&page.claim));
+                self.knowledge.floor.join(&page.floor.meet(&self.knowledge.known));
             }
         }
         self.tell(turn);
@@ -109,33 +113,41 @@ impl Sync {
         })
     }
 
-    /// Removes what the peer had and does not have any more, in the part of all cells that the page is about.
-    fn remove_absent(&mut self, page: &Page, turn: &mut Turn<'_>) {
+    /// Notes what the peer had and does not have any more, in the part of all cells that the page is about. It is removed
+    /// when all pages have come: until then the rest of what this node has still stands for what was removed.
+    fn note_absent(&mut self, page: &Page, turn: &Turn<'_>) {
         let there: BTreeMap<&Key, Vec<Dot>> = page
             .cells
             .iter()
             .map(|cell| (&cell.key, cell.events.iter().map(|event| event.dot).chain(cell.present.clone()).collect()))
             .collect();
-        let is_absent = |key: &Key, event: &Event| {
-            page.claim.covers(event.dot) && !there.get(key).is_some_and(|dots| dots.contains(&event.dot))
-        };
-        let is_past = |key: &Key| page.upto.as_ref().is_some_and(|upto| *key > upto.key);
+        let is_absent =
+            |key: &Key, dot: Dot| page.known.covers(dot) && !there.get(key).is_some_and(|dots| dots.contains(&dot));
         let mut dead = Vec::new();
-        turn.state.scan(page.after.as_ref().map(|after| &after.key), &mut |key, cell| {
-            if is_past(&key) {
-                return std::ops::ControlFlow::Break(());
+        hold::scan(&self.knowledge, turn.state, page.after.as_ref().map(|after| &after.key), &mut |key, cell| {
+            if page.upto.as_ref().is_some_and(|upto| *key > upto.key) {
+                return ControlFlow::Break(());
             }
-            if cell.siblings().iter().any(|event| is_absent(&key, event)) {
-                dead.push(key);
+            // The cell of the last page's end was looked at then.
+            if page.after.as_ref().is_none_or(|after| *key > after.key) {
+                let absent = cell.siblings().iter().filter(|event| is_absent(key, event.dot));
+                dead.extend(absent.map(|event| (key.clone(), event.dot)));
             }
-            super::hello::GO_ON
+            ControlFlow::Continue(())
         });
-        for key in dead {
-            turn.state.drop_events(&key, &mut |event| is_absent(&key, event));
-            self.dirty = true;
+        if let Some(pull) = &mut self.knowledge.pull {
+            if page.after.is_none() {
+                pull.dead.clear();
+            }
+            pull.dead.extend(dead);
         }
-        let is_before = |key: &Key| page.after.as_ref().is_some_and(|after| *key <= after.key);
-        self.knowledge.held.retain(|(key, _), event| is_before(key) || is_past(key) || !is_absent(key, event));
+    }
+
+    fn remove_dead(&mut self, dead: Vec<(Key, Dot)>, turn: &mut Turn<'_>) {
+        for (key, dot) in dead {
+            turn.state.drop_events(&key, &mut |event| event.dot == dot);
+            self.knowledge.held.remove(&(key, dot));
+        }
     }
 }
 

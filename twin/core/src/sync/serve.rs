@@ -121,7 +121,8 @@ impl Filling<'_> {
             self.end = Some(Cursor { key: key.clone(), dot: events.last().map(|event| event.dot) });
         }
         let is_given = |event: &&Event| !events.iter().any(|given| given.dot == event.dot);
-        let present = if whole { cell.siblings().iter().filter(is_given).map(|event| event.dot).collect() } else { vec![] };
+        let present =
+            if whole { cell.siblings().iter().filter(is_given).map(|event| event.dot).collect() } else { vec![] };
         self.bytes = bytes;
         self.cells.push(PageCell { key: key.clone(), present, events });
         if is_cut { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }

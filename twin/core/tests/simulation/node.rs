@@ -1,6 +1,8 @@
 //! A node: what it has in memory, what lies on its disk, what it may send once that is durable.
 
+use selvedge_twin_core::cell::Cell;
 use selvedge_twin_core::clock::{BUILD_FLOOR_MS, Clock, HybridTime, NodeId};
+use selvedge_twin_core::dot::Dot;
 use selvedge_twin_core::event::Event;
 use selvedge_twin_core::memory::Memory;
 use selvedge_twin_core::place::Key;
@@ -16,6 +18,16 @@ pub struct Disk {
     pub memory: Memory,
     pub knowledge: Knowledge,
     pub time: HybridTime,
+}
+
+impl Disk {
+    /// Whether an event is here, or what took its place.
+    pub fn has(&self, dot: Dot) -> bool {
+        let is_here = |cell: &Cell| cell.siblings().iter().any(|event| event.dot == dot);
+        self.knowledge.known.covers(dot)
+            || self.knowledge.held.keys().any(|(_, held)| *held == dot)
+            || self.memory.cells().any(|(_, cell)| is_here(cell))
+    }
 }
 
 pub struct Node {
@@ -90,11 +102,8 @@ impl Node {
         if let Some(saved) = self.memory.saved() {
             assert_eq!(saved, self.sync.knowledge(), "something changed and was not saved");
         }
-        self.disk = Disk {
-            memory: self.memory.clone(),
-            knowledge: self.sync.knowledge().clone(),
-            time: self.clock.last(),
-        };
+        self.disk =
+            Disk { memory: self.memory.clone(), knowledge: self.sync.knowledge().clone(), time: self.clock.last() };
         std::mem::take(&mut self.waiting)
     }
 
@@ -108,8 +117,8 @@ impl Node {
 
     pub fn start(&mut self) {
         self.memory = self.disk.memory.clone();
-        self.memory.save(&self.disk.knowledge);
         self.sync = Sync::new(self.disk.knowledge.clone(), self.config);
+        self.memory.save(self.sync.knowledge());
         self.clock = Clock::new(self.id, self.disk.time, BUILD_FLOOR_MS, AHEAD_MAX_MS);
         self.is_up = true;
     }

@@ -61,6 +61,16 @@ impl Oracle {
         self.deeds.retain(|dot, _| kept.contains(dot));
     }
 
+    /// No longer knows what there is where deeds are that `is_known` does not name: someone may bring them back, or not.
+    pub fn doubt(&mut self, mut is_known: impl FnMut(Dot) -> bool) {
+        let mut known: BTreeSet<Dot> = self.deeds.keys().copied().filter(|dot| is_known(*dot)).collect();
+        let seen: Vec<Dot> = known.iter().flat_map(|dot| self.deeds[dot].seen.iter().copied()).collect();
+        known.extend(seen);
+        for (_, deed) in self.deeds.iter().filter(|(dot, _)| !known.contains(dot)) {
+            self.uncertain.insert((deed.key.thing.clone(), deed.key.section, deed.key.path.clone()));
+        }
+    }
+
     /// Forgets deeds that were declared void, and no longer knows what was there.
     pub fn declare_void(&mut self, mut is_void: impl FnMut(Dot) -> bool) {
         let uncertain = &mut self.uncertain;

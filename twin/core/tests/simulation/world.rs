@@ -55,7 +55,8 @@ impl Tally {
     /// Whether everything happened that a simulation is for.
     pub fn is_broad(&self) -> bool {
         let c = &self.counters;
-        let happened = [self.crashes, self.rollbacks, self.expelled, self.wrong_clocks, self.held, c.collected, c.capped];
+        let happened =
+            [self.crashes, self.rollbacks, self.expelled, self.wrong_clocks, self.held, c.collected, c.capped];
         let refused = [c.gap, c.signature, c.malformed, c.turned_away, c.pulls[0], c.pulls[1], c.pulls[2], c.renewed];
         happened.iter().chain(&refused).all(|count| *count > 0)
     }
@@ -98,7 +99,8 @@ pub fn run(seed: u64) -> Result<Tally, String> {
     for _ in 0..steps {
         world.step();
     }
-    world.heal()?;
+    let (rollbacks, expelled) = (world.tally.rollbacks, world.tally.expelled);
+    world.heal().map_err(|what| format!("({rollbacks} rollbacks, {expelled} expelled) {what}"))?;
     for node in &world.nodes {
         for counters in node.counters.iter().chain([&node.sync.counters()]) {
             add_counters(&mut world.tally.counters, counters);
@@ -208,8 +210,13 @@ impl World {
         let is_online = self.nodes[index].is_online;
         for output in self.nodes[index].fsync() {
             let (to, bytes): (Vec<NodeId>, _) = match output {
-                Output::Broadcast(bytes) => (self.nodes.iter().map(|node| node.id).filter(|id| *id != from).collect(), bytes),
-                Output::Send(to, bytes) => (vec![to], bytes),
+                Output::Broadcast(bytes) => {
+                    (self.nodes.iter().map(|node| node.id).filter(|id| *id != from).collect(), bytes)
+                }
+                // Whoever is named in a damaged message may not exist.
+                Output::Send(to, bytes) => {
+                    (self.nodes.iter().map(|node| node.id).filter(|id| *id == to).collect(), bytes)
+                }
             };
             for to in to.into_iter().filter(|_| is_online) {
                 self.network.send(self.now_ms, from, to, &bytes, &mut self.chance);
@@ -261,23 +268,17 @@ impl World {
         self.nodes[index].disk = backup;
         self.nodes[index].disk.knowledge.renew(last);
         self.network.forget_from(id);
-        let others: Vec<&Node> = self.nodes.iter().collect();
-        let is_known = |dot: Dot| {
-            others.iter().any(|node| {
-                let disk = &node.disk;
-                disk.knowledge.known.covers(dot)
-                    || disk.knowledge.held.keys().any(|(_, held)| *held == dot)
-                    || disk.memory.cells().any(|(_, cell)| cell.siblings().iter().any(|event| event.dot == dot))
-            })
-        };
-        self.oracle.retain(is_known);
+        self.declare_void();
+        self.oracle.retain(|dot| self.nodes.iter().any(|node| node.disk.has(dot)));
+        self.doubt();
         self.start(index);
     }
 
     fn set_clock(&mut self, index: usize) {
         self.tally.wrong_clocks += 1;
         let minute = 60_000;
-        let skew = [0, 0, 2 * minute, -2 * minute, 30 * minute, -30 * minute, YEAR_MS, -YEAR_MS, 5 * YEAR_MS, -60 * YEAR_MS];
+        let skew =
+            [0, 0, 2 * minute, -2 * minute, 30 * minute, -30 * minute, YEAR_MS, -YEAR_MS, 5 * YEAR_MS, -60 * YEAR_MS];
         self.nodes[index].skew_ms = self.chance.pick(&skew);
     }
 
@@ -340,7 +341,8 @@ impl World {
         let Some(policy) = self.chain.head().cloned() else { return };
         let victim = NodeId(self.chance.below(self.nodes.len() as u64));
         let (mut members, mut cutoffs) = (policy.members, policy.cutoffs);
-        let incarnations = 0..=self.nodes.iter().map(|node| node.sync.knowledge().origin.incarnation).max().unwrap_or(1) + 1;
+        let incarnations =
+            0..=self.nodes.iter().map(|node| node.sync.knowledge().origin.incarnation).max().unwrap_or(1) + 1;
         if members.contains_key(&victim) {
             if members.len() < 3 || self.nodes[index].id == victim || !members.contains_key(&self.nodes[index].id) {
                 return;
@@ -356,13 +358,27 @@ impl World {
             let first_incarnation = incarnations.end() + 1;
             members.insert(victim, Member { key: SumKeys(victim.0 as u8).public(), first_incarnation });
         }
+        // What counts is what that node has, so it must not lose it.
+        self.sync_disk(index);
         extend(&mut self.chain, members, cutoffs);
-        let policy = self.chain.head().cloned().unwrap();
+        self.bring_policies(index);
+    }
+
+    /// Tells the oracle what only expelled nodes have: it may come back with them, or not.
+    fn doubt(&mut self) {
+        let Some(policy) = self.chain.head() else { return };
+        let members = self.nodes.iter().filter(|node| policy.members.contains_key(&node.id));
+        let members: Vec<&Node> = members.collect();
+        self.oracle.doubt(|dot| members.iter().any(|node| node.disk.has(dot)));
+    }
+
+    /// Tells the oracle what does not count by the last policy.
+    fn declare_void(&mut self) {
+        let Some(policy) = self.chain.head() else { return };
         self.oracle.declare_void(|dot| match policy.extent(dot.origin) {
             Extent::All => false,
             Extent::Through(through) => dot.seq > through,
         });
-        self.bring_policies(index);
     }
 
     fn bring_policies(&mut self, index: usize) {
@@ -396,6 +412,11 @@ impl World {
             // Whoever wrote under a policy that others replaced hears it from the person at last.
             self.bring_policies(index);
         }
+        for index in 0..self.nodes.len() {
+            self.sync_disk(index);
+        }
+        self.declare_void();
+        self.doubt();
         let began_ms = self.now_ms;
         let mut wrong = String::new();
         for _ in 0..400 {
@@ -420,10 +441,20 @@ impl World {
         for node in rest {
             let (a, b) = (first.memory.shown(), node.memory.shown());
             if a != b {
-                let differs = a.iter().find(|(at, text)| b.get(at) != Some(text)).or(b.iter().find(|(at, _)| !a.contains_key(at)));
-                return Err(format!("nodes {} and {} show different things: {:?} and {:?}", first.id.0, node.id.0, differs, differs.map(|(at, _)| b.get(at))));
+                let differs = a
+                    .iter()
+                    .find(|(at, text)| b.get(at) != Some(text))
+                    .or(b.iter().find(|(at, _)| !a.contains_key(at)));
+                return Err(format!(
+                    "nodes {} and {} show different things: {:?} and {:?}",
+                    first.id.0,
+                    node.id.0,
+                    differs,
+                    differs.map(|(at, _)| b.get(at))
+                ));
             }
-            let (a, b): (&VersionVector, &VersionVector) = (&first.sync.knowledge().known, &node.sync.knowledge().known);
+            let (a, b): (&VersionVector, &VersionVector) =
+                (&first.sync.knowledge().known, &node.sync.knowledge().known);
             if a != b || first.memory.digests() != node.memory.digests() {
                 return Err(format!("nodes {} and {} have different things: {a:?} and {b:?}", first.id.0, node.id.0));
             }
@@ -444,7 +475,9 @@ impl World {
                     }
                     let shown = field.sight().map(|sight| simple(&sight.shown));
                     if shown != wanted {
-                        return Err(format!("{thing} {section:?} {path} is {shown:?} and should be {wanted:?}: {field:?}"));
+                        return Err(format!(
+                            "{thing} {section:?} {path} is {shown:?} and should be {wanted:?}: {field:?}"
+                        ));
                     }
                 }
             }

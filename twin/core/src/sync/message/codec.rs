@@ -1,7 +1,8 @@
 //! The bytes of messages; see the parent module for the form.
 
 use super::{
-    Buckets, Cursor, Envelope, Hello, MESSAGE_BYTES_MAX, Message, MessageRefusal, Page, PageCell, PullRequest, Run, Sealed,
+    Buckets, Cursor, Envelope, Hello, MESSAGE_BYTES_MAX, Message, MessageRefusal, Page, PageCell, PullRequest, Run,
+    Sealed,
 };
 use crate::digest::BUCKETS;
 use crate::dot::Dot;

@@ -34,13 +34,26 @@ fn any_message() -> impl Strategy<Value = Message> {
     let hello = (any_vector(), any_vector(), any_vector(), any::<u64>()).prop_map(|(known, seen, floor, sum)| {
         Message::Hello(Box::new(Hello { known, seen, floor, digests: [sum; BUCKETS] }))
     });
-    let pull = (any::<u64>(), any_mode(), any_vector(), proptest::option::of(any_vector()), proptest::option::of(any_cursor()));
+    let pull = (
+        any::<u64>(),
+        any_mode(),
+        any_vector(),
+        proptest::option::of(any_vector()),
+        proptest::option::of(any_cursor()),
+    );
     let pull = pull.prop_map(|(number, mode, since, claim, after)| {
         let to = NodeId(number);
         Message::Pull(Box::new(PullRequest { to, number, mode, since, claim, after, pages: 4, buckets: [9; 32] }))
     });
     let cursors = (proptest::option::of(any_cursor()), proptest::option::of(any_cursor()));
-    let page = (any_mode(), any_vector(), any_vector(), any_vector(), cursors, proptest::collection::vec(any_page_cell(), 0..4));
+    let page = (
+        any_mode(),
+        any_vector(),
+        any_vector(),
+        any_vector(),
+        cursors,
+        proptest::collection::vec(any_page_cell(), 0..4),
+    );
     let page = page.prop_map(|(mode, known, floor, claim, (after, upto), cells)| {
         Message::Page(Box::new(Page { to: NodeId(1), number: 5, mode, known, floor, claim, after, upto, cells }))
     });
