@@ -161,6 +161,15 @@ impl Cell {
         self.siblings.len() != before
     }
 
+    /// Gives the events that were numbered for the time being, from `first` on, numbers of `to`.
+    pub fn renumber(&mut self, first: u64, to: Origin, next_seq: &mut u64) {
+        for event in self.siblings.iter_mut().filter(|event| event.dot.seq >= first) {
+            event.dot = to.dot(*next_seq);
+            *next_seq = next_seq.saturating_add(1);
+        }
+        self.siblings.sort_by_key(|event| event.dot);
+    }
+
     /// The removals that hide nothing any more: only that they were seen everywhere has to be waited for.
     pub fn tombstones<'a>(&'a self, part: &'a Part) -> impl Iterator<Item = &'a Event> {
         self.siblings.iter().filter(|event| self.is_tombstone(event, part))

@@ -234,6 +234,13 @@ impl Document {
             .filter(move |(_, event)| event.dot.origin == origin && event.dot.seq >= first)
     }
 
+    /// Gives the events at `path` that were numbered for the time being, from `first` on, numbers of `to`.
+    pub fn renumber(&mut self, path: &Path, first: u64, to: Origin, next_seq: &mut u64) {
+        for (_, cell) in self.fields.get_mut(path).into_iter().flat_map(Field::cells_mut) {
+            cell.renumber(first, to, next_seq);
+        }
+    }
+
     /// The values that a reader sees, in the order of their paths: all that have one, unless a leaf and something within
     /// it both have.
     #[must_use]

@@ -18,7 +18,8 @@ use thiserror::Error;
 
 pub use self::reader::Reader;
 pub use self::writer::{
-    put_bytes, put_cell_key, put_dot, put_event, put_number, put_origin, put_signed, put_time, put_vector,
+    put_body, put_bytes, put_cell_key, put_dot, put_event, put_number, put_origin, put_part, put_signed, put_time,
+    put_vector,
 };
 
 /// Longest text of one value, in bytes: what a section may hold.

@@ -14,37 +14,55 @@ use crate::vector::VersionVector;
 
 /// Reads from the front of bytes.
 #[derive(Debug, Clone, Copy)]
-pub struct Reader<'a>(&'a [u8]);
+pub struct Reader<'a> {
+    rest: &'a [u8],
+    source: Source,
+}
+
+/// Whose bytes they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Source {
+    /// Anybody's: values are parsed.
+    Others,
+    /// This node wrote them, and a checksum says that they are what it wrote.
+    Own,
+}
 
 impl<'a> Reader<'a> {
-    /// Begins to read.
+    /// Begins to read what came from outside.
     #[must_use]
     pub fn new(bytes: &'a [u8]) -> Self {
-        Self(bytes)
+        Self { rest: bytes, source: Source::Others }
+    }
+
+    /// Begins to read what this node wrote: the text of values is believed to be JSON.
+    #[must_use]
+    pub fn of_own(bytes: &'a [u8]) -> Self {
+        Self { rest: bytes, source: Source::Own }
     }
 
     /// Whether all was read.
     #[must_use]
     pub fn is_at_end(&self) -> bool {
-        self.0.is_empty()
+        self.rest.is_empty()
     }
 
     /// Checks that all was read.
     pub fn end(&self) -> Result<(), DecodeError> {
-        if self.0.is_empty() { Ok(()) } else { Err(DecodeError::Long) }
+        if self.rest.is_empty() { Ok(()) } else { Err(DecodeError::Long) }
     }
 
     /// `count` bytes.
     pub fn take(&mut self, count: usize) -> Result<&'a [u8], DecodeError> {
-        let (taken, rest) = self.0.split_at_checked(count).ok_or(DecodeError::Short)?;
-        self.0 = rest;
+        let (taken, rest) = self.rest.split_at_checked(count).ok_or(DecodeError::Short)?;
+        self.rest = rest;
         Ok(taken)
     }
 
     /// As many bytes as the array has.
     pub fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
-        let (taken, rest) = self.0.split_first_chunk().ok_or(DecodeError::Short)?;
-        self.0 = rest;
+        let (taken, rest) = self.rest.split_first_chunk().ok_or(DecodeError::Short)?;
+        self.rest = rest;
         Ok(*taken)
     }
 
@@ -81,7 +99,7 @@ impl<'a> Reader<'a> {
         if count > max {
             return Err(DecodeError::TooLarge(what));
         }
-        if count > self.0.len() { Err(DecodeError::Short) } else { Ok(count) }
+        if count > self.rest.len() { Err(DecodeError::Short) } else { Ok(count) }
     }
 
     /// Bytes with their length before them.
@@ -143,28 +161,25 @@ impl<'a> Reader<'a> {
         };
         let path = self.text(PATH_BYTES_MAX, "a path")?;
         let path = Path::parse(path).ok_or(DecodeError::Malformed("a path"))?;
-        let part = match self.byte()? {
-            0 => Part::Register,
-            1 => Part::Latest(self.leaf()?),
-            2 => Part::AddWins(self.leaf()?),
-            3 => Part::Share(self.origin()?),
-            _ => return Err(DecodeError::Malformed("a part")),
-        };
-        Ok(Key { thing: thing.into(), section, path, part })
+        Ok(Key { thing: thing.into(), section, path, part: self.part()? })
+    }
+
+    /// A part of a field.
+    pub fn part(&mut self) -> Result<Part, DecodeError> {
+        match self.byte()? {
+            0 => Ok(Part::Register),
+            1 => Ok(Part::Latest(self.leaf()?)),
+            2 => Ok(Part::AddWins(self.leaf()?)),
+            3 => Ok(Part::Share(self.origin()?)),
+            _ => Err(DecodeError::Malformed("a part")),
+        }
     }
 
     /// An event without its signature, which belongs into a cell of `part`.
     pub fn event(&mut self, part: &Part) -> Result<Event, DecodeError> {
         let (dot, time, policy) = (self.dot()?, self.time()?, PolicyVersion(self.number_u32()?));
         let context = self.vector()?;
-        let body = match self.byte()? {
-            0 => Body::Json(self.leaf()?),
-            1 => Body::Object,
-            2 => Body::Present,
-            3 => Body::Count { total: self.signed_number()?, base: self.base()? },
-            4 => Body::Removed { base: self.base()? },
-            _ => return Err(DecodeError::Malformed("an event")),
-        };
+        let body = self.body()?;
         let fits = match (&body, part) {
             (Body::Removed { base }, part) => matches!(part, Part::Share(_)) || *base == Base::default(),
             (Body::Json(_) | Body::Object, Part::Register) => true,
@@ -180,9 +195,24 @@ impl<'a> Reader<'a> {
         Ok(Event { dot, time, policy, context, body, signature: None })
     }
 
+    /// What was done.
+    pub fn body(&mut self) -> Result<Body, DecodeError> {
+        match self.byte()? {
+            0 => Ok(Body::Json(self.leaf()?)),
+            1 => Ok(Body::Object),
+            2 => Ok(Body::Present),
+            3 => Ok(Body::Count { total: self.signed_number()?, base: self.base()? }),
+            4 => Ok(Body::Removed { base: self.base()? }),
+            _ => Err(DecodeError::Malformed("an event")),
+        }
+    }
+
     /// JSON text of a value that is no object.
     fn leaf(&mut self) -> Result<Box<str>, DecodeError> {
         let text = self.text(VALUE_BYTES_MAX, "a value")?;
+        if self.source == Source::Own {
+            return Ok(text.into());
+        }
         match json::parse(text.as_bytes()) {
             Ok(Value::Object(_)) | Err(_) => Err(DecodeError::Malformed("a value")),
             Ok(_) => Ok(text.into()),

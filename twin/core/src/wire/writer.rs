@@ -55,7 +55,12 @@ pub fn put_cell_key(out: &mut Vec<u8>, key: &Key) {
         Section::Reported => 1,
     });
     put_bytes(out, key.path.as_str().as_bytes());
-    match &key.part {
+    put_part(out, &key.part);
+}
+
+/// A part of a field.
+pub fn put_part(out: &mut Vec<u8>, part: &Part) {
+    match part {
         Part::Register => out.push(0),
         Part::Latest(element) => put_tagged(out, 1, element),
         Part::AddWins(element) => put_tagged(out, 2, element),
@@ -72,7 +77,12 @@ pub fn put_event(out: &mut Vec<u8>, event: &Event) {
     put_time(out, event.time);
     put_number(out, event.policy.0.into());
     put_vector(out, &event.context);
-    match &event.body {
+    put_body(out, &event.body);
+}
+
+/// What was done.
+pub fn put_body(out: &mut Vec<u8>, body: &Body) {
+    match body {
         Body::Json(text) => put_tagged(out, 0, text),
         Body::Object => out.push(1),
         Body::Present => out.push(2),
