@@ -9,7 +9,7 @@ use std::ops::ControlFlow;
 
 use super::knowledge::{Mode, Pull};
 use super::message::{Cursor, Page, PageCell};
-use super::{Sync, Turn, hold};
+use super::{Sync, Turn};
 use crate::clock::NodeId;
 use crate::dot::Dot;
 use crate::event::Event;
@@ -20,9 +20,11 @@ impl Sync {
     pub(super) fn take_page(&mut self, sender: NodeId, mut page: Page, turn: &mut Turn<'_>) {
         let Some(pull) = self.knowledge.pull.clone() else { return };
         let is_awaited = pull.peer == sender && pull.number == page.number && pull.mode == page.mode;
-        // After a roll-back of its store a peer begins anew, with another claim.
+        // Each page with a claim was made after the claim. A question that was asked twice may be answered with two claims,
+        // and a peer whose store was rolled back begins anew: pages of one claim do not complete another.
         let begins = page.after.is_none() && pull.claim.as_ref() != Some(&page.claim);
-        if !is_awaited || (page.after != pull.after && !begins) {
+        let goes_on = page.after == pull.after && pull.claim.as_ref() == Some(&page.claim);
+        if !is_awaited || !(begins || goes_on) {
             return;
         }
         page.claim = self.capped(&page.claim);
@@ -78,19 +80,24 @@ impl Sync {
             }
             return;
         }
+        let mut known = self.knowledge.known.clone();
+        known.join(&page.claim);
         if pull.turned_away || mode == Mode::Repair {
             if let Some(peer) = self.peers.get_mut(&peer) {
                 peer.differing = None;
             }
             self.give_up(peer, turn);
+        } else if !known.includes(&page.floor) {
+            // In the meantime something was forgotten there that removed what the claim does not cover.
+            return self.begin(peer, Mode::Whole, turn);
         } else {
             self.knowledge.pull = None;
             self.notice_rollback(&page.claim);
-            self.knowledge.known.join(&page.claim);
+            self.knowledge.known = known;
             if mode == Mode::Whole {
                 self.remove_dead(pull.dead, turn);
                 // What this node removed because it was absent, it cannot pass on as removed.
-                self.knowledge.floor.join(&page.floor.meet(&self.knowledge.known));
+                self.knowledge.floor.join(&page.floor);
             }
         }
         self.tell(turn);
@@ -123,18 +130,21 @@ impl Sync {
             .collect();
         let is_absent =
             |key: &Key, dot: Dot| page.known.covers(dot) && !there.get(key).is_some_and(|dots| dots.contains(&dot));
+        // The cell of the last page's end was looked at then.
+        let is_before = |key: &Key| page.after.as_ref().is_some_and(|after| *key <= after.key);
+        let is_past = |key: &Key| page.upto.as_ref().is_some_and(|upto| *key > upto.key);
         let mut dead = Vec::new();
-        hold::scan(&self.knowledge, turn.state, page.after.as_ref().map(|after| &after.key), &mut |key, cell| {
-            if page.upto.as_ref().is_some_and(|upto| *key > upto.key) {
+        // What is shown and what is held, each for itself: what a held event takes the place of may be absent as well.
+        turn.state.scan(page.after.as_ref().map(|after| &after.key), &mut |key, cell| {
+            if is_past(&key) {
                 return ControlFlow::Break(());
             }
-            // The cell of the last page's end was looked at then.
-            if page.after.as_ref().is_none_or(|after| *key > after.key) {
-                let absent = cell.siblings().iter().filter(|event| is_absent(key, event.dot));
-                dead.extend(absent.map(|event| (key.clone(), event.dot)));
-            }
+            let absent = cell.siblings().iter().filter(|event| is_absent(&key, event.dot));
+            dead.extend(absent.map(|event| (key.clone(), event.dot)));
             ControlFlow::Continue(())
         });
+        let held = self.knowledge.held.keys().filter(|(key, _)| !is_before(key) && !is_past(key));
+        dead.extend(held.filter(|(key, dot)| is_absent(key, *dot)).cloned());
         if let Some(pull) = &mut self.knowledge.pull {
             if page.after.is_none() {
                 pull.dead.clear();

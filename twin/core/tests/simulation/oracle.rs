@@ -49,6 +49,12 @@ impl Oracle {
                 seen.extend(deed.seen.iter().copied());
             }
         }
+        // Whatever it forgot meanwhile, a node has seen what it did itself.
+        let origin = event.dot.origin;
+        for (dot, deed) in self.deeds.range(origin.dot(0)..event.dot).filter(|(_, deed)| deed.key == *key) {
+            seen.insert(*dot);
+            seen.extend(deed.seen.iter().copied());
+        }
         let (key, rank, body) = (key.clone(), event.rank(), event.body.clone());
         self.deeds.insert(event.dot, Deed { key, rank, body, amount, seen });
     }
