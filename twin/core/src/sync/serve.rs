@@ -134,7 +134,8 @@ impl Filling<'_> {
             Mode::Repair => {
                 let bucket = digest::bucket(&key.thing);
                 let bits = self.request.buckets.get(bucket / 8).copied().unwrap_or(0);
-                event.has_value() && bits & (1 << (bucket % 8)) != 0
+                // Removals too: one of them may be why an event is not there.
+                bits & (1 << (bucket % 8)) != 0
             }
         }
     }
