@@ -33,7 +33,7 @@ use selvedge_twin_core::place::Part;
 use selvedge_twin_core::vector::VersionVector;
 use selvedge_twin_core::wire::{self, DecodeError, ORIGINS_MAX, Reader};
 
-use crate::clock::{HybridTime, NodeId, Stamp};
+use crate::clock::{HybridTime, Stamp};
 use crate::document::Document;
 use crate::path::Path;
 use crate::twin::{Section, Twin};

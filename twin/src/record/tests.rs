@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use selvedge_twin_core::cell::Pen;
 
 use super::*;
+use crate::clock::NodeId;
 
 fn pen(node: u64, time: u64) -> Pen {
     let (time, policy) = (HybridTime(time), PolicyVersion(0));

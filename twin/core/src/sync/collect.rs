@@ -55,7 +55,7 @@ impl Sync {
         if surplus > 0 {
             let seen = self.knowledge.seen();
             kept.retain(|(_, _, event)| seen.covers(event.dot) && seen.includes(&event.context));
-            kept.sort_by(|a, b| a.0.cmp(&b.0));
+            kept.sort_by_key(|(rank, _, _)| *rank);
             kept.truncate(surplus);
             self.counters.capped += kept.len() as u64;
             dead.extend(kept.into_iter().map(|(_, key, event)| (key, event)));
@@ -78,8 +78,8 @@ impl Sync {
             if steady_ms.saturating_sub(peer.heard_ms) <= self.config.lease_ms {
                 stable.present = stable.present.meet(&peer.seen);
             }
-            let made = peer.seen.dots().filter(|dot| dot.origin.node == *node);
-            let has_made = made.fold(true, |has, dot| has && self.knowledge.known.covers(dot));
+            let mut made = peer.seen.dots().filter(|dot| dot.origin.node == *node);
+            let has_made = made.all(|dot| self.knowledge.known.covers(dot));
             stable.all = stable.all.filter(|_| has_made).map(|all| all.meet(&peer.seen));
         }
         let ended = policy.cutoffs.iter().all(|(origin, through)| self.knowledge.known.get(*origin) >= *through);

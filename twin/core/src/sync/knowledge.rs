@@ -81,3 +81,36 @@ impl Knowledge {
         self.origin.incarnation = self.origin.incarnation.max(last_incarnation).saturating_add(1);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::HybridTime;
+    use crate::event::{Body, PolicyVersion};
+    use crate::keys::PublicKey;
+    use crate::path::Path;
+    use crate::place::{Part, Section};
+
+    #[test]
+    fn who_holds_an_event_has_it_and_has_not_seen_it_nor_what_came_after_it() {
+        let (far, near) = (Origin::first(NodeId(2)), Origin::first(NodeId(3)));
+        let path = Path::root_member("a");
+        let key = Key { thing: "pump".into(), section: Section::Desired, path, part: Part::Register };
+        let (time, policy, context) = (HybridTime(9), PolicyVersion(1), VersionVector::default());
+        let event = Event { dot: far.dot(5), time, policy, context, body: Body::Object, signature: None };
+        let mut knowledge = crate::sync::newcomer(NodeId(1), Chain::new(PublicKey([1; 32])));
+        knowledge.known = [far.dot(9), near.dot(4)].into_iter().collect();
+        assert_eq!(knowledge.seen(), knowledge.known);
+        knowledge.held.insert((key, far.dot(5)), event);
+        assert_eq!(knowledge.seen(), [far.dot(4), near.dot(4)].into_iter().collect());
+    }
+
+    #[test]
+    fn a_new_life_has_a_name_that_was_never_used() {
+        let mut knowledge = crate::sync::newcomer(NodeId(1), Chain::new(PublicKey([1; 32])));
+        knowledge.renew(7);
+        assert_eq!(knowledge.origin.incarnation, 8);
+        knowledge.renew(3);
+        assert_eq!(knowledge.origin.incarnation, 9);
+    }
+}

@@ -11,6 +11,8 @@ use selvedge_twin_core::path::Path;
 use selvedge_twin_core::place::{Key, Part, Section};
 
 type Rank = (HybridTime, Dot);
+/// Thing, section and path of a field.
+type Place = (Box<str>, Section, Path);
 
 #[derive(Debug, Clone)]
 struct Deed {
@@ -27,7 +29,7 @@ struct Deed {
 pub struct Oracle {
     deeds: BTreeMap<Dot, Deed>,
     /// Cells of which part was declared void: what they show is for the nodes to agree on.
-    pub uncertain: BTreeSet<(Box<str>, Section, Path)>,
+    pub uncertain: BTreeSet<Place>,
 }
 
 /// What a list says of one path.
@@ -90,12 +92,12 @@ impl Oracle {
     }
 
     /// What is shown at each path.
-    pub fn expected(&self) -> BTreeMap<(Box<str>, Section, Path), Expected> {
+    pub fn expected(&self) -> BTreeMap<Place, Expected> {
         let mut cells: BTreeMap<&Key, Vec<(Dot, &Deed)>> = BTreeMap::new();
         for (dot, deed) in &self.deeds {
             cells.entry(&deed.key).or_default().push((*dot, deed));
         }
-        let mut fields: BTreeMap<(Box<str>, Section, Path), BTreeMap<u8, (Rank, Expected)>> = BTreeMap::new();
+        let mut fields: BTreeMap<Place, BTreeMap<u8, (Rank, Expected)>> = BTreeMap::new();
         for (key, deeds) in cells {
             let Some((kind, rank, shown)) = shown(key, &deeds) else { continue };
             let field = fields.entry((key.thing.clone(), key.section, key.path.clone())).or_default();

@@ -343,12 +343,11 @@ impl World {
         let (mut members, mut cutoffs) = (policy.members, policy.cutoffs);
         let incarnations =
             0..=self.nodes.iter().map(|node| node.sync.knowledge().origin.incarnation).max().unwrap_or(1) + 1;
-        if members.contains_key(&victim) {
-            if members.len() < 3 || self.nodes[index].id == victim || !members.contains_key(&self.nodes[index].id) {
+        if members.remove(&victim).is_some() {
+            if members.len() < 2 || self.nodes[index].id == victim || !members.contains_key(&self.nodes[index].id) {
                 return;
             }
             self.tally.expelled += 1;
-            members.remove(&victim);
             let known = self.nodes[index].sync.knowledge().known.clone();
             for incarnation in incarnations {
                 let origin = Origin { node: victim, incarnation };
