@@ -12,7 +12,7 @@ pub(crate) mod task;
 pub(crate) mod websocket;
 mod writer;
 
-use std::task::Waker;
+use std::{net::SocketAddr, task::Waker};
 
 use selvedge_codec::ProtocolVersion;
 use selvedge_core::{CloseCause, Durability};
@@ -26,7 +26,10 @@ use self::{
     stream::Stream,
     websocket::{ControlFrame, WebSocketReader},
 };
-use crate::{admission::Place, authentication::login::Login, reactor::incomplete::Since, statistics::Statistics};
+use crate::{
+    admission::Place, authentication::login::Login, offenders::Offenders, reactor::incomplete::Since,
+    statistics::Statistics,
+};
 
 /// How far the life of a connection is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,12 +49,18 @@ pub(crate) enum Phase {
 pub(crate) struct Resources {
     pub(crate) pool: BufferPool,
     pub(crate) statistics: Statistics,
+    pub(crate) offenders: Offenders,
 }
 
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Connection {
     stream: Stream,
+    /// Where the client is.
+    pub(crate) peer: SocketAddr,
+    /// Read from and written to the stream, bytes.
+    pub(crate) bytes_in: u64,
+    pub(crate) bytes_out: u64,
     /// Inbound WebSocket framing; `None` where MQTT lies directly on the stream.
     websocket: Option<Box<WebSocketReader>>,
     pub(crate) outbox: Outbox,
@@ -106,10 +115,13 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// A connection whose `stream` has just been established; `websocket` if frames are on it.
-    pub(crate) fn new(stream: Stream, websocket: Option<WebSocketReader>) -> Self {
+    /// A connection whose `stream` from `peer` has just been established; `websocket` if frames are on it.
+    pub(crate) fn new(stream: Stream, peer: SocketAddr, websocket: Option<WebSocketReader>) -> Self {
         Self {
             stream,
+            peer,
+            bytes_in: 0,
+            bytes_out: 0,
             outbox: if websocket.is_some() { Outbox::websocket() } else { Outbox::raw() },
             websocket: websocket.map(Box::new),
             held: None,

@@ -1,30 +1,45 @@
 //! The broker as other threads see it: publish, attach a consumer, read the counters, stop. Every call puts a command
 //! in a queue and returns; the reactor is woken once for as many as have gathered when it comes to them.
 
+mod command;
+
 use std::{
-    collections::VecDeque,
-    mem,
+    net::SocketAddr,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        Arc,
+        atomic::{AtomicU64, Ordering},
     },
-    task::Waker,
     time::Duration,
 };
 
 use selvedge_codec::{PacketId, QoS};
-use selvedge_core::{Authorize, ConnectionId, Message, Moment, SessionToken};
+use selvedge_core::{Authorize, Message, Moment};
 use tokio::sync::oneshot;
 
+use self::command::cost_bytes;
+pub(crate) use self::command::{Command, CommandQueue};
 use crate::{
-    authentication::Verdict,
     journal::Alongside,
+    offenders::Offenders,
     reactor::{clock::Clock, consumer::Sink},
     statistics::Snapshot,
 };
 
 /// Topic filter and the highest QoS at which the subscriber wants its messages.
 pub type Subscription = (String, QoS);
+
+/// A client that is connected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Client {
+    /// Its client identifier.
+    pub client_id: Arc<str>,
+    /// Where it connects from.
+    pub address: SocketAddr,
+    /// Bytes that this connection brought, with the framing of WebSocket and without that of TLS.
+    pub bytes_in: u64,
+    /// Bytes that were written to it, likewise.
+    pub bytes_out: u64,
+}
 
 /// Why messages were not taken for publication.
 #[derive(Debug, thiserror::Error)]
@@ -41,205 +56,6 @@ pub enum PublishError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("asking the broker: it has stopped")]
 pub struct Stopped;
-
-pub(crate) enum Command {
-    /// `bytes` is what it counts against the limit until it is carried out.
-    Publish {
-        messages: VecDeque<Message>,
-        bytes: usize,
-    },
-    Attach {
-        key: u64,
-        client_id: Arc<str>,
-        receive_maximum: u16,
-        /// `None` are those that its session has.
-        subscriptions: Option<VecDeque<Subscription>>,
-        sink: Sink,
-    },
-    /// These and no others.
-    SetSubscriptions {
-        key: u64,
-        subscriptions: VecDeque<Subscription>,
-    },
-    /// These too.
-    Subscribe {
-        key: u64,
-        subscriptions: VecDeque<Subscription>,
-    },
-    Acknowledge {
-        key: u64,
-        packet_ids: VecDeque<PacketId>,
-        outputs: VecDeque<Message>,
-        bytes: usize,
-    },
-    /// All of it in one entry of the journal. Without a key, nobody's delivery is acknowledged.
-    Commit {
-        key: Option<u64>,
-        packet_ids: Vec<PacketId>,
-        outputs: Vec<Message>,
-        alongside: Option<Alongside>,
-        bytes: usize,
-    },
-    Fetched {
-        session: SessionToken,
-        messages: Vec<(u64, Option<Vec<u8>>)>,
-    },
-    WriteImage,
-    Detach {
-        key: u64,
-    },
-    /// The consumer is gone, its session stays.
-    Release {
-        key: u64,
-    },
-    /// Accept clients from now on.
-    Open,
-    Authenticated {
-        connection: ConnectionId,
-        verdict: Verdict,
-    },
-    SetRules {
-        authorizer: Box<dyn Authorize>,
-    },
-    Statistics {
-        answer: oneshot::Sender<Snapshot>,
-    },
-    Shutdown {
-        deadline: Duration,
-    },
-}
-
-impl std::fmt::Debug for Command {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Publish { .. } => "Publish",
-            Self::Attach { .. } => "Attach",
-            Self::SetSubscriptions { .. } => "SetSubscriptions",
-            Self::Subscribe { .. } => "Subscribe",
-            Self::Acknowledge { .. } => "Acknowledge",
-            Self::Commit { .. } => "Commit",
-            Self::Fetched { .. } => "Fetched",
-            Self::WriteImage => "WriteImage",
-            Self::Detach { .. } => "Detach",
-            Self::Release { .. } => "Release",
-            Self::Open => "Open",
-            Self::Authenticated { .. } => "Authenticated",
-            Self::SetRules { .. } => "SetRules",
-            Self::Statistics { .. } => "Statistics",
-            Self::Shutdown { .. } => "Shutdown",
-        })
-    }
-}
-
-impl Command {
-    fn bytes(&self) -> usize {
-        match self {
-            Self::Publish { bytes, .. } | Self::Acknowledge { bytes, .. } | Self::Commit { bytes, .. } => *bytes,
-            _ => 0,
-        }
-    }
-}
-
-fn cost_bytes(messages: &[Message]) -> usize {
-    messages.iter().map(Message::cost_bytes).sum()
-}
-
-#[derive(Debug, Default)]
-struct Queue {
-    commands: Vec<Command>,
-    /// What waits here and in the reactor's backlog, bytes.
-    bytes: usize,
-    waker: Option<Waker>,
-    closed: bool,
-}
-
-/// Commands on their way to the reactor.
-#[derive(Debug)]
-pub(crate) struct CommandQueue {
-    queue: Mutex<Queue>,
-    /// Lets the reactor pass by without the lock.
-    any: AtomicBool,
-    bytes_max: usize,
-}
-
-impl CommandQueue {
-    pub(crate) fn new(bytes_max: usize) -> Self {
-        Self { queue: Mutex::default(), any: AtomicBool::new(false), bytes_max }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Queue> {
-        // A panic while the lock is held leaves nothing half done.
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Add a command; gives it back if it is a publication beyond the limit, or nobody is there to carry it out.
-    pub(crate) fn push(&self, command: Command) -> Result<(), (Command, bool)> {
-        let bytes = command.bytes();
-        let mut queue = self.lock();
-        if queue.closed {
-            return Err((command, true));
-        }
-        // Acknowledgements are never refused: the receive maximum of their consumer bounds them.
-        if matches!(command, Command::Publish { .. }) && queue.bytes > 0 && queue.bytes + bytes > self.bytes_max {
-            return Err((command, false));
-        }
-        queue.bytes += bytes;
-        queue.commands.push(command);
-        if queue.commands.len() == 1 {
-            self.any.store(true, Ordering::Release);
-            let waker = queue.waker.clone();
-            drop(queue);
-            if let Some(waker) = waker {
-                waker.wake();
-            }
-        }
-        Ok(())
-    }
-
-    /// Have the reactor look, although there is no command.
-    pub(crate) fn wake(&self) {
-        let waker = self.lock().waker.clone();
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-    }
-
-    pub(crate) fn set_waker(&self, waker: Waker) {
-        self.lock().waker = Some(waker);
-    }
-
-    /// Move what waits into `backlog`. Gives how many commands that were.
-    pub(crate) fn take_into(&self, backlog: &mut VecDeque<Command>) -> usize {
-        if !self.any.load(Ordering::Acquire) {
-            return 0;
-        }
-        let mut queue = self.lock();
-        self.any.store(false, Ordering::Release);
-        let commands = mem::take(&mut queue.commands);
-        drop(queue);
-        let count = commands.len();
-        backlog.extend(commands);
-        count
-    }
-
-    /// What counted `bytes` no longer waits.
-    pub(crate) fn done(&self, bytes: usize) {
-        if bytes > 0 {
-            let mut queue = self.lock();
-            queue.bytes = queue.bytes.saturating_sub(bytes);
-        }
-    }
-
-    /// Take no more: the reactor is gone.
-    pub(crate) fn close(&self) {
-        let mut queue = self.lock();
-        queue.closed = true;
-        queue.waker = None;
-        let commands = mem::take(&mut queue.commands);
-        drop(queue);
-        drop(commands);
-    }
-}
 
 /// A way to the broker, for any thread. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -325,7 +141,7 @@ impl Handle {
         &self,
         client_id: &str,
         receive_maximum: u16,
-        subscriptions: Option<VecDeque<Subscription>>,
+        subscriptions: Option<std::collections::VecDeque<Subscription>>,
         sink: Sink,
     ) -> Attachment {
         let key = self.keys.fetch_add(1, Ordering::Relaxed);
@@ -355,6 +171,38 @@ impl Handle {
         let (answer, asked) = oneshot::channel();
         self.send(Command::Statistics { answer });
         asked
+    }
+
+    /// The clients that are connected.
+    ///
+    /// # Errors
+    /// The broker has stopped.
+    pub async fn clients(&self) -> Result<Vec<Client>, Stopped> {
+        self.ask_clients().await.map_err(|_| Stopped)
+    }
+
+    /// As [`Handle::clients`], for a thread that may block.
+    ///
+    /// # Errors
+    /// The broker has stopped.
+    pub fn clients_blocking(&self) -> Result<Vec<Client>, Stopped> {
+        self.ask_clients().blocking_recv().map_err(|_| Stopped)
+    }
+
+    fn ask_clients(&self) -> oneshot::Receiver<Vec<Client>> {
+        let (answer, asked) = oneshot::channel();
+        self.send(Command::Clients { answer });
+        asked
+    }
+
+    /// Who broke the protocol since this was asked last, for a thread that may block.
+    ///
+    /// # Errors
+    /// The broker has stopped.
+    pub fn take_offenders_blocking(&self) -> Result<Offenders, Stopped> {
+        let (answer, asked) = oneshot::channel();
+        self.send(Command::TakeOffenders { answer });
+        asked.blocking_recv().map_err(|_| Stopped)
     }
 
     /// Accept clients from now on. Before this they wait in the backlogs of the sockets, so that consumers attached in

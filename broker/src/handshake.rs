@@ -86,6 +86,11 @@ impl HandshakeError {
             _ => statistics.handshake_failures += 1,
         }
     }
+
+    /// Whether the client sent what the protocol forbids. One that is slow, goes away or has the wrong certificate did not.
+    const fn is_breach(&self) -> bool {
+        matches!(self, Self::Upgrade(_) | Self::Read(ReadEnd::Violation(_)) | Self::OtherPacket | Self::Undecodable(_))
+    }
 }
 
 /// Lead one accepted connection to the core, or drop it.
@@ -103,10 +108,10 @@ pub(crate) async fn run(
             None => (Stream::Tcp(socket), None),
             Some(settings) => encrypt(&reactor, socket, settings, deadline).await?,
         };
-        let mut connection = open(stream, served.transport, &config, deadline).await?;
+        let mut connection = open(stream, address, served.transport, &config, deadline).await?;
         connection.place = ticket.take_place();
         connection.durability = served.durability;
-        let mut guest = Guest { connection, address, listener: served.index, certificate, ticket, held: 0 };
+        let mut guest = Guest { connection, listener: served.index, certificate, ticket, held: 0 };
         match timeout_at(deadline, guest.connect(&reactor)).await {
             Err(_) => Err(HandshakeError::NoConnect),
             Ok(Ok(frame)) => login::run(&reactor, guest, &frame, deadline).await,
@@ -127,7 +132,11 @@ pub(crate) async fn run(
 
 fn note(reactor: &RefCell<Reactor>, address: SocketAddr, error: &HandshakeError) {
     tracing::debug!(%address, error = error as &dyn std::error::Error, "handshake failed");
-    error.count_into(&mut reactor.borrow_mut().connections.resources.statistics);
+    let resources = &mut reactor.borrow_mut().connections.resources;
+    error.count_into(&mut resources.statistics);
+    if error.is_breach() {
+        resources.offenders.note(address.ip());
+    }
 }
 
 /// The TLS handshake, on its own thread.
@@ -159,6 +168,7 @@ async fn encrypt(
 /// What lies between the byte stream and MQTT.
 async fn open(
     mut stream: Stream,
+    peer: SocketAddr,
     transport: Transport,
     config: &Config,
     deadline: Instant,
@@ -172,5 +182,5 @@ async fn open(
             Some(WebSocketReader::new(config.websocket_frame_bytes_max))
         }
     };
-    Ok(Connection::new(stream, websocket))
+    Ok(Connection::new(stream, peer, websocket))
 }

@@ -3,6 +3,7 @@
 pub mod broker_client;
 pub mod certificate;
 pub mod function;
+pub mod net;
 pub mod node;
 pub mod ota;
 pub mod ota_publisher;
@@ -16,6 +17,7 @@ use clap::{Parser, Subcommand};
 pub use broker_client::{ConnectionArguments, PublishArguments, SubscribeArguments};
 pub use certificate::CertificateCommand;
 pub use function::FunctionCommand;
+pub use net::NetCommand;
 pub use node::{CheckArguments, RunArguments, SocketArguments, StatusArguments};
 pub use ota::OtaCommand;
 pub use store::StoreCommand;
@@ -34,6 +36,7 @@ Examples:
   selvedge cert create                         certificates for TLS
   selvedge store export gateway.selvedge       all that the node keeps, as one file
   selvedge ota apply update.selvedge           update the node; a bad update undoes itself
+  selvedge net top                             who sends what, counted in the kernel
 
 Exit codes: 0 done, 1 failed, 2 wrong usage.";
 
@@ -92,6 +95,9 @@ pub enum Command {
     /// Update the node, its functions and files; make and sign updates
     #[command(subcommand, after_help = ota::EXAMPLES)]
     Ota(OtaCommand),
+    /// Show what crosses the network, peer by peer; keep peers out
+    #[command(subcommand, after_help = net::EXAMPLES)]
+    Net(NetCommand),
     /// Show whether the node is well, and what it does
     #[command(after_help = node::STATUS_EXAMPLES)]
     Status(StatusArguments),

@@ -9,6 +9,7 @@ pub mod durability;
 pub mod limits;
 pub mod listeners;
 pub mod load;
+pub mod net;
 pub mod ota;
 pub mod parts;
 pub mod problem;
@@ -23,6 +24,7 @@ pub use durability::DurabilityConfig;
 pub use limits::LimitsConfig;
 pub use listeners::{HttpConfig, Listen, MqttConfig, MqttsConfig, SecureWebSocketConfig, WebSocketConfig};
 pub use load::{Overrides, load, load_unchecked};
+pub use net::NetConfig;
 pub use ota::{OtaConfig, OtaFile};
 pub use parts::{FunctionsConfig, LogConfig, LogFormat, StoreConfig, TwinsConfig};
 pub use quantity::Period;
@@ -64,6 +66,8 @@ pub struct Config {
     pub functions: FunctionsConfig,
     /// Updates.
     pub ota: OtaConfig,
+    /// Counting packets in the kernel.
+    pub net: NetConfig,
 }
 
 impl Config {

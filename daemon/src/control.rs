@@ -1,9 +1,10 @@
-//! Commands that talk to a running node over its Unix socket, or change its files: `twin`, `fn`, `status`, `user`, `cert`, `reload`; `store`, while none runs.
+//! Commands that talk to a running node over its Unix socket, or change its files: `twin`, `fn`, `net`, `status`, `user`, `cert`, `reload`; `store`, while none runs.
 
 pub mod access_check;
 pub mod access_files;
 pub mod certificate;
 pub mod function;
+pub mod net;
 pub mod node_client;
 pub mod ota;
 pub mod ota_publisher;

@@ -34,6 +34,7 @@ fn main() -> ExitCode {
     };
     let (name, ended) = match cli.command {
         Command::Run(arguments) => ("run", run(&arguments)),
+        Command::Net(command) => ("net", control::net::run(command)),
         Command::Ota(command) => ("ota", control::ota::run(command)),
         Command::InternalPreflight(arguments) => ("internal-preflight", control::ota::preflight(&arguments)),
         Command::Check(arguments) => ("check", check(&arguments)),

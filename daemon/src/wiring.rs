@@ -17,6 +17,7 @@ mod key_values;
 mod listen;
 mod messages;
 mod metrics;
+mod net;
 mod node_api;
 mod port_holder;
 pub mod settings;
@@ -58,6 +59,7 @@ use function_host::FunctionHost;
 use function_lines::FunctionLines;
 use jwks::KeyFetcher;
 use listen::Bound;
+use net::Net;
 use node_api::NodeApi;
 use twin_service::TwinService;
 use updates::{NodeHost, SelfTest, Updates};
@@ -135,6 +137,8 @@ struct RunningNode {
     update_threads: Vec<JoinHandle<()>>,
     /// Where bundles come in over MQTT.
     pushes: Option<Attachment>,
+    net: Arc<Net>,
+    net_thread: Option<JoinHandle<()>>,
     stopping: Arc<AtomicBool>,
 }
 
@@ -158,7 +162,7 @@ fn start(config: &Config, config_file: Option<&Path>) -> anyhow::Result<RunningN
 
     let node_id = identity::node_id(&store)?;
     let opened = Twins::open(store.clone(), node_id, settings::twins(config)).context("open the twins")?;
-    let twins = TwinService::new(opened, config.twins.requests_in_flight_max);
+    let twins = TwinService::new(opened, config.twins.requests_in_flight_max, config.twins.aws_topics);
     let host = FunctionHost::new(store.clone(), Arc::clone(&twins));
     let functions = settings::functions(config);
     let runtime = Runtime::open(data.join("functions"), settings::compile_child(), functions, Arc::clone(&host) as _)
@@ -232,9 +236,11 @@ fn start(config: &Config, config_file: Option<&Path>) -> anyhow::Result<RunningN
         clock: Arc::clone(&clock),
     })
     .context("open the folder of updates")?;
+    let net = Net::new(config, &addresses, broker.handle.clone(), Arc::clone(&gate));
     let stopping = Arc::new(AtomicBool::new(false));
     let api = NodeApi {
         updates: Arc::clone(&updates),
+        net: Arc::clone(&net),
         store: store.clone(),
         broker: broker.handle.clone(),
         twins: Arc::clone(&twins),
@@ -266,6 +272,7 @@ fn start(config: &Config, config_file: Option<&Path>) -> anyhow::Result<RunningN
     } else {
         None
     };
+    let net_thread = net.start().context("start the thread that counts packets")?;
     Ok(RunningNode {
         data,
         socket,
@@ -284,6 +291,8 @@ fn start(config: &Config, config_file: Option<&Path>) -> anyhow::Result<RunningN
         updates,
         update_threads,
         pushes,
+        net,
+        net_thread,
         stopping,
     })
 }
@@ -416,6 +425,7 @@ impl RunningNode {
         }
         self.lines.stop();
         self.updates.stop();
+        self.net.stop();
         drop(self.pushes);
         self.reloader.stop();
         if let Some(fetcher) = &self.fetcher {
@@ -431,9 +441,10 @@ impl RunningNode {
         }
         self.http.stop();
         let _ = std::fs::remove_file(&self.socket);
-        for thread in self.update_threads {
+        for thread in self.update_threads.into_iter().chain(self.net_thread) {
+            let name = thread.thread().name().unwrap_or_default().to_owned();
             if thread.join().is_err() {
-                tracing::error!("a thread of updates panicked");
+                tracing::error!(thread = name, "a thread panicked");
             }
         }
         drop(self.updates);

@@ -8,6 +8,7 @@ mod configuration;
 mod every_client_together;
 mod functions;
 mod logins;
+mod net;
 mod node_life;
 mod ota;
 mod ota_publisher;

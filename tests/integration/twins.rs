@@ -141,3 +141,42 @@ fn the_command_line_reads_and_changes_what_devices_see() -> anyhow::Result<()> {
     ensure!(suffix == "get/rejected" && rejected["code"] == 404, "{suffix} {rejected}");
     Ok(())
 }
+
+#[test]
+fn the_device_sdk_of_aws_works_unchanged() -> anyhow::Result<()> {
+    let node = Node::start()?;
+    let output = std::process::Command::new(selvedge_tests::installed::python()?)
+        .arg(selvedge_tests::installed::client_script("aws_shadow.py"))
+        .args([node.mqtt().ip().to_string(), node.mqtt().port().to_string()])
+        .output()
+        .context("run the script")?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    ensure!(output.status.success(), "{said}{}\n{}", String::from_utf8_lossy(&output.stderr), node.said());
+    print!("{said}");
+    Ok(())
+}
+
+#[test]
+fn twins_of_which_something_holds_are_found_page_by_page() -> anyhow::Result<()> {
+    let node = Node::start()?;
+    for number in 0..5 {
+        let patch = json!({ "reported": { "temp": 10 * number, "site": if number % 2 == 0 { "a" } else { "b" } } });
+        node.cli_succeeds(&["twin", "patch", &format!("pump-{number}"), &patch.to_string()])?;
+    }
+    let ask = |query: &str, more: &[&str]| {
+        let words = [&["twin", "query", query, "--json"], more].concat();
+        let answer: Value = serde_json::from_str(&node.cli_succeeds(&words)?)?;
+        let names = answer["twins"].as_array().into_iter().flatten();
+        anyhow::Ok(names.map(|twin| twin["thing"].as_str().unwrap_or_default().to_owned()).collect::<Vec<_>>())
+    };
+    assert_eq!(ask("reported.temp > 10", &[])?, ["pump-2", "pump-3", "pump-4"]);
+    assert_eq!(ask("reported.temp > 10 and reported.site = \"a\"", &[])?, ["pump-2", "pump-4"]);
+    assert_eq!(ask("not exists desired", &["--limit", "2"])?, ["pump-0", "pump-1"]);
+    assert_eq!(ask("not exists desired", &["--limit", "2", "--after", "pump-3"])?, ["pump-4"]);
+    let shown = node.cli_succeeds(&["twin", "query", "reported.temp >= 40"])?;
+    ensure!(shown.contains("pump-4") && shown.contains("\"temp\":40"), "{shown}");
+    let wrong = node.cli(&["twin", "query", "temp > 1"])?;
+    let said = String::from_utf8_lossy(&wrong.stderr).into_owned();
+    ensure!(!wrong.status.success() && said.contains("expected desired, reported"), "{said}");
+    Ok(())
+}

@@ -12,6 +12,7 @@ pub mod child;
 pub mod client;
 pub mod client_packet;
 pub mod crash;
+pub mod flood;
 pub mod http;
 pub mod installed;
 pub mod mosquitto;
@@ -27,6 +28,7 @@ pub mod supervisor;
 pub mod update;
 pub mod update_bench;
 pub mod volatile_disk;
+pub mod wire;
 
 use std::time::Duration;
 

@@ -10,6 +10,7 @@ use anyhow::{Context as _, ensure};
 use serde::Deserialize;
 
 use crate::child::{Signal, TestChild};
+use crate::wire::Wire;
 use crate::{PATIENCE, installed};
 
 /// A running node.
@@ -213,6 +214,22 @@ impl Place {
         Ok(Node { child, listeners, place: self.clone() })
     }
 
+    /// Starts a node at its end of `wire`, as the configuration file says; `through` is a program with arguments that starts it.
+    ///
+    /// # Errors
+    /// As [`Node::start`].
+    pub fn start_on(&self, wire: &Wire, through: &[&str]) -> anyhow::Result<Node> {
+        let run = self.command(&["run", "--json"])?;
+        let words = through.iter().map(OsString::from).chain([run.get_program().to_owned()]);
+        let words: Vec<OsString> = words.chain(run.get_args().map(OsString::from)).collect();
+        let mut command = Command::new(words.first().context("a program")?);
+        command.args(words.iter().skip(1)).arg("--config").arg(self.configuration());
+        command.env("SELVEDGE_DATA", self.data()).current_dir(self.folder());
+        let child = TestChild::start("selvedge run", wire.at_node(&command))?;
+        let listeners = child.wait_for_line(0, PATIENCE, |line| serde_json::from_str::<Listeners>(line).ok())?;
+        Ok(Node { child, listeners, place: self.clone() })
+    }
+
     /// A command of the binary whose data directory is this place's, in a clean environment.
     ///
     /// # Errors
@@ -226,6 +243,8 @@ impl Place {
         command
             .args(arguments.iter().map(OsString::from))
             .env("SELVEDGE_DATA", self.data())
+            // The interfaces of this machine are not the test's; those of a test in namespaces are.
+            .env("SELVEDGE_NET", "off")
             .current_dir(self.folder.path())
             .stdin(Stdio::null());
         Ok(command)

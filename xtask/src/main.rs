@@ -8,12 +8,15 @@ mod bench_peers;
 mod conformance;
 mod crash;
 mod durable;
+mod ebpf;
 mod fuzz;
 mod guests;
 mod hostile;
 mod mutants;
+mod net_flood;
 mod ota_bench;
 mod ota_steps;
+mod package;
 mod pound;
 mod process;
 mod repository;
@@ -81,8 +84,16 @@ enum Task {
     OtaBench(ota_bench::Options),
     /// Kill an update at each system call and cut its power at each change of the disk: the old or the new program starts
     OtaSteps(ota_steps::Options),
+    /// Flood a node with connection attempts, guard off and on: what others notice, and what it costs
+    NetFlood(net_flood::Options),
     /// Rebuild the function components that are committed beside their source, or compare with them.
     Guests(guests::Options),
+    /// Rebuild the programs for the kernel that are committed as an object, or compare with it.
+    Ebpf(ebpf::Options),
+    /// Make the Debian package and the bill of what is in it: `target/package/selvedge_VERSION_ARCH.deb` and `.cdx.json`
+    Package(package::Options),
+    /// Install, upgrade, remove and purge the package in a chroot and in a booted Debian; lintian
+    PackageTest(package::machine::Options),
     /// Build for aarch64 and run it on an emulated machine with Debian's arm64 kernel.
     Arm64Vm(arm64_vm::Options),
 }
@@ -108,7 +119,11 @@ fn main() -> std::process::ExitCode {
         Task::DiskFaults(arguments) => crash::disk_faults(&arguments),
         Task::OtaBench(arguments) => ota_bench::run(&arguments),
         Task::OtaSteps(arguments) => ota_steps::run(&arguments),
+        Task::NetFlood(arguments) => net_flood::run(&arguments),
         Task::Guests(arguments) => guests::run(&arguments),
+        Task::Ebpf(arguments) => ebpf::run(&arguments),
+        Task::Package(arguments) => package::run(&arguments),
+        Task::PackageTest(arguments) => package::machine::run(&arguments),
         Task::Arm64Vm(arguments) => arm64_vm::run(&arguments),
     };
     match result {

@@ -41,6 +41,7 @@ const PACKAGES: &[Package] = &[
     Package { name: "npm", present: || process::find(&["npm"]).is_some() },
     Package { name: "python3-venv", present: || process::succeeds("python3", &["-c", "import venv, ensurepip"]) },
     Package { name: "g++", present: || process::find(&["c++"]).is_some() },
+    Package { name: "iproute2", present: || process::find(&["ip", "/usr/sbin/ip", "/sbin/ip"]).is_some() },
 ];
 
 /// Installs what is missing, or prints how.

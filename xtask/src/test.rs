@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 
 use crate::{fuzz, process, setup, tidy};
 
@@ -48,10 +48,14 @@ const STEPS: &[Step] = &[
             done(process::run("cargo", &["clippy", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"]))
         },
     },
+    // With the tests, because what these want of a library is what it is built with: the engine of functions is built once.
     Step {
-        name: "daemon",
-        repeat: "cargo build -p selvedge -p selvedge-launch",
-        run: || done(process::run("cargo", &["build", "--locked", "-p", "selvedge", "-p", "selvedge-launch"])),
+        name: "build",
+        repeat: "cargo build --workspace --exclude selvedge-tests --bins --tests",
+        run: || {
+            let packages = ["--workspace", "--exclude", "selvedge-tests", "--bins", "--tests"];
+            done(process::run("cargo", &[&["build", "--locked"], &packages[..]].concat()))
+        },
     },
     Step {
         name: "crates",
@@ -68,7 +72,8 @@ const STEPS: &[Step] = &[
             done(process::run_with("cargo", &["test", "--locked", "-p", "selvedge-tests"], &quiet))
         },
     },
-    Step { name: "guests", repeat: "cargo xtask guests --check", run: guests_check },
+    Step { name: "guests", repeat: "cargo xtask guests --check", run: || task_check("guests") },
+    Step { name: "kernel programs", repeat: "cargo xtask ebpf --check", run: || task_check("ebpf") },
     Step { name: "fuzz smoke", repeat: "cargo xtask test --only fuzz", run: fuzz_smoke },
 ];
 
@@ -101,10 +106,11 @@ fn done(result: anyhow::Result<()>) -> anyhow::Result<Outcome> {
 }
 
 /// A task of its own process, because it prints why it is skipped.
-fn guests_check() -> anyhow::Result<Outcome> {
-    let xtask = std::env::current_exe().context("find this program")?;
-    let lines = process::run_and_read(&xtask.to_string_lossy(), &["guests", "--check"])?;
-    let skipped = lines.iter().find_map(|line| line.strip_prefix("SKIPPED guests: "));
+fn task_check(task: &str) -> anyhow::Result<Outcome> {
+    // This program by the name that stays right when a build has replaced its file meanwhile.
+    let lines = process::run_and_read("/proc/self/exe", &[task, "--check"])?;
+    let prefix = format!("SKIPPED {task}: ");
+    let skipped = lines.iter().find_map(|line| line.strip_prefix(&prefix));
     Ok(skipped.map_or(Outcome::Passed, |reason| Outcome::Skipped(reason.to_owned())))
 }
 

@@ -72,16 +72,21 @@ impl Authorize for OpenAccess {
     }
 }
 
-/// Whether `topic` is one that clients may write at all: requests about twins and pieces of updates, not what only the node itself
-/// says, `$SYS/…`, `$ota/status` and the replies under `$twin/{thing}/{operation}/…` and `$ota/push/{id}/state`. Publishing to any other topic that begins with `$` is refused as well, so that a typing
-/// error is not swallowed (MQTT 5, 4.7.2: such topics are the server's).
+/// Whether `topic` is one that clients may write at all: requests about twins (as shadows of AWS, too) and pieces of updates, not what
+/// only the node itself says, `$SYS/…`, `$net/…`, `$ota/status` and the replies under `$twin/{thing}/{operation}/…` and
+/// `$ota/push/{id}/state`. Publishing to any other topic that begins with `$` is refused as well, so that a typing error is not
+/// swallowed (MQTT 5, 4.7.2: such topics are the server's).
 pub fn client_may_write(topic: &str) -> bool {
     if !topic.starts_with('$') {
         return true;
     }
-    let levels: SmallVec<[&str; 6]> = topic.split('/').take(6).collect();
+    let levels: SmallVec<[&str; 8]> = topic.split('/').take(8).collect();
     match levels.as_slice() {
         ["$twin", thing, "get" | "update" | "delete"] => !thing.is_empty(),
+        ["$aws", "things", thing, "shadow", "get" | "update" | "delete"] => !thing.is_empty(),
+        ["$aws", "things", thing, "shadow", "name", name, "get" | "update" | "delete"] => {
+            !thing.is_empty() && !name.is_empty()
+        }
         ["$ota", "push", id, "begin"] => !id.is_empty(),
         ["$ota", "push", id, "data", offset] => !id.is_empty() && !offset.is_empty(),
         _ => false,
@@ -107,6 +112,9 @@ mod tests {
         for action in [Action::Publish { retain: false }, Action::Will { retain: true }] {
             let may = |topic| OpenAccess.may(who, action, topic);
             assert!(may("a/b") && may("$twin/t/update") && may("$twin/t/get") && may("$twin/t/delete"));
+            assert!(may("$aws/things/t/shadow/update") && may("$aws/things/t/shadow/name/n/get"));
+            assert!(!may("$aws/things/t/shadow/update/accepted") && !may("$aws/things/t/shadow/name//get"));
+            assert!(!may("$aws/things/t/shadow/name/n/update/delta") && !may("$aws/rules/x"));
             assert!(may("$ota/push/7/begin") && may("$ota/push/7/data/0") && !may("$ota/push/7/state"));
             assert!(!may("$ota/status") && !may("$ota/push//begin") && !may("$ota/push/7/data/0/1"));
             assert!(!may("$SYS/uptime") && !may("$twin/t/update/accepted") && !may("$twin//update") && !may("$other"));

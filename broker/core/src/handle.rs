@@ -18,7 +18,7 @@ mod route;
 mod subscribe;
 mod tick;
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, sync::Arc};
 
 use selvedge_codec::{Packet, ReasonCode};
 
@@ -202,6 +202,12 @@ impl Core {
     /// (0x97), and everything else goes on.
     pub fn set_disk_room(&mut self, has_room: bool) {
         self.on_disk_room(has_room);
+    }
+
+    /// The client identifier of a connection, for as long as its session is its own.
+    pub fn client_id(&self, connection: ConnectionId) -> Option<&Arc<str>> {
+        let connection = self.connections.get(connection)?;
+        Some(&self.sessions.get(connection.session)?.client_id)
     }
 
     /// What was counted so far.

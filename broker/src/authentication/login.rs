@@ -24,7 +24,7 @@ impl Login {
     pub(crate) fn of(guest: &Guest, connect: &Connect<'_>) -> Self {
         let attempt = OwnedAttempt {
             listener: guest.listener,
-            address: guest.address,
+            address: guest.connection.peer,
             version: connect.version,
             client_id: connect.client_id.into(),
             username: connect.username.map(Into::into),

@@ -78,6 +78,7 @@ impl Connection {
         }
         resources.statistics.reads += 1;
         resources.statistics.bytes_in += count as u64;
+        self.bytes_in += count as u64;
         let new = match place {
             Filled::Shared(_) => &mut shared[kept..kept + count],
             Filled::Kept => &mut self.partial[kept..],

@@ -37,6 +37,7 @@ impl Connection {
                 Poll::Ready(Ok(count)) => {
                     resources.statistics.writes += 1;
                     resources.statistics.bytes_out += count as u64;
+                    self.bytes_out += count as u64;
                     self.outbox.consume(count, &mut resources.pool);
                 }
                 Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}

@@ -3,7 +3,6 @@
 use std::{
     cell::RefCell,
     future::{pending, poll_fn},
-    net::SocketAddr,
     sync::Arc,
     task::{Context, Poll, ready},
 };
@@ -36,7 +35,6 @@ const AHEAD_BYTES_MAX: usize = 16 * 1024;
 pub(crate) struct Guest {
     /// What is read and not taken by [`Guest::packet`] is in its `partial`.
     pub(crate) connection: Connection,
-    pub(crate) address: SocketAddr,
     /// Index of the listener.
     pub(crate) listener: usize,
     pub(crate) certificate: Option<Arc<PeerCertificate>>,

@@ -84,7 +84,7 @@ pub(super) async fn run(
 fn attempt<'a>(guest: &'a Guest, connect: &Connect<'a>) -> Attempt<'a> {
     Attempt {
         listener: guest.listener,
-        address: guest.address,
+        address: guest.connection.peer,
         version: connect.version,
         client_id: connect.client_id,
         username: connect.username,
@@ -162,7 +162,7 @@ async fn exchange_auth(
 
 /// Tell the client why it may not connect, as far as its version can say it.
 fn refuse(reactor: &RefCell<Reactor>, mut guest: Guest, connect: &Connect<'_>, reason: ReasonCode) -> ConnectionId {
-    tracing::debug!(address = %guest.address, client_id = connect.client_id, ?reason, "client is refused");
+    tracing::debug!(address = %guest.connection.peer, client_id = connect.client_id, ?reason, "client is refused");
     let mut shared = reactor.borrow_mut();
     shared.connections.resources.statistics.authentications_refused += 1;
     // [MQTT-3.1.4-2], [MQTT-4.12.0-4]
@@ -184,9 +184,10 @@ fn send(reactor: &mut Reactor, guest: &mut Guest, connect: &Connect<'_>, packet:
 }
 
 fn refuse_undecodable(reactor: &RefCell<Reactor>, mut guest: Guest, frame: &[u8], error: &DecodeError) -> ConnectionId {
-    tracing::debug!(address = %guest.address, %error, "CONNECT is refused");
+    tracing::debug!(address = %guest.connection.peer, %error, "CONNECT is refused");
     let mut shared = reactor.borrow_mut();
     shared.connections.resources.statistics.handshake_failures += 1;
+    shared.connections.resources.offenders.note(guest.connection.peer.ip());
     if let Some(version) = answer_version(frame, error) {
         let mut answer = Vec::new();
         let connack = ConnAck { reason: error.reason_code(), ..ConnAck::default() };

@@ -11,7 +11,7 @@ use selvedge_core::{ConnectionId, Input, Message};
 
 use super::{Reactor, consumer::Consumer};
 use crate::{
-    handle::{Command, Subscription},
+    handle::{Client, Command, Subscription},
     journal::Alongside,
     statistics::Snapshot,
 };
@@ -115,6 +115,15 @@ impl Reactor {
                 let _ = answer.send(self.snapshot());
                 share.spend(0);
             }
+            Command::Clients { answer } => {
+                let clients = self.clients();
+                share.spend(clients.len());
+                let _ = answer.send(clients);
+            }
+            Command::TakeOffenders { answer } => {
+                let _ = answer.send(self.connections.resources.offenders.take());
+                share.spend(0);
+            }
             Command::Shutdown { deadline } => {
                 share.spend(self.shut_down(deadline));
             }
@@ -210,6 +219,19 @@ impl Reactor {
         shell.addresses_forgotten = self.admission.forgotten();
         shell.longest_turn_us = u64::try_from(self.turn_times.longest(self.now).as_micros()).unwrap_or(u64::MAX);
         Snapshot { core: self.core.statistics().clone(), shell }
+    }
+
+    fn clients(&self) -> Vec<Client> {
+        let open = self.connections.open();
+        let known = open.filter_map(|(id, connection)| {
+            Some(Client {
+                client_id: self.core.client_id(id)?.clone(),
+                address: connection.peer,
+                bytes_in: connection.bytes_in,
+                bytes_out: connection.bytes_out,
+            })
+        });
+        known.collect()
     }
 
     /// Accept nothing more, tell every client, and close.

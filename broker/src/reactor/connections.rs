@@ -184,6 +184,16 @@ impl Connections {
         }
     }
 
+    /// The connections past CONNECT that are not being closed.
+    pub(crate) fn open(&self) -> impl Iterator<Item = (ConnectionId, &Connection)> {
+        self.slots.iter().enumerate().filter_map(|(slot, place)| match &place.occupant {
+            Occupant::Connection(connection) if connection.phase == Phase::Open => {
+                Some((ConnectionId { slot: slot as u32, generation: place.generation }, connection))
+            }
+            _ => None,
+        })
+    }
+
     fn open_connection(&mut self, id: ConnectionId) -> Option<(&mut Connection, &mut Resources)> {
         self.connection_and_resources(id).filter(|(connection, _)| connection.phase == Phase::Open)
     }
@@ -301,6 +311,9 @@ impl Connections {
     fn close(&mut self, id: ConnectionId, cause: CloseCause) {
         tracing::debug!(slot = id.slot, generation = id.generation, ?cause, "connection is being closed");
         if let Some((connection, resources)) = self.open_connection(id) {
+            if cause == CloseCause::ProtocolViolation {
+                resources.offenders.note(connection.peer.ip());
+            }
             if connection.held.is_some() && cause != CloseCause::ShuttingDown {
                 // What it was to be told is sent first; nothing it sends counts any more.
                 connection.closes_with = Some(close_code(cause));

@@ -261,6 +261,7 @@ impl Reactor {
         self.handle(Input::Closed { connection: id });
         let Some((connection, resources)) = self.connections.connection_and_resources(id) else { return };
         if let ReadEnd::Violation(violation) = end {
+            resources.offenders.note(connection.peer.ip());
             connection.begin_close(violation.close_code(), resources);
         } else {
             // What is unsent gets one chance.

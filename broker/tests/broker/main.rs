@@ -4,6 +4,7 @@ mod attachment;
 mod authentication;
 mod certificates;
 mod client;
+mod clients;
 mod congestion;
 mod delivery;
 mod enhanced;

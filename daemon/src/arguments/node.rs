@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use crate::config::net::Counting;
 use crate::config::{Listen, LogFormat, Overrides};
 
 pub(super) const RUN_EXAMPLES: &str = "\
@@ -50,6 +51,9 @@ pub struct RunArguments {
     /// Probes and metrics [default: 127.0.0.1:7883]
     #[arg(long, value_name = "ADDR:PORT", env = "SELVEDGE_HTTP")]
     pub http: Option<Listen>,
+    /// Count packets in the kernel: auto, on or off [default: auto]
+    #[arg(long, value_name = "WHETHER", env = "SELVEDGE_NET")]
+    pub net: Option<Counting>,
     /// Let everybody in without a login, also on addresses that other machines reach
     #[arg(long)]
     pub allow_anonymous: bool,
@@ -107,6 +111,7 @@ impl RunArguments {
             websocket: self.ws,
             secure_websocket: self.wss,
             http: self.http,
+            net: self.net,
             log_format: self.log,
             allow_anonymous: self.allow_anonymous,
         }

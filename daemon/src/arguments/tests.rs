@@ -4,6 +4,8 @@ use super::*;
 use crate::arguments::broker_client::ProtocolVersion;
 use clap::CommandFactory;
 
+mod manual;
+
 fn parse(line: &str) -> Result<Command, clap::Error> {
     let words = std::iter::once("selvedge").chain(line.split_whitespace()).map(Into::into);
     Cli::from_arguments(words).map(|cli| cli.command)

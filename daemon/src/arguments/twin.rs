@@ -14,6 +14,7 @@ Examples:
   selvedge twin patch pump-1 @state.json
   selvedge twin watch pump-1
   selvedge twin list
+  selvedge twin query 'reported.temp > 50 and desired.site = \"a\"'
   selvedge twin delete pump-1";
 
 /// What to do with a twin.
@@ -31,6 +32,8 @@ pub enum TwinCommand {
     List(TwinListArguments),
     /// Print each change of a twin as it happens
     Watch(TwinNameArguments),
+    /// Print the twins of which something holds
+    Query(TwinQueryArguments),
 }
 
 /// Half of a twin.
@@ -87,6 +90,25 @@ pub struct TwinPatchArguments {
     pub name: TwinNameArguments,
     /// JSON with desired and reported; @FILE reads a file, - reads standard input
     pub patch: String,
+}
+
+/// Flags of `twin query`.
+#[derive(Debug, Args)]
+pub struct TwinQueryArguments {
+    /// What has to hold: reported.temp > 50 and (desired.site = "a" or not exists delta)
+    pub condition: String,
+    /// At most so many
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub limit: u16,
+    /// Only those after this one, in the order of names: where the last answer ended
+    #[arg(long, value_name = "THING")]
+    pub after: Option<String>,
+    /// How to find the node.
+    #[command(flatten)]
+    pub socket: SocketArguments,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Flags of `twin list`.

@@ -2,6 +2,7 @@
 //! upper ones keep a typing error from taking the memory of the box.
 
 mod access;
+mod net;
 mod ota;
 
 use std::time::Duration;
@@ -32,6 +33,7 @@ pub fn violations(config: &Config, around: &Surroundings) -> Vec<Violation> {
     durability(config, &mut found);
     parts(config, &mut found);
     ota::ota(config, &mut found);
+    net::net(config, &mut found);
     found.0
 }
 

@@ -10,6 +10,7 @@ use toml::{Table, Value};
 
 use super::checks::{Violation, violations};
 use super::listeners::Listen;
+use super::net::Counting;
 use super::ota::OtaFile;
 use super::problem::{LoadError, Problem, did_you_mean};
 use super::{Config, LogFormat, Surroundings};
@@ -34,6 +35,8 @@ pub struct Overrides {
     pub http: Option<Listen>,
     /// `--log`.
     pub log_format: Option<LogFormat>,
+    /// `net.counters`.
+    pub net: Option<Counting>,
     /// `--allow-anonymous`.
     pub allow_anonymous: bool,
 }
@@ -111,6 +114,9 @@ fn apply(config: &mut Config, overrides: &Overrides) {
     ];
     for (listen, replacement) in listeners {
         *listen = replacement.unwrap_or(*listen);
+    }
+    if let Some(counting) = overrides.net {
+        config.net.counters = counting;
     }
     if let Some(format) = overrides.log_format {
         config.log.format = format;

@@ -96,6 +96,8 @@ pub struct TwinsConfig {
     pub clock_ahead_max: Period,
     /// Requests waiting to be answered.
     pub requests_in_flight_max: u16,
+    /// Whether twins are also device shadows under `$aws/things/`.
+    pub aws_topics: bool,
 }
 
 impl Default for TwinsConfig {
@@ -112,6 +114,7 @@ impl Default for TwinsConfig {
             cache_bytes_max: ByteSize::kib(512),
             clock_ahead_max: Period::seconds(300),
             requests_in_flight_max: 256,
+            aws_topics: true,
         }
     }
 }

@@ -10,7 +10,8 @@ use super::node_client::{NodeClient, segment};
 use super::output::print_line;
 use crate::arguments::TwinCommand;
 use crate::arguments::twin::{
-    SectionName, TwinGetArguments, TwinListArguments, TwinNameArguments, TwinPatchArguments, TwinSetArguments,
+    SectionName, TwinGetArguments, TwinListArguments, TwinNameArguments, TwinPatchArguments, TwinQueryArguments,
+    TwinSetArguments,
 };
 
 /// Largest patch that is read from a file or standard input.
@@ -28,6 +29,7 @@ pub fn run(command: TwinCommand) -> anyhow::Result<()> {
         TwinCommand::Delete(arguments) => delete(&arguments),
         TwinCommand::List(arguments) => list(&arguments),
         TwinCommand::Watch(arguments) => watch(&arguments),
+        TwinCommand::Query(arguments) => query(&arguments),
     }
 }
 
@@ -105,6 +107,29 @@ fn send_patch(name: &TwinNameArguments, patch: Vec<u8>) -> anyhow::Result<()> {
         print_json(&accepted, true)
     } else {
         Ok(print_line(&format!("{} has version {}", name.thing, accepted["version"]))?)
+    }
+}
+
+fn query(arguments: &TwinQueryArguments) -> anyhow::Result<()> {
+    let client = NodeClient::new(&arguments.socket)?;
+    let mut path = format!("/v1/twins?where={}&limit={}", segment(&arguments.condition), arguments.limit);
+    if let Some(after) = &arguments.after {
+        path.push_str(&format!("&after={}", segment(after)));
+    }
+    let answer = client.call(Method::GET, &path, Vec::new())?;
+    if arguments.json {
+        return Ok(print_line(&answer.to_string())?);
+    }
+    for twin in answer["twins"].as_array().into_iter().flatten() {
+        let thing = twin["thing"].as_str().unwrap_or_default();
+        print_line(&format!(
+            "{thing:<24} version {:<6} reported {} desired {}",
+            twin["version"], twin["reported"], twin["desired"]
+        ))?;
+    }
+    match answer["next"].as_str() {
+        Some(next) => Ok(print_line(&format!("there may be more: --after {next}"))?),
+        None => Ok(()),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::pin::Pin;
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -64,6 +65,39 @@ pub enum UpdateWish {
     Trust(Vec<u8>),
 }
 
+/// A question about all twins.
+#[derive(Clone)]
+pub struct TwinQuestion {
+    /// `reported.temp > 50`
+    pub text: String,
+    /// Only twins after this one, in the order of names.
+    pub after: Option<String>,
+    /// Twins in the answer.
+    pub limit: usize,
+    /// Who asks, if not everybody may see everything.
+    pub reader: Option<Reader>,
+}
+
+/// What somebody wants of the guard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NetWish {
+    /// Drop what comes from there, for so long.
+    Deny {
+        /// From where.
+        peer: IpAddr,
+        /// For how long.
+        time: Duration,
+    },
+    /// No more.
+    Undeny(IpAddr),
+    /// Never drop what comes from this address or network.
+    Allow(String),
+    /// No more.
+    Disallow(String),
+    /// Who is denied, and allowed.
+    Denials,
+}
+
 /// The node, as HTTP sees it.
 pub trait Node: Send + Sync + 'static {
     /// How each part is; the node is ready when all are.
@@ -80,6 +114,8 @@ pub trait Node: Send + Sync + 'static {
 
     /// Names of twins after `after`, in order, at most `limit`.
     fn twins(&self, after: Option<&str>, limit: usize) -> Result<Vec<String>, ApiError>;
+    /// The twins of which something holds, and where to go on.
+    fn ask_twins(&self, question: TwinQuestion) -> Pending<Value>;
     /// A twin's documents and version.
     fn twin(&self, thing: &str) -> Result<Value, ApiError>;
     /// Applies `{"desired": …, "reported": …, "version": …}`; answers when it is durable.
@@ -97,6 +133,11 @@ pub trait Node: Send + Sync + 'static {
     fn remove(&self, name: &str) -> Pending<Value>;
     /// Log lines kept, and with `follow` all later ones.
     fn logs(&self, name: &str, follow: bool) -> Result<(Vec<Value>, Option<Events>), ApiError>;
+
+    /// What was counted in the kernel, with the `top` busiest peers.
+    fn net(&self, top: usize) -> Pending<Value>;
+    /// Does something about the guard; answers when it is done.
+    fn guard(&self, wish: NetWish) -> Pending<Value>;
 
     /// How updates are.
     fn updates(&self) -> Value;

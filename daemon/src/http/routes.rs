@@ -1,5 +1,7 @@
 //! Which path answers what. The reading half is the same over TCP and the socket; the changing half is on the socket only.
 
+mod net;
+mod twins;
 mod updates;
 
 use std::convert::Infallible;
@@ -26,8 +28,6 @@ use super::login::{self, Reader};
 use super::node::{DeployRequest, Events, Node};
 use crate::config::HttpConfig;
 
-/// Twins named in one answer.
-const TWINS_PER_PAGE_MAX: usize = 1000;
 /// One in this many connections may be a stream without end (a watched twin, a followed log), so that streams leave room for
 /// probes.
 const CONNECTIONS_PER_STREAM: usize = 4;
@@ -91,16 +91,16 @@ pub fn reading(node: Arc<dyn Node>, config: &HttpConfig) -> Router {
 /// What the Unix socket serves.
 pub fn controlling(node: Arc<dyn Node>, config: &HttpConfig) -> Router {
     let changing = Router::new()
-        .route("/v1/twins/{thing}", get(twin).patch(patch_twin).delete(delete_twin))
         .route("/v1/functions", get(functions))
         .route("/v1/functions/{name}", axum::routing::delete(remove));
     let rest = Router::new()
-        .route("/v1/twins", get(twins))
-        .route("/v1/twins/{thing}/events", get(watch_twin))
         .route("/v1/reload", post(reload))
         .route("/v1/functions/{name}/logs", get(logs))
         .merge(updates::reading())
-        .merge(updates::changing());
+        .merge(updates::changing())
+        .merge(twins::changing())
+        .merge(net::reading())
+        .merge(net::changing());
     let working = updates::working(Arc::clone(&node), config);
     let deploying = Router::new()
         .route("/v1/functions", post(deploy))
@@ -121,7 +121,9 @@ struct Deploying {
 fn bounded(router: Router, config: &HttpConfig) -> Router {
     router
         .fallback(|| async {
-            ApiError::not_found("nothing is here; see /livez, /readyz, /metrics, /v1/twins, /v1/functions, /v1/ota")
+            ApiError::not_found(
+                "nothing is here; see /livez, /readyz, /metrics, /v1/twins, /v1/functions, /v1/ota, /v1/net",
+            )
         })
         .layer(middleware::from_fn_with_state(config.request_timeout.0, gate::deadline))
         .layer(DefaultBodyLimit::max(config.body_bytes_max.as_usize()))
@@ -137,13 +139,13 @@ fn probes() -> Router<Serving> {
 
 fn reading_routes() -> Router<Serving> {
     probes()
-        .route("/v1/twins", get(twins))
-        .route("/v1/twins/{thing}", get(twin))
-        .route("/v1/twins/{thing}/events", get(watch_twin))
         .route("/v1/functions", get(functions))
         .route("/v1/functions/{name}", get(only_over_the_socket))
         .route("/v1/functions/{name}/logs", get(logs))
+        .merge(twins::reading())
         .merge(updates::reading())
+        .merge(net::reading())
+        .merge(net::elsewhere())
 }
 
 async fn only_over_the_socket() -> ApiError {
@@ -184,46 +186,7 @@ async fn metrics(State(node): NodeState) -> Answer {
     Ok(([(header::CONTENT_TYPE, CONTENT_TYPE)], exposition.into_text()).into_response())
 }
 
-#[derive(Deserialize)]
-struct Page {
-    after: Option<String>,
-    limit: Option<usize>,
-}
-
 type MaybeReader = Option<Extension<Reader>>;
-
-async fn twins(State(node): NodeState, reader: MaybeReader, Query(page): Query<Page>) -> Answer {
-    let limit = page.limit.unwrap_or(TWINS_PER_PAGE_MAX).clamp(1, TWINS_PER_PAGE_MAX);
-    let names = node.twins(page.after.as_deref(), limit)?;
-    let next = if names.len() == limit { names.last().cloned() } else { None };
-    // A page may be shorter than asked for: `next` goes on behind what this reader may not see.
-    let names: Vec<String> = match &reader {
-        Some(Extension(Reader(reads))) => names.into_iter().filter(|name| reads.may_read_twin(name)).collect(),
-        None => names,
-    };
-    Ok(json_response(StatusCode::OK, &json!({ "things": names, "next": next })))
-}
-
-async fn twin(State(node): NodeState, reader: MaybeReader, Path(thing): Path<String>) -> Answer {
-    login::check_twin(reader.as_deref(), &thing)?;
-    Ok(json_response(StatusCode::OK, &node.twin(&thing)?))
-}
-
-async fn patch_twin(State(node): NodeState, Path(thing): Path<String>, body: Bytes) -> Answer {
-    let value = node.patch_twin(&thing, body.to_vec()).await?;
-    Ok(json_response(StatusCode::OK, &value))
-}
-
-async fn delete_twin(State(node): NodeState, Path(thing): Path<String>) -> Answer {
-    let value = node.delete_twin(&thing).await?;
-    Ok(json_response(StatusCode::OK, &value))
-}
-
-async fn watch_twin(State(serving): State<Serving>, reader: MaybeReader, Path(thing): Path<String>) -> Answer {
-    login::check_twin(reader.as_deref(), &thing)?;
-    let slot = serving.stream_slot()?;
-    Ok(event_stream(Vec::new(), Some((serving.node.watch_twin(&thing)?, slot))).into_response())
-}
 
 async fn functions(State(node): NodeState) -> Response {
     json_response(StatusCode::OK, &node.functions())

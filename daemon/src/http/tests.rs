@@ -72,12 +72,24 @@ impl Node for FakeNode {
             .map(ToString::to_string)
             .collect())
     }
+    fn ask_twins(&self, question: TwinQuestion) -> Pending<Value> {
+        let TwinQuestion { text, after, limit, .. } = question;
+        Box::pin(async move { Ok(json!({ "text": text, "after": after, "limit": limit })) })
+    }
     fn twin(&self, thing: &str) -> Result<Value, ApiError> {
-        if thing == "a" { Ok(json!({ "state": {} })) } else { Err(ApiError::not_found(format!("no twin {thing}"))) }
+        if thing == "a" {
+            Ok(json!({ "desired": { "x": { "y": 1, "z": 2 } }, "reported": {}, "version": 7 }))
+        } else {
+            Err(ApiError::not_found(format!("no twin {thing}")))
+        }
     }
     fn patch_twin(&self, thing: &str, patch: Vec<u8>) -> Pending<Value> {
-        let answer = json!({ "thing": thing, "bytes": patch.len() });
-        Box::pin(async { Ok(answer) })
+        let mut patch: Value = serde_json::from_slice(&patch).unwrap_or_else(|_| patch.len().into());
+        let answer = match patch.get("version").and_then(Value::as_u64) {
+            Some(version) if version != 7 && thing == "a" => Err(ApiError::new(409, "the version is 7")),
+            _ => Ok(json!({ "thing": thing, "patch": patch.take(), "version": 8 })),
+        };
+        Box::pin(async { answer })
     }
     fn delete_twin(&self, _thing: &str) -> Pending<Value> {
         Box::pin(std::future::pending())
@@ -108,6 +120,12 @@ impl Node for FakeNode {
     fn logs(&self, _name: &str, follow: bool) -> Result<(Vec<Value>, Option<Events>), ApiError> {
         let events = follow.then(|| self.watch_twin("endless")).transpose()?;
         Ok((vec![json!({ "text": "one" }), json!({ "text": "two\nlines" })], events))
+    }
+    fn net(&self, top: usize) -> Pending<Value> {
+        Box::pin(async move { Ok(json!({ "top": top })) })
+    }
+    fn guard(&self, wish: NetWish) -> Pending<Value> {
+        Box::pin(async move { Ok(json!({ "wish": format!("{wish:?}") })) })
     }
     fn updates(&self) -> Value {
         json!({ "on_trial": null })
@@ -200,6 +218,9 @@ fn tcp_reads_and_only_the_socket_changes() {
         ("DELETE", "/v1/twins/a", ""),
         ("POST", "/v1/functions", "x"),
         ("DELETE", "/v1/functions/f", ""),
+        ("PUT", "/v1/net/denials/192.0.2.7", ""),
+        ("DELETE", "/v1/net/denials/192.0.2.7", ""),
+        ("PUT", "/v1/net/allowed/192.0.2.0/24", ""),
     ];
     for (method, path, body) in changes {
         let (status, answer) = running.over_tcp(&request(method, path, body));
@@ -209,7 +230,7 @@ fn tcp_reads_and_only_the_socket_changes() {
     assert_eq!(running.over_unix(&request("GET", "/v1/twins/a", "")).0, 200);
     assert_eq!(
         running.over_unix(&request("PATCH", "/v1/twins/a", "{}")),
-        (200, "{\"thing\":\"a\",\"bytes\":2}\n".to_owned())
+        (200, "{\"thing\":\"a\",\"patch\":{},\"version\":8}\n".to_owned())
     );
     assert_eq!(running.over_unix(&request("DELETE", "/v1/functions/f", "")).0, 200);
     let body =
@@ -219,6 +240,128 @@ fn tcp_reads_and_only_the_socket_changes() {
         (200, "{\"manifest\":\"m\",\"bytes\":2}\n".to_owned())
     );
     assert_eq!(running.over_unix(&request("POST", "/v1/functions", "x")).0, 400);
+    running.server.stop();
+}
+
+#[test]
+fn the_guard_is_told_what_was_asked_for_and_bad_requests_say_what_is_expected() {
+    let running = serve(|_| {});
+    let put = |path: &str| running.over_unix(&request("PUT", path, ""));
+    for (path, wish) in [
+        ("/v1/net/denials/192.0.2.7", "Deny { peer: 192.0.2.7, time: 600s }"),
+        ("/v1/net/denials/2001:db8::7?for=2h", "Deny { peer: 2001:db8::7, time: 7200s }"),
+        ("/v1/net/allowed/192.0.2.0/24", "Allow(\\\"192.0.2.0/24\\\")"),
+    ] {
+        assert_eq!(put(path), (200, format!("{{\"wish\":\"{wish}\"}}\n")));
+    }
+    for (path, part) in [
+        ("/v1/net/denials/pump", "expected an address"),
+        ("/v1/net/denials/192.0.2.7?for=long", "a duration with its unit"),
+    ] {
+        let (status, body) = put(path);
+        assert!(status == 400 && body.contains(part), "{status} {body}");
+    }
+    assert_eq!(running.over_tcp(&request("GET", "/v1/net?top=99999999", "")), (200, "{\"top\":10000}\n".to_owned()));
+    assert_eq!(running.over_tcp(&request("GET", "/v1/net?top=all", "")).0, 400);
+    assert_eq!(running.over_tcp(&request("GET", "/v1/net/denials", "")).0, 200);
+    running.server.stop();
+}
+
+/// Status, ETag and body.
+fn tagged(running: &Running, method: &str, path: &str, headers: &str, body: &str) -> (u16, Option<String>, Value) {
+    let text = format!(
+        "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let mut stream = UnixStream::connect(&running.unix).unwrap();
+    stream.write_all(text.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    let tag = head.lines().find_map(|line| line.strip_prefix("etag: ")).map(ToOwned::to_owned);
+    (status, tag, serde_json::from_str(body).unwrap_or(Value::Null))
+}
+
+#[test]
+fn a_part_of_a_twin_is_read_by_its_path_with_the_version_as_the_etag() {
+    let running = serve(|_| {});
+    let get = |path: &str, headers: &str| tagged(&running, "GET", path, headers, "");
+    let tag = Some("\"7\"".to_owned());
+    assert_eq!(get("/v1/twins/a/desired/x/y", ""), (200, tag.clone(), json!(1)));
+    assert_eq!(get("/v1/twins/a/desired", ""), (200, tag.clone(), json!({ "x": { "y": 1, "z": 2 } })));
+    for known in ["\"7\"", "W/\"7\"", "\"6\", \"7\"", "*"] {
+        let headers = format!("If-None-Match: {known}\r\n");
+        assert_eq!(get("/v1/twins/a/desired/x", &headers), (304, tag.clone(), Value::Null), "{known}");
+        assert_eq!(get("/v1/twins/a", &headers).0, 304, "{known}");
+    }
+    assert_eq!(get("/v1/twins/a", "If-None-Match: \"6\"\r\n").0, 200);
+    assert_eq!(get("/v1/twins/a/desired/x/y/deeper", "").0, 404);
+    assert_eq!(get("/v1/twins/a/tags", "").0, 404);
+    assert_eq!(get("/v1/twins/x/desired", "").0, 404);
+    running.server.stop();
+}
+
+#[test]
+fn a_part_of_a_twin_is_put_patched_and_deleted() {
+    let running = serve(|_| {});
+    let ask = |method: &str, path: &str, body: &str| tagged(&running, method, path, "", body);
+    let changed = |patch: Value| (200, Some("\"8\"".to_owned()), json!({ "thing": "a", "patch": patch, "version": 8 }));
+    assert_eq!(
+        ask("PUT", "/v1/twins/a/desired/x", "{\"y\": 5}"),
+        changed(json!({ "desired": { "x": { "z": null, "y": 5 } }, "version": 7 }))
+    );
+    assert_eq!(
+        ask("PUT", "/v1/twins/a/reported/t", "[1, null]"),
+        changed(json!({ "reported": { "t": [1, null] }, "version": 7 }))
+    );
+    assert_eq!(
+        ask("PATCH", "/v1/twins/a/desired/x", "{\"y\": null}"),
+        changed(json!({ "desired": { "x": { "y": null } } }))
+    );
+    assert_eq!(ask("DELETE", "/v1/twins/a/desired/x/z", ""), changed(json!({ "desired": { "x": { "z": null } } })));
+    assert_eq!(ask("DELETE", "/v1/twins/a/desired", ""), changed(json!({ "desired": null })));
+    assert_eq!(ask("DELETE", "/v1/twins/a/desired/none", "").0, 404);
+    for (method, path, body) in [
+        ("PUT", "/v1/twins/a/desired", "5"),
+        ("PUT", "/v1/twins/a/desired/x", "null"),
+        ("PUT", "/v1/twins/a/desired/x", "{"),
+        ("PATCH", "/v1/twins/a/desired/x", "5"),
+    ] {
+        assert_eq!(ask(method, path, body).0, 400, "{method} {path} {body}");
+    }
+    assert_eq!(ask("PUT", "/v1/twins/a/delta/x", "1").0, 404);
+    assert_eq!(running.over_tcp(&request("PUT", "/v1/twins/a/desired/x", "1")).0, 405);
+    running.server.stop();
+}
+
+#[test]
+fn a_change_under_a_condition_that_does_not_hold_is_refused_with_412() {
+    let running = serve(|_| {});
+    let changes = [
+        ("PATCH", "/v1/twins/a", "{}"),
+        ("PATCH", "/v1/twins/a/desired", "{}"),
+        ("PUT", "/v1/twins/a/desired/x", "1"),
+        ("DELETE", "/v1/twins/a/desired/x", ""),
+    ];
+    for (method, path, body) in changes {
+        let status = |tag: &str| tagged(&running, method, path, &format!("If-Match: {tag}\r\n"), body).0;
+        assert_eq!([status("\"7\""), status("*")], [200, 200], "{method} {path}");
+        assert_eq!([status("\"6\""), status("7"), status("W/\"7\"")], [412, 412, 412], "{method} {path}");
+    }
+    assert_eq!(tagged(&running, "DELETE", "/v1/twins/a", "If-Match: \"6\"\r\n", "").0, 412);
+    let twice = tagged(&running, "PATCH", "/v1/twins/a", "If-Match: \"7\"\r\n", "{\"version\": 7}");
+    assert_eq!(twice.0, 400, "{twice:?}");
+    running.server.stop();
+}
+
+#[test]
+fn a_question_about_twins_goes_to_the_node() {
+    let running = serve(|_| {});
+    let (status, body) =
+        running.over_tcp(&request("GET", "/v1/twins?where=reported.temp%20%3E%2050&after=b&limit=0", ""));
+    assert_eq!((status, body.as_str()), (200, "{\"text\":\"reported.temp > 50\",\"after\":\"b\",\"limit\":1}\n"));
+    assert_eq!(running.over_tcp(&request("GET", "/v1/twins?were=x", "")).0, 400);
     running.server.stop();
 }
 

@@ -16,7 +16,9 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use parking_lot::{Mutex, RwLock};
-use selvedge_access::{Access, Identity, Login, LoginLimits, LoginStatistics, Logins, Now, Refusal, Step};
+use selvedge_access::{Access, Answer, Identity, Login, LoginLimits, LoginStatistics, Logins, Now, Refusal, Step};
+
+use selvedge_broker::Offenders;
 
 use super::jwks::KeyFetcher;
 use crate::config::AccessConfig;
@@ -35,6 +37,8 @@ pub struct Gate {
     /// Brings keys of tokens, where they come from an address.
     fetcher: OnceLock<Arc<KeyFetcher>>,
     counters: LoginCounters,
+    /// Whose credentials were wrong, since somebody last asked.
+    failures: Mutex<Offenders>,
 }
 
 impl Gate {
@@ -54,6 +58,7 @@ impl Gate {
             lets_anonymous_in,
             fetcher: OnceLock::new(),
             counters: LoginCounters::default(),
+            failures: Mutex::default(),
         }
     }
 
@@ -76,6 +81,11 @@ impl Gate {
     /// Counts of logins.
     pub fn counts(&self) -> (counters::Counts, LoginStatistics) {
         (self.counters.read(), self.logins.lock().statistics())
+    }
+
+    /// Whose credentials were wrong since this was asked last.
+    pub fn take_failures(&self) -> Offenders {
+        self.failures.lock().take()
     }
 
     fn now(&self) -> Now {
@@ -107,6 +117,9 @@ impl Gate {
     fn note(&self, kind: Kind, address: std::net::IpAddr, outcome: &Result<Identity, Refusal>) {
         self.counters.count(kind, outcome.as_ref().err());
         if let Err(refusal) = outcome {
+            if matches!(refusal.answer(), Answer::BadCredentials | Answer::TooManyAttempts) {
+                self.failures.lock().note(address);
+            }
             tracing::debug!(%address, kind = kind.name(), reason = %refusal, "login refused");
             if let (true, Some(fetcher)) = (refusal.wants_newer_keys(), self.fetcher.get()) {
                 fetcher.look_again();

@@ -19,7 +19,7 @@ use super::clock::wall_ms;
 use super::function_lines::FunctionLines;
 use super::key_values::{self, Record};
 use super::messages;
-use super::twin_service::{TwinService, messages_of};
+use super::twin_service::TwinService;
 
 /// The node, lent to functions.
 pub struct FunctionHost {
@@ -231,7 +231,8 @@ impl Host for FunctionHost {
         let on_durable_done = Arc::clone(&done);
         let committed = prepared.transaction.commit_with(prepared.batch, move |batch, publications, finish| {
             let told = publications.iter().flat_map(|publication| {
-                messages_of(&publication.thing, publication.replies.clone(), Some(Arc::clone(&publisher)))
+                let (thing, replies) = (&publication.thing, publication.replies.clone());
+                twins.messages_of(thing, replies, None, Some(Arc::clone(&publisher)))
             });
             let all = outputs.into_iter().chain(told).collect();
             let on_durable = move |result: Result<(), CommitError>| {
@@ -302,7 +303,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(directory.path(), selvedge_store::Config::default()).unwrap();
         let twins = Twins::open(store.clone(), selvedge_twin::NodeId(1), selvedge_twin::Config::default()).unwrap();
-        let host = FunctionHost::new(store.clone(), TwinService::new(twins, 1));
+        let host = FunctionHost::new(store.clone(), TwinService::new(twins, 1, true));
         let mut batch = Batch::new();
         for key in ["kept", "gone"] {
             let record = Record { revision: 1, expires_ms: 1, value: Vec::new() };

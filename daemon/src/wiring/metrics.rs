@@ -2,6 +2,7 @@
 
 mod access;
 mod broker;
+mod net;
 mod ota;
 
 use std::time::Duration;
@@ -11,6 +12,7 @@ use selvedge_functions::{FunctionCounters, FunctionState, FunctionStatus};
 use selvedge_store::Space;
 
 use super::function_lines::LineCounts;
+use super::net::NetReadings;
 use super::updates::OtaReadings;
 use crate::http::Exposition;
 pub use access::AccessReadings;
@@ -37,6 +39,8 @@ pub struct Readings {
     pub access: AccessReadings,
     /// Updates.
     pub ota: OtaReadings,
+    /// Packets, counted in the kernel.
+    pub net: NetReadings,
 }
 
 /// All of it as text.
@@ -56,6 +60,7 @@ pub fn exposition(readings: &Readings) -> Exposition {
     functions(&mut out, readings);
     access::logins(&mut out, &readings.access);
     ota::updates(&mut out, &readings.ota);
+    net::packets(&mut out, &readings.net);
     out
 }
 
@@ -261,6 +266,7 @@ mod tests {
             ],
             lines: vec![LineCounts { waiting: 4, dropped: 5 }, LineCounts::default()],
             ota: OtaReadings::default(),
+            net: NetReadings::default(),
             access: AccessReadings {
                 logins: vec![("password", "accepted", 3)],
                 statistics: LoginStatistics::default(),

@@ -10,22 +10,28 @@ use parking_lot::Mutex;
 use selvedge_broker::{Handle, Snapshot};
 use selvedge_functions::{FunctionState, LogLine, LogSink, Runtime};
 use selvedge_store::{Health, Store};
-use selvedge_twin::{Operation, TwinError};
+use selvedge_twin::{Operation, Query, TwinError};
 use serde_json::{Value, json};
 
 use super::access::http_login::HttpLogins;
 use super::access::reload::Reloader;
 use super::function_lines::FunctionLines;
 use super::metrics::{self, AccessReadings, Readings};
+use super::net::Net;
 use super::twin_service::TwinService;
 use super::updates::{Job, Updates};
 use crate::http::{
-    ApiError, BundlePlace, DeployRequest, Events, Exposition, Node, PartState, Pending, Reader, UpdateWish,
+    ApiError, BundlePlace, DeployRequest, Events, Exposition, NetWish, Node, PartState, Pending, Reader, TwinQuestion,
+    UpdateWish,
 };
 use crate::trusted_clock::TrustedClock;
 
 /// A broker that does not answer within this is not ready.
 const BROKER_ANSWER_MAX: Duration = Duration::from_secs(2);
+/// Twins that one question looks at before it answers with where to go on.
+const TWINS_LOOKED_AT_MAX: usize = 5000;
+/// Twins whose names are listed at once for it.
+const TWINS_PER_LOOK: usize = 256;
 /// Log lines that a follower may be behind before it is dropped.
 const LOG_LINES_BEHIND_MAX: usize = 256;
 
@@ -55,6 +61,8 @@ pub struct NodeApi {
     pub clock: Arc<TrustedClock>,
     /// Updates.
     pub updates: Arc<Updates>,
+    /// Packets, counted in the kernel.
+    pub net: Arc<Net>,
     /// What `about` says besides the time.
     pub about: Value,
 }
@@ -76,6 +84,7 @@ impl Node for NodeApi {
         let functions = functions_state(&self.runtime);
         let stopping = self.stopping.load(Ordering::Acquire);
         let access = self.reloader.states();
+        let net = self.net.part();
         Box::pin(async move {
             let (ready, detail) = match snapshot(broker).await {
                 Some(_) if stopping => (false, "shutting down".to_owned()),
@@ -85,7 +94,7 @@ impl Node for NodeApi {
                 None => (false, "does not answer".to_owned()),
             };
             let broker = PartState { name: "broker", ready, detail };
-            Ok([broker, store, functions].into_iter().chain(access).collect())
+            Ok([broker, store, functions].into_iter().chain(access).chain([net]).collect())
         })
     }
 
@@ -104,6 +113,7 @@ impl Node for NodeApi {
             lines,
             access: self.access_readings(),
             ota: self.updates.readings(),
+            net: self.net.readings(),
         };
         Box::pin(async move {
             readings.broker = snapshot(broker).await;
@@ -131,6 +141,11 @@ impl Node for NodeApi {
     fn twins(&self, after: Option<&str>, limit: usize) -> Result<Vec<String>, ApiError> {
         let found = self.twins.twins().list("", after, limit).map_err(twin_error)?;
         Ok(found.into_iter().map(|summary| summary.thing).collect())
+    }
+
+    fn ask_twins(&self, question: TwinQuestion) -> Pending<Value> {
+        let twins = Arc::clone(&self.twins);
+        blocking(move || ask_twins(&twins, &question))
     }
 
     fn twin(&self, thing: &str) -> Result<Value, ApiError> {
@@ -192,6 +207,14 @@ impl Node for NodeApi {
             tracing::info!(function = name, "function removed");
             Ok(json!({ "removed": name }))
         })
+    }
+
+    fn net(&self, top: usize) -> Pending<Value> {
+        self.net.report(top)
+    }
+
+    fn guard(&self, wish: NetWish) -> Pending<Value> {
+        self.net.ask(wish)
     }
 
     fn updates(&self) -> Value {
@@ -297,6 +320,35 @@ fn rejected(rejection: &Value) -> ApiError {
     let code = rejection.get("code").and_then(Value::as_u64).and_then(|code| u16::try_from(code).ok()).unwrap_or(500);
     let message = rejection.get("message").and_then(Value::as_str).unwrap_or("the request was refused");
     ApiError::new(code, message)
+}
+
+/// Looks through the twins in the order of their names, so many at a time.
+fn ask_twins(twins: &TwinService, question: &TwinQuestion) -> Result<Value, ApiError> {
+    let query = Query::parse(&question.text).map_err(|error| ApiError::invalid(format!("where: {error}")))?;
+    let may_see = |thing: &str| question.reader.as_ref().is_none_or(|reader| reader.0.may_read_twin(thing));
+    let mut found = Vec::new();
+    let mut after = question.after.clone();
+    let mut looked_at = 0;
+    loop {
+        let page = twins.twins().list("", after.as_deref(), TWINS_PER_LOOK).map_err(twin_error)?;
+        let is_last = page.len() < TWINS_PER_LOOK;
+        for summary in page {
+            looked_at += 1;
+            // One that is deleted in between is left out.
+            let view =
+                if may_see(&summary.thing) { twins.twins().get(&summary.thing).map_err(twin_error)? } else { None };
+            after = Some(summary.thing);
+            if let Some(view) = view.filter(|view| query.holds(view)) {
+                found.push(serde_json::to_value(view).map_err(|error| ApiError::new(500, error.to_string()))?);
+            }
+            if found.len() >= question.limit || looked_at >= TWINS_LOOKED_AT_MAX {
+                return Ok(json!({ "twins": found, "next": after, "looked_at": looked_at }));
+            }
+        }
+        if is_last {
+            return Ok(json!({ "twins": found, "next": null, "looked_at": looked_at }));
+        }
+    }
 }
 
 fn twin_error(error: TwinError) -> ApiError {

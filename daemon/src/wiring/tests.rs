@@ -16,6 +16,7 @@ use crate::arguments::{Cli, Command};
 use crate::client::connect_options;
 use crate::client::link::Link;
 use crate::config::Listen;
+use crate::config::net::Counting;
 
 /// Longer than anything takes on a slow machine; nothing waits for it to pass.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -54,6 +55,7 @@ fn config(directory: &Path) -> Config {
     for listen in [&mut config.mqtt.listen, &mut config.websocket.listen, &mut config.http.listen] {
         *listen = Listen::loopback(0);
     }
+    config.net.counters = Counting::Off;
     config
 }
 
@@ -255,6 +257,7 @@ fn a_removal_waits_for_the_deployment_before_it() {
         reloader: Arc::clone(&node.reloader),
         clock: Arc::clone(&node.clock),
         updates: Arc::clone(&node.updates),
+        net: Arc::clone(&node.net),
         about: Value::Null,
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

@@ -1,13 +1,17 @@
-//! Twins for the rest of the node: requests in over MQTT and HTTP, replies out on `$twin/{thing}/…` after the fsync.
+//! Twins for the rest of the node: requests in over MQTT and HTTP, replies out on `$twin/{thing}/…`, and on the topics of AWS's device
+//! shadows (`dialect`), after the fsync.
 //!
 //! One thread takes the requests of a turn from the broker; a request is acknowledged together with its change and its replies, so
 //! what was not answered is delivered again, and what was is not. Invariant: every change of a twin, wherever it comes from, is told to MQTT and to watchers.
+
+mod dialect;
 
 use std::io;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, OnceLock};
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 use selvedge_broker::{Attachment, Handle};
 use selvedge_codec::{PacketId, QoS};
@@ -17,6 +21,7 @@ use selvedge_twin::{Answer, Operation, Reply, Twins};
 use serde_json::{Value, json};
 
 use super::clock::wall_ms;
+use dialect::Dialect;
 
 const CLIENT_ID: &str = "$node/twins";
 const STACK_BYTES: usize = 512 * 1024;
@@ -33,6 +38,8 @@ pub struct TwinService {
     /// Requests taken from the broker and not answered.
     waiting: AtomicUsize,
     waiting_max: usize,
+    /// Whether topics of AWS's device shadows are served.
+    aws: bool,
     dropped: AtomicU64,
 }
 
@@ -42,14 +49,15 @@ struct Watcher {
 }
 
 impl TwinService {
-    /// Around opened twins; `waiting_max` requests are taken from the broker at a time.
-    pub fn new(twins: Twins, waiting_max: u16) -> Arc<Self> {
+    /// Around opened twins; `waiting_max` requests are taken from the broker at a time. With `aws`, also under `$aws/things/`.
+    pub fn new(twins: Twins, waiting_max: u16, aws: bool) -> Arc<Self> {
         Arc::new(Self {
             twins,
             attachment: OnceLock::new(),
             watchers: Mutex::default(),
             waiting: AtomicUsize::new(0),
             waiting_max: usize::from(waiting_max),
+            aws,
             dropped: AtomicU64::new(0),
         })
     }
@@ -62,6 +70,10 @@ impl TwinService {
     /// Requests that were dropped because too many waited; QoS 0 only.
     pub fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
+    }
+
+    fn dialects(&self) -> &'static [Dialect] {
+        if self.aws { &Dialect::ALL } else { &[Dialect::Own] }
     }
 
     /// Whether every request that was taken is answered.
@@ -84,8 +96,9 @@ impl TwinService {
             }
         };
         let receive_maximum = u16::try_from(self.waiting_max).unwrap_or(u16::MAX);
-        let filters = ["get", "update", "delete"].map(|operation| (format!("$twin/+/{operation}"), QoS::AtLeastOnce));
-        let attachment = broker.attach(CLIENT_ID, receive_maximum, filters.into(), Box::new(sink));
+        let filters = self.dialects().iter().flat_map(|dialect| dialect.filters());
+        let subscriptions = filters.map(|filter| (filter, QoS::AtLeastOnce)).collect();
+        let attachment = broker.attach(CLIENT_ID, receive_maximum, subscriptions, Box::new(sink));
         if self.attachment.set(attachment).is_err() {
             return Err(io::Error::other("twins are attached already"));
         }
@@ -117,24 +130,28 @@ impl TwinService {
     fn answer(self: &Arc<Self>, delivery: Delivery) {
         let message = delivery.message;
         let packet_ids: Vec<PacketId> = delivery.packet_id.into_iter().collect();
-        let mut levels = message.topic().split('/').skip(1);
-        let (thing, operation) = (levels.next(), levels.next().and_then(Operation::parse));
-        let (Some(thing), Some(operation)) = (thing, operation) else {
+        let Some((dialect, thing, operation)) = dialect::parse(message.topic()) else {
             return self.answered(packet_ids, Vec::new());
         };
+        if !dialect::is_nameable(dialect, message.topic()) {
+            let rejection = json!({ "code": 400, "message": "names of things and shadows have no dots here" });
+            let topic = format!("{}/rejected", message.topic());
+            let reply = Message::new(&topic, rejection.to_string().into_bytes(), QoS::AtLeastOnce, false);
+            return self.answered(packet_ids, vec![reply]);
+        }
         let service = Arc::clone(self);
-        let owner = thing.to_owned();
+        let owner = thing.clone();
         let publisher = message.publisher().filter(|_| super::messages::depth(&message) > 0).cloned();
-        self.twins.handle_with(thing, operation, message.payload(), wall_ms(), move |answer| match answer {
+        self.twins.handle_with(&thing, operation, message.payload(), wall_ms(), move |answer| match answer {
             Answer::Replies(replies) => {
                 service.tell_watchers(&owner, &replies);
-                let outputs = messages_of(&owner, replies, publisher);
+                let outputs = service.messages_of(&owner, replies, Some(dialect), publisher);
                 service.answered(packet_ids, outputs);
             }
             // The change, its replies and the acknowledgement of the request are one entry: after a crash a request is not
             // handled again on top of later ones.
             Answer::Commit { batch, replies, finish } => {
-                let outputs = messages_of(&owner, replies.clone(), publisher);
+                let outputs = service.messages_of(&owner, replies.clone(), Some(dialect), publisher);
                 // It runs on the store's own thread, which must not be the last to hold the store.
                 let told = Arc::downgrade(&service);
                 let on_durable = move |result: Result<(), CommitError>| {
@@ -187,7 +204,7 @@ impl TwinService {
             // A refused request of ours is nobody else's business.
             if matches!(answer, Some(Ok(_))) {
                 service.tell_watchers(&owner, &replies);
-                let outputs = messages_of(&owner, replies, None);
+                let outputs = service.messages_of(&owner, replies, None, None);
                 service.publish(Vec::new(), outputs);
             }
             done(answer.unwrap_or(Err(Value::Null)));
@@ -204,6 +221,29 @@ impl TwinService {
         }
         watchers.push(Watcher { thing: thing.to_owned(), events });
         Some(receiver)
+    }
+
+    /// The replies as messages: an answer for whoever `asked`, in its dialect, a change for all. Who asks from inside asks in the
+    /// node's own. `publisher` keeps the depth of functions that caused them.
+    pub fn messages_of(
+        &self,
+        thing: &str,
+        replies: Vec<Reply>,
+        asked: Option<Dialect>,
+        publisher: Option<Arc<str>>,
+    ) -> Vec<Message> {
+        let asked = asked.unwrap_or(Dialect::Own);
+        let mut messages = Vec::with_capacity(replies.len());
+        for Reply { suffix, payload } in replies {
+            let payload = Bytes::from(payload);
+            for dialect in self.dialects().iter().filter(|dialect| **dialect == asked || dialect::is_for_all(suffix)) {
+                if let Some(topic) = dialect.topic(thing, suffix) {
+                    let message = Message::new(&topic, payload.clone(), QoS::AtLeastOnce, false);
+                    messages.push(message.with_publisher(publisher.clone()));
+                }
+            }
+        }
+        messages
     }
 
     /// Tells watchers of a change that is durable.
@@ -223,15 +263,6 @@ impl TwinService {
             watchers.retain(|watcher| watcher.thing != thing || watcher.events.try_send(event.clone()).is_ok());
         }
     }
-}
-
-/// The replies as messages. `publisher` keeps the depth of functions that caused them.
-pub fn messages_of(thing: &str, replies: Vec<Reply>, publisher: Option<Arc<str>>) -> Vec<Message> {
-    let message = |reply: Reply| {
-        let topic = format!("$twin/{thing}/{}", reply.suffix);
-        Message::new(&topic, reply.payload, QoS::AtLeastOnce, false).with_publisher(publisher.clone())
-    };
-    replies.into_iter().map(message).collect()
 }
 
 fn answer_all(requests: &Receiver<Vec<Delivery>>, answer: &dyn Fn(Delivery)) {

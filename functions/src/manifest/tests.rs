@@ -139,6 +139,27 @@ fn a_function_without_trigger_and_a_huge_manifest_are_refused() {
 }
 
 #[test]
+fn events_of_the_network_are_topics_of_the_node() {
+    let started_by = |line: &str| parse(&format!("name = \"f\"\n[[trigger]]\n{line}"));
+    for (event, topic) in [
+        ("new-peer", "$net/event/new-peer"),
+        ("above/flood", "$net/event/above/flood"),
+        ("below/+", "$net/event/below/+"),
+        ("#", "$net/event/#"),
+    ] {
+        let manifest = started_by(&format!("net = {event:?}")).unwrap();
+        assert_eq!(manifest.triggers, [Trigger { mqtt: topic.to_owned(), qos: Qos::AtLeastOnce }]);
+    }
+    for event in ["", "new", "above", "above/", "above/a/b", "beside/a", "above/#", "+"] {
+        let error = started_by(&format!("net = {event:?}")).unwrap_err();
+        assert!(error.line == Some(3) && error.message.contains("allowed are new-peer"), "{event}: {error}");
+    }
+    assert!(started_by("net = \"#\"\nmqtt = \"a\"").unwrap_err().message.contains("either mqtt or net"));
+    let neither = started_by("qos = 1").unwrap_err();
+    assert!(neither.line == Some(2) && neither.message.contains("net = "), "{neither}");
+}
+
+#[test]
 fn a_function_that_can_start_itself_is_warned_about() {
     assert_eq!(with("[grants]\npublish = [\"b\"]").unwrap().warnings(), Vec::<String>::new());
     let warnings = with("[grants]\npublish = [\"#\"]").unwrap().warnings();

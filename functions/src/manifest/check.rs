@@ -1,0 +1,206 @@
+//! The values of a manifest, checked one by one, with errors that name the line.
+
+use std::ops::Range;
+
+use toml::Spanned;
+
+use super::quantity::Bytes;
+use super::{
+    GRANTS_MAX, Grants, Limits, ManifestError, NAME_BYTES_MAX, RawGrants, RawLimits, RawRetry, RawTrigger, Retry,
+    Trigger, is_valid_function_name, line_of, texts,
+};
+use crate::config::Config;
+use crate::message::Qos;
+use crate::topic;
+
+/// Topics under which the node tells of events of the network.
+const NET_EVENTS: &str = "$net/event/";
+
+/// Checks values and knows the text they came from, for the line.
+pub(super) struct Check<'a> {
+    pub(super) text: &'a str,
+}
+
+impl Check<'_> {
+    fn wrong<T>(&self, span: &Range<usize>, message: String) -> Result<T, ManifestError> {
+        Err(ManifestError { line: Some(line_of(self.text, span)), message })
+    }
+
+    pub(super) fn name(&self, name: &Spanned<String>) -> Result<(), ManifestError> {
+        if is_valid_function_name(name.get_ref()) {
+            return Ok(());
+        }
+        let message = format!(
+            "name = {:?}: allowed are 1 to {NAME_BYTES_MAX} lower-case letters, digits and '-', beginning with a letter",
+            name.get_ref()
+        );
+        self.wrong(&name.span(), message)
+    }
+
+    pub(super) fn count(&self, key: &str, count: usize, max: usize) -> Result<(), ManifestError> {
+        if count <= max {
+            return Ok(());
+        }
+        Err(ManifestError { line: None, message: format!("{key} has {count} entries, allowed are {max}") })
+    }
+
+    pub(super) fn trigger(&self, trigger: &Spanned<RawTrigger>) -> Result<Trigger, ManifestError> {
+        let span = trigger.span();
+        let trigger = trigger.get_ref();
+        let mqtt = match (&trigger.mqtt, &trigger.net) {
+            (Some(filter), None) => {
+                self.filter("trigger.mqtt", filter)?;
+                filter.get_ref().clone()
+            }
+            (None, Some(event)) => self.net_event(event)?,
+            (None, None) => {
+                let message =
+                    "a [[trigger]] has mqtt = \"…\" (a topic filter) or net = \"…\" (an event of the network)";
+                return self.wrong(&span, message.to_owned());
+            }
+            (Some(_), Some(event)) => {
+                let message = "a [[trigger]] has either mqtt or net: write two of them".to_owned();
+                return self.wrong(&event.span(), message);
+            }
+        };
+        let qos = match &trigger.qos {
+            None => Qos::AtLeastOnce,
+            Some(qos) => match qos.get_ref() {
+                0 => Qos::AtMostOnce,
+                1 => Qos::AtLeastOnce,
+                2 => Qos::ExactlyOnce,
+                other => return self.wrong(&qos.span(), format!("trigger.qos = {other}: allowed are 0, 1 and 2")),
+            },
+        };
+        Ok(Trigger { mqtt, qos })
+    }
+
+    /// Events of the network are messages of the node: `new-peer`, `above/NAME` and `below/NAME` of a threshold, or all (`#`).
+    fn net_event(&self, event: &Spanned<String>) -> Result<String, ManifestError> {
+        let text = event.get_ref();
+        let is_known = match text.split_once('/') {
+            None => matches!(text.as_str(), "new-peer" | "#"),
+            Some(("above" | "below", name)) => {
+                name == "+" || (!name.is_empty() && !name.contains(['/', '+', '#', '\0']))
+            }
+            Some(_) => false,
+        };
+        if is_known {
+            return Ok(format!("{NET_EVENTS}{text}"));
+        }
+        let message = format!(
+            "trigger.net {text:?}: allowed are new-peer, above/NAME and below/NAME (NAME of a threshold, or +), and # for all"
+        );
+        self.wrong(&event.span(), message)
+    }
+
+    fn filter(&self, key: &str, filter: &Spanned<String>) -> Result<(), ManifestError> {
+        match topic::filter_problem(filter.get_ref()) {
+            None => Ok(()),
+            Some(problem) => self.wrong(
+                &filter.span(),
+                format!("{key} {:?} is not an MQTT topic filter: it {problem}", filter.get_ref()),
+            ),
+        }
+    }
+
+    fn integer(
+        &self,
+        key: &str,
+        value: &Option<Spanned<i64>>,
+        default: u64,
+        allowed: Range<u64>,
+    ) -> Result<u64, ManifestError> {
+        let Some(value) = value else { return Ok(default) };
+        match u64::try_from(*value.get_ref()) {
+            Ok(number) if allowed.contains(&number) => Ok(number),
+            _ => {
+                let message =
+                    format!("{key} = {}: allowed are {} to {}", value.get_ref(), allowed.start, allowed.end - 1);
+                self.wrong(&value.span(), message)
+            }
+        }
+    }
+
+    fn bytes(
+        &self,
+        key: &str,
+        value: &Option<Spanned<Bytes>>,
+        default: usize,
+        allowed: Range<usize>,
+    ) -> Result<usize, ManifestError> {
+        let Some(value) = value else { return Ok(default.min(allowed.end - 1)) };
+        match value.get_ref() {
+            Bytes::Number(number) if usize::try_from(*number).is_ok_and(|number| allowed.contains(&number)) => {
+                Ok(*number as usize)
+            }
+            wrong => {
+                let message = format!(
+                    "{key} = {wrong}: allowed are {} to {} bytes, as a number or with a unit such as \"64MiB\"",
+                    allowed.start,
+                    allowed.end - 1
+                );
+                self.wrong(&value.span(), message)
+            }
+        }
+    }
+
+    pub(super) fn limits(&self, raw: &RawLimits, config: &Config) -> Result<Limits, ManifestError> {
+        let default = Limits::default();
+        let count = |key, value, default: usize, max: u64| {
+            self.integer(key, value, default as u64, 0..max + 1).map(|number| number as usize)
+        };
+        let memory_bytes = self.bytes(
+            "limits.memory_bytes",
+            &raw.memory_bytes,
+            default.memory_bytes,
+            64 << 10..config.memory_bytes_max.saturating_add(1),
+        )?;
+        let default_timeout_ms = default.timeout_ms.min(config.timeout_ms_max);
+        Ok(Limits {
+            memory_bytes,
+            timeout_ms: self.integer(
+                "limits.timeout_ms",
+                &raw.timeout_ms,
+                default_timeout_ms,
+                1..config.timeout_ms_max.saturating_add(1),
+            )?,
+            output_messages: count("limits.output_messages", &raw.output_messages, default.output_messages, 10_000)?,
+            output_bytes: self.bytes(
+                "limits.output_bytes",
+                &raw.output_bytes,
+                default.output_bytes,
+                0..(64 << 20) + 1,
+            )?,
+            log_lines: count("limits.log_lines", &raw.log_lines, default.log_lines, 10_000)?,
+            kv_keys: count("limits.kv_keys", &raw.kv_keys, default.kv_keys, 1_000)?,
+            kv_bytes: self.bytes("limits.kv_bytes", &raw.kv_bytes, default.kv_bytes, 0..(4 << 20) + 1)?,
+            twin_patches: count("limits.twin_patches", &raw.twin_patches, default.twin_patches, 256)?,
+        })
+    }
+
+    pub(super) fn retry(&self, raw: &RawRetry) -> Result<Retry, ManifestError> {
+        let default = Retry::default();
+        Ok(Retry {
+            attempts: self.integer("retry.attempts", &raw.attempts, u64::from(default.attempts), 1..21)? as u32,
+            backoff_ms: self.integer("retry.backoff_ms", &raw.backoff_ms, default.backoff_ms, 1..60_001)?,
+        })
+    }
+
+    pub(super) fn grants(&self, raw: &RawGrants) -> Result<Grants, ManifestError> {
+        self.count("grants.publish", raw.publish.len(), GRANTS_MAX)?;
+        raw.publish.iter().try_for_each(|filter| self.filter("grants.publish", filter))?;
+        let things = |key: &str, patterns: &[Spanned<String>]| {
+            self.count(key, patterns.len(), GRANTS_MAX)?;
+            match patterns.iter().find(|pattern| pattern.get_ref().is_empty() || pattern.get_ref().len() > 256) {
+                Some(pattern) => self.wrong(&pattern.span(), format!("{key}: a pattern has 1 to 256 bytes")),
+                None => Ok(texts(patterns)),
+            }
+        };
+        Ok(Grants {
+            publish: texts(&raw.publish),
+            twin_read: things("grants.twin_read", &raw.twin_read)?,
+            twin_write: things("grants.twin_write", &raw.twin_write)?,
+        })
+    }
+}
