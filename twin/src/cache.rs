@@ -5,13 +5,15 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::cell::{Cell, CellValue};
+use selvedge_twin_core::cell::Cell;
+use selvedge_twin_core::event::Body;
+
 use crate::twin::{Section, Twin};
 
 /// Estimated for a twin beside its cells, in bytes.
 const TWIN_BYTES: usize = 400;
-/// Estimated for a cell beside its path and value, in bytes.
-const CELL_BYTES: usize = 140;
+/// Estimated for an event beside the path of its cell and its value, in bytes.
+const EVENT_BYTES: usize = 240;
 
 /// Counts a twin's commits that are on their way. Dropping it says that one has ended.
 pub(crate) struct Underway(Arc<AtomicU32>);
@@ -127,24 +129,18 @@ impl Entry {
 
 fn estimate(twin: &Twin) -> usize {
     let cells = Section::ALL.into_iter().flat_map(|section| twin.section(section).cells());
-    let sizes = cells.map(|(path, cell)| {
-        let value = match cell {
-            Cell::Live { value: CellValue::Leaf(value), .. } => value_bytes(value),
-            _ => 0,
-        };
-        CELL_BYTES + path.as_str().len() + value
-    });
-    sizes.sum()
+    cells.map(|(path, _, cell)| path.as_str().len() + cell_bytes(cell)).sum()
 }
 
-fn value_bytes(value: &serde_json::Value) -> usize {
-    use serde_json::Value;
-    match value {
-        Value::String(text) => text.len(),
-        Value::Array(items) => items.iter().map(|item| 32 + value_bytes(item)).sum(),
-        Value::Object(members) => members.iter().map(|(key, value)| 96 + key.len() + value_bytes(value)).sum(),
-        _ => 0,
-    }
+fn cell_bytes(cell: &Cell) -> usize {
+    let sizes = cell.siblings().iter().map(|event| {
+        let value = match &event.body {
+            Body::Json(text) => text.len(),
+            _ => 0,
+        };
+        EVENT_BYTES + value + event.context.len() * 32 + event.signature.as_ref().map_or(0, |_| 64)
+    });
+    sizes.sum()
 }
 
 #[cfg(test)]

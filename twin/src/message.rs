@@ -207,8 +207,7 @@ impl Shown {
         let mut shown = Self { state: Vec::new(), metadata: Vec::new(), version: twin.version };
         for section in Section::ALL {
             let document = twin.section(section);
-            let mut values = String::new();
-            document.write_json(&mut values, &mut |out, _, value| out.push_str(&value.to_string()));
+            let values = document.to_text();
             if values == "{}" {
                 continue;
             }

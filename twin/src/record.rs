@@ -2,15 +2,18 @@
 //!
 //! ```text
 //! key                                value
-//! 's'                                state:   1 time:u64le twins:u64le
+//! 's'                                state:   2 time:u64le twins incarnation last_seq floor
 //! 'h' thing                          header:  1 exists:u8 version:u64le time:u64le node:u64le
-//! 'c' thing 0 ('d'|'r') bucket:u8    bucket:  1 cell...
+//! 'c' thing 0 ('d'|'r') bucket:u8    bucket:  2 count origin... cell...
 //! 'd' time:u64be thing               a deleted thing, no value: the order in which they are forgotten
 //!
-//! cell = path_bytes:u16le path kind:u8 time:u64le node:u64le body_bytes:u32le body
-//!        kind 0: body = JSON text; 1: an object, no body; 2: removed, body = time:u64le node:u64le of the removal
+//! cell  = path part count event...
+//! event = origin:index seq time:u64le policy count (origin:index seq)... body (0 | 1 signature:64)
 //! ```
-//! The first byte of each value is its version. Thing names have no zero byte, so keys are unambiguous.
+//! The first byte of each value is its version. Thing names have no zero byte, so keys are unambiguous. Numbers, texts,
+//! parts and bodies are written as between nodes ([`selvedge_twin_core::wire`]); an origin stands once in its bucket.
+//!
+//! State and buckets of version 1 ([`format_1`]) are read too; what is written again is written in version 2.
 //!
 //! The cells of a section are spread over as many buckets as its size asks for, by a hash of their paths: one for a
 //! small section, which keeps the number of keys and with it sled's memory low (about 500 bytes a key), and more for a large one, so that
@@ -19,8 +22,18 @@
 //!
 //! [`Space::Twin`]: selvedge_store::Space::Twin
 
-use crate::cell::{Cell, CellValue};
-use crate::clock::{HybridTime, NodeId, Stamp};
+mod format_1;
+
+use std::collections::BTreeMap;
+
+use selvedge_twin_core::cell::Cell;
+use selvedge_twin_core::dot::{Dot, Origin};
+use selvedge_twin_core::event::{Body, Event, PolicyVersion};
+use selvedge_twin_core::place::Part;
+use selvedge_twin_core::vector::VersionVector;
+use selvedge_twin_core::wire::{self, DecodeError, ORIGINS_MAX, Reader};
+
+use crate::clock::{HybridTime, Stamp};
 use crate::document::Document;
 use crate::path::Path;
 use crate::twin::{Section, Twin};
@@ -34,6 +47,10 @@ const BUCKET_BYTES: usize = 2048;
 const BUCKETS_MAX: usize = 256;
 /// Bytes of a cell beside its path and body.
 const CELL_OVERHEAD_BYTES: usize = 23;
+/// Bytes of an event beside its body, beyond the first of a cell, and of an entry of its context.
+const EVENT_BYTES: usize = 20;
+const CONTEXT_BYTES: usize = 4;
+const SIGNATURE_BYTES: usize = 64;
 
 /// The key of the state record.
 pub(crate) const STATE_KEY: &[u8] = b"s";
@@ -42,10 +59,11 @@ pub(crate) const HEADER_PREFIX: &[u8] = b"h";
 /// What all keys of deleted things begin with.
 pub(crate) const DELETED_PREFIX: &[u8] = b"d";
 
-const VERSION: u8 = 1;
-const CELL_LEAF: u8 = 0;
-const CELL_OBJECT: u8 = 1;
-const CELL_REMOVED: u8 = 2;
+/// What the keys of all cells begin with.
+pub(crate) const CELLS_PREFIX: &[u8] = b"c";
+
+const HEADER_VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// One of the records that the cells of a section are spread over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -57,7 +75,10 @@ pub(crate) struct Spread(usize);
 
 impl Spread {
     pub(crate) fn of(document: &Document) -> Self {
-        let sizes = document.cells().map(|(path, cell)| CELL_OVERHEAD_BYTES + path.as_str().len() + body_bytes(cell));
+        // As in format 1 for what that could hold, so that what was spread then is found where it is.
+        let sizes = document
+            .cells()
+            .map(|(path, part, cell)| CELL_OVERHEAD_BYTES + path.as_str().len() + part_bytes(part) + cell_bytes(cell));
         let bytes: usize = sizes.sum();
         Self(bytes.div_ceil(BUCKET_BYTES).next_power_of_two().min(BUCKETS_MAX))
     }
@@ -75,12 +96,25 @@ impl Spread {
 }
 
 /// What a node remembers beside its twins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct State {
     /// The greatest time of any stamp.
     pub(crate) time: HybridTime,
     /// How many twins exist.
     pub(crate) twins: u64,
+    /// In which of its lives the node is.
+    pub(crate) incarnation: u32,
+    /// The number of the last event that it made in it.
+    pub(crate) last_seq: u64,
+    /// Removals that were forgotten, and what they had removed.
+    pub(crate) floor: VersionVector,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        let (time, floor) = (HybridTime::default(), VersionVector::default());
+        Self { time, twins: 0, incarnation: 1, last_seq: 0, floor }
+    }
 }
 
 /// A twin without its documents.
@@ -117,7 +151,7 @@ pub(crate) fn decode_deleted_key(key: &[u8]) -> Option<(HybridTime, &str)> {
 
 /// What the keys of all cells of a thing begin with.
 pub(crate) fn cells_prefix(thing: &str) -> Vec<u8> {
-    [b"c", thing.as_bytes(), &[0]].concat()
+    [CELLS_PREFIX, thing.as_bytes(), &[0]].concat()
 }
 
 pub(crate) fn bucket_key(thing: &str, section: Section, bucket: Bucket) -> Vec<u8> {
@@ -133,93 +167,184 @@ pub(crate) fn section_of_bucket(rest: &[u8]) -> Option<Section> {
 }
 
 pub(crate) fn encode_state(state: &State) -> Vec<u8> {
-    [&[VERSION][..], &state.time.0.to_le_bytes(), &state.twins.to_le_bytes()].concat()
+    let mut bytes = vec![VERSION];
+    wire::put_time(&mut bytes, state.time);
+    wire::put_number(&mut bytes, state.twins);
+    wire::put_number(&mut bytes, state.incarnation.into());
+    wire::put_number(&mut bytes, state.last_seq);
+    wire::put_vector(&mut bytes, &state.floor);
+    bytes
 }
 
 pub(crate) fn decode_state(bytes: &[u8]) -> Option<State> {
-    let mut reader = Reader::new(bytes)?;
-    let state = State { time: HybridTime(reader.u64()?), twins: reader.u64()? };
-    reader.0.is_empty().then_some(state)
+    let (version, rest) = bytes.split_first()?;
+    match *version {
+        format_1::VERSION => format_1::decode_state(rest),
+        VERSION => read_state(Reader::of_own(rest)).ok(),
+        _ => None,
+    }
 }
 
 pub(crate) fn encode_header(header: &Header) -> Vec<u8> {
-    let mut bytes = vec![VERSION, u8::from(header.exists)];
+    let mut bytes = vec![HEADER_VERSION, u8::from(header.exists)];
     bytes.extend_from_slice(&header.version.to_le_bytes());
-    push_stamp(&mut bytes, header.updated);
+    bytes.extend_from_slice(&header.updated.time.0.to_le_bytes());
+    bytes.extend_from_slice(&header.updated.node.0.to_le_bytes());
     bytes
 }
 
 pub(crate) fn decode_header(bytes: &[u8]) -> Option<Header> {
-    let mut reader = Reader::new(bytes)?;
-    let exists = match reader.u8()? {
-        0 => false,
-        1 => true,
-        _ => return None,
-    };
-    let header = Header { exists, version: reader.u64()?, updated: reader.stamp()? };
-    reader.0.is_empty().then_some(header)
+    let rest = bytes.strip_prefix(&[HEADER_VERSION])?;
+    read_header(Reader::of_own(rest)).ok().flatten()
 }
 
 /// The cells of `document` that belong into `bucket`, or `None` if there are none.
 pub(crate) fn encode_bucket(document: &Document, spread: Spread, bucket: Bucket) -> Option<Vec<u8>> {
-    let mut bytes = vec![VERSION];
-    for (path, cell) in document.cells().filter(|(path, _)| spread.bucket(path) == bucket) {
-        push_cell(&mut bytes, path, cell);
-    }
-    (bytes.len() > 1).then_some(bytes)
-}
-
-/// The cells of a bucket, or `None` if it is damaged.
-pub(crate) fn decode_bucket(bytes: &[u8]) -> Option<Vec<(Path, Cell)>> {
-    let mut reader = Reader::new(bytes)?;
+    let mut origins = Origins::default();
     let mut cells = Vec::new();
-    while !reader.0.is_empty() {
-        cells.push(reader.cell()?);
+    for (path, part, cell) in document.cells().filter(|(path, ..)| spread.bucket(path) == bucket) {
+        wire::put_bytes(&mut cells, path.as_str().as_bytes());
+        wire::put_part(&mut cells, part);
+        wire::put_number(&mut cells, cell.siblings().len() as u64);
+        cell.siblings().iter().for_each(|event| put_event(&mut cells, event, &mut origins));
     }
-    Some(cells)
+    if cells.is_empty() {
+        return None;
+    }
+    let mut bytes = vec![VERSION];
+    wire::put_number(&mut bytes, origins.listed.len() as u64);
+    origins.listed.iter().for_each(|origin| wire::put_origin(&mut bytes, *origin));
+    bytes.extend_from_slice(&cells);
+    Some(bytes)
 }
 
-fn push_cell(bytes: &mut Vec<u8>, path: &Path, cell: &Cell) {
-    // Paths have at most `PATH_BYTES_LIMIT` bytes, bodies less than a section: both fit their length fields.
-    bytes.extend_from_slice(&(path.as_str().len() as u16).to_le_bytes());
-    bytes.extend_from_slice(path.as_str().as_bytes());
-    let (kind, stamp) = match cell {
-        Cell::Live { stamp, value: CellValue::Leaf(_) } => (CELL_LEAF, stamp),
-        Cell::Live { stamp, value: CellValue::Object } => (CELL_OBJECT, stamp),
-        Cell::Removed { observed, .. } => (CELL_REMOVED, observed),
-    };
-    bytes.push(kind);
-    push_stamp(bytes, *stamp);
-    let mut body = Vec::new();
-    match cell {
-        Cell::Live { value, .. } => body.extend_from_slice(value.to_text().as_bytes()),
-        Cell::Removed { by, .. } => push_stamp(&mut body, *by),
-    }
-    bytes.extend_from_slice(&(body.len() as u32).to_le_bytes());
-    bytes.extend_from_slice(&body);
-}
-
-fn body_bytes(cell: &Cell) -> usize {
-    match cell {
-        Cell::Live { value, .. } => value.to_text().len(),
-        Cell::Removed { .. } => 16,
-    }
-}
-
-fn decode_cell(kind: u8, stamp: Stamp, body: &[u8]) -> Option<Cell> {
-    match kind {
-        CELL_LEAF => {
-            let value = serde_json::from_slice(body).ok()?;
-            Some(Cell::Live { stamp, value: CellValue::Leaf(value) })
-        }
-        CELL_OBJECT => body.is_empty().then_some(Cell::Live { stamp, value: CellValue::Object }),
-        CELL_REMOVED => {
-            let mut reader = Reader(body);
-            let by = reader.stamp()?;
-            reader.0.is_empty().then_some(Cell::Removed { observed: stamp, by })
-        }
+/// The events of a bucket with where they are, or `None` if it is damaged.
+pub(crate) fn decode_bucket(bytes: &[u8]) -> Option<Vec<(Path, Part, Event)>> {
+    let (version, rest) = bytes.split_first()?;
+    match *version {
+        format_1::VERSION => format_1::decode_bucket(rest),
+        VERSION => read_bucket(Reader::of_own(rest)).ok(),
         _ => None,
     }
+}
+
+/// The origins of a bucket, each by its place in the list.
+#[derive(Default)]
+struct Origins {
+    listed: Vec<Origin>,
+    places: BTreeMap<Origin, u64>,
+}
+
+impl Origins {
+    fn place(&mut self, origin: Origin) -> u64 {
+        let Self { listed, places } = self;
+        *places.entry(origin).or_insert_with(|| {
+            listed.push(origin);
+            listed.len() as u64 - 1
+        })
+    }
+}
+
+fn put_event(out: &mut Vec<u8>, event: &Event, origins: &mut Origins) {
+    wire::put_number(out, origins.place(event.dot.origin));
+    wire::put_number(out, event.dot.seq);
+    wire::put_time(out, event.time);
+    wire::put_number(out, event.policy.0.into());
+    wire::put_number(out, event.context.len() as u64);
+    for dot in event.context.dots() {
+        wire::put_number(out, origins.place(dot.origin));
+        wire::put_number(out, dot.seq);
+    }
+    wire::put_body(out, &event.body);
+    match &event.signature {
+        None => out.push(0),
+        Some(signature) => {
+            out.push(1);
+            out.extend_from_slice(&signature[..]);
+        }
+    }
+}
+
+fn read_state(mut reader: Reader<'_>) -> Result<State, DecodeError> {
+    let (time, twins) = (reader.time()?, reader.number()?);
+    let (incarnation, last_seq) = (reader.number_u32()?, reader.number()?);
+    let floor = reader.vector()?;
+    reader.end()?;
+    Ok(State { time, twins, incarnation, last_seq, floor })
+}
+
+fn read_header(mut reader: Reader<'_>) -> Result<Option<Header>, DecodeError> {
+    let exists = match reader.byte()? {
+        0 => false,
+        1 => true,
+        _ => return Ok(None),
+    };
+    let version = u64::from_le_bytes(reader.array()?);
+    let updated = Stamp { time: reader.time()?, node: reader.node()? };
+    reader.end()?;
+    Ok(Some(Header { exists, version, updated }))
+}
+
+fn read_bucket(mut reader: Reader<'_>) -> Result<Vec<(Path, Part, Event)>, DecodeError> {
+    let mut origins = Vec::new();
+    for _ in 0..reader.count(ORIGINS_MAX, "the list of origins")? {
+        origins.push(reader.origin()?);
+    }
+    let mut events = Vec::new();
+    while !reader.is_at_end() {
+        let path = reader.text(PATH_BYTES_LIMIT, "a path")?;
+        let path = Path::parse(path).ok_or(DecodeError::Malformed("a path"))?;
+        let part = reader.part()?;
+        for _ in 0..reader.count(ORIGINS_MAX, "the events of a cell")? {
+            events.push((path.clone(), part.clone(), read_event(&mut reader, &origins)?));
+        }
+    }
+    Ok(events)
+}
+
+fn read_event(reader: &mut Reader<'_>, origins: &[Origin]) -> Result<Event, DecodeError> {
+    let dot = read_dot(reader, origins)?;
+    let (time, policy) = (reader.time()?, PolicyVersion(reader.number_u32()?));
+    let mut context = VersionVector::default();
+    for _ in 0..reader.count(ORIGINS_MAX, "a context")? {
+        context.add(read_dot(reader, origins)?);
+    }
+    let body = reader.body()?;
+    let signature = match reader.byte()? {
+        0 => None,
+        1 => Some(Box::new(reader.array()?)),
+        _ => return Err(DecodeError::Malformed("a signature")),
+    };
+    Ok(Event { dot, time, policy, context, body, signature })
+}
+
+fn read_dot(reader: &mut Reader<'_>, origins: &[Origin]) -> Result<Dot, DecodeError> {
+    let place = usize::try_from(reader.number()?).map_err(|_| DecodeError::Malformed("an origin"))?;
+    let origin = origins.get(place).ok_or(DecodeError::Malformed("an origin"))?;
+    Ok(origin.dot(reader.number()?))
+}
+
+fn part_bytes(part: &Part) -> usize {
+    match part {
+        Part::Register => 0,
+        Part::Latest(element) | Part::AddWins(element) => element.len() + 2,
+        Part::Share(_) => 10,
+    }
+}
+
+fn cell_bytes(cell: &Cell) -> usize {
+    let bodies = cell.siblings().iter().map(|event| {
+        let body = match &event.body {
+            Body::Json(text) => text.len(),
+            Body::Object | Body::Present => 0,
+            Body::Count { .. } | Body::Removed { .. } => 16,
+        };
+        let signature = event.signature.as_ref().map_or(0, |_| SIGNATURE_BYTES);
+        // Of what one node wrote, which is most, an entry is the node's own in format 1.
+        let context = event.context.dots().filter(|dot| dot.origin.incarnation > 0).count() * CONTEXT_BYTES;
+        body + signature + context
+    });
+    bodies.sum::<usize>() + cell.siblings().len().saturating_sub(1) * EVENT_BYTES
 }
 
 fn section_byte(section: Section) -> u8 {
@@ -229,135 +354,5 @@ fn section_byte(section: Section) -> u8 {
     }
 }
 
-fn push_stamp(bytes: &mut Vec<u8>, stamp: Stamp) {
-    bytes.extend_from_slice(&stamp.time.0.to_le_bytes());
-    bytes.extend_from_slice(&stamp.node.0.to_le_bytes());
-}
-
-struct Reader<'a>(&'a [u8]);
-
-impl<'a> Reader<'a> {
-    /// `None`: another version.
-    fn new(bytes: &'a [u8]) -> Option<Self> {
-        bytes.strip_prefix(&[VERSION]).map(Self)
-    }
-
-    fn u8(&mut self) -> Option<u8> {
-        let (first, rest) = self.0.split_first()?;
-        self.0 = rest;
-        Some(*first)
-    }
-
-    fn u64(&mut self) -> Option<u64> {
-        let (first, rest) = self.0.split_first_chunk()?;
-        self.0 = rest;
-        Some(u64::from_le_bytes(*first))
-    }
-
-    fn bytes(&mut self, length: usize) -> Option<&'a [u8]> {
-        let (bytes, rest) = self.0.split_at_checked(length)?;
-        self.0 = rest;
-        Some(bytes)
-    }
-
-    fn cell(&mut self) -> Option<(Path, Cell)> {
-        let path_bytes = self.bytes(2)?.try_into().map(u16::from_le_bytes).ok()?;
-        let path = Path::parse(std::str::from_utf8(self.bytes(usize::from(path_bytes))?).ok()?)?;
-        let (kind, stamp) = (self.u8()?, self.stamp()?);
-        let body_bytes = self.bytes(4)?.try_into().map(u32::from_le_bytes).ok()?;
-        Some((path, decode_cell(kind, stamp, self.bytes(body_bytes as usize)?)?))
-    }
-
-    fn stamp(&mut self) -> Option<Stamp> {
-        Some(Stamp { time: HybridTime(self.u64()?), node: NodeId(self.u64()?) })
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::cell::tests::any_stamp;
-    use crate::document::tests::any_document;
-
-    /// Everything that is stored of a document, read back.
-    fn stored(document: &Document, spread: Spread) -> Document {
-        let mut found = Document::default();
-        for bytes in spread.buckets().filter_map(|bucket| encode_bucket(document, spread, bucket)) {
-            for (path, cell) in decode_bucket(&bytes).unwrap() {
-                found.merge_cell(path, cell);
-            }
-        }
-        found
-    }
-
-    proptest! {
-        #[test]
-        fn what_is_encoded_is_decoded(document in any_document(), updated in any_stamp(), version: u64, exists: bool) {
-            for spread in [1, 4, BUCKETS_MAX] {
-                prop_assert_eq!(&stored(&document, Spread(spread)), &document);
-            }
-            let header = Header { exists, version, updated };
-            prop_assert_eq!(decode_header(&encode_header(&header)), Some(header));
-            let state = State { time: updated.time, twins: version };
-            prop_assert_eq!(decode_state(&encode_state(&state)), Some(state));
-        }
-
-        #[test]
-        fn keys_give_back_what_they_were_made_of(time: u64, bucket: u8) {
-            let key = bucket_key("pump-7", Section::Reported, Bucket(bucket));
-            let rest = key.strip_prefix(&cells_prefix("pump-7")[..]).unwrap();
-            prop_assert_eq!(section_of_bucket(rest), Some(Section::Reported));
-            let key = deleted_key(HybridTime(time), "pump-7");
-            prop_assert_eq!(decode_deleted_key(&key), Some((HybridTime(time), "pump-7")));
-            let key = header_key("pump-7");
-            prop_assert_eq!(thing_of_header(&key), Some("pump-7"));
-        }
-
-        #[test]
-        fn arbitrary_bytes_never_panic(mut bytes in proptest::collection::vec(any::<u8>(), 0..80), version: bool) {
-            if version && !bytes.is_empty() { bytes[0] = VERSION; }
-            let _ = (decode_bucket(&bytes), decode_header(&bytes), decode_state(&bytes));
-            let _ = (section_of_bucket(&bytes), decode_deleted_key(&bytes), thing_of_header(&bytes).is_some());
-        }
-    }
-
-    #[test]
-    fn another_version_and_trailing_bytes_are_not_taken() {
-        let mut bytes = encode_state(&State::default());
-        bytes.push(0);
-        assert_eq!(decode_state(&bytes), None);
-        bytes.pop();
-        bytes[0] = 2;
-        assert_eq!(decode_state(&bytes), None);
-    }
-
-    #[test]
-    fn a_section_gets_buckets_by_its_size_and_its_paths_use_them_all() {
-        let stamp = Stamp { time: HybridTime(1), node: NodeId(1) };
-        let mut document = Document::default();
-        assert_eq!(Spread::of(&document), Spread(1));
-        for index in 0..400 {
-            document.write(Path::root_member(&format!("field-{index}")), CellValue::Leaf(index.into()), stamp);
-        }
-        let spread = Spread::of(&document);
-        assert_eq!(spread, Spread(8));
-        let buckets = spread.buckets().map(|bucket| encode_bucket(&document, spread, bucket));
-        let sizes: Vec<usize> = buckets.map(|bytes| bytes.map_or(0, |bytes| bytes.len())).collect();
-        assert!(sizes.iter().all(|bytes| (1..2 * BUCKET_BYTES).contains(bytes)), "{sizes:?}");
-    }
-
-    #[test]
-    fn the_bucket_of_a_path_is_what_it_was_when_it_was_written() {
-        let paths = ["/a", "/temperature", "/a/b~1c", "/"].map(|text| Path::parse(text).unwrap());
-        let buckets: Vec<u8> = paths.iter().map(|path| Spread(BUCKETS_MAX).bucket(path).0).collect();
-        assert_eq!(buckets, BUCKETS_OF_FORMAT_1);
-        let distinct: BTreeSet<u8> = buckets.into_iter().collect();
-        assert_eq!(distinct.len(), 4);
-    }
-
-    const BUCKETS_OF_FORMAT_1: [u8; 4] = [255, 19, 247, 82];
-}
+mod tests;

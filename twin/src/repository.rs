@@ -11,6 +11,10 @@ use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 use selvedge_store::{Batch, CommitError, Health, OnDurable, PutError, ReadError, Store};
+use selvedge_twin_core::cell::Pen;
+use selvedge_twin_core::dot::Origin;
+use selvedge_twin_core::event::PolicyVersion;
+use selvedge_twin_core::vector::VersionVector;
 use thiserror::Error;
 
 use crate::cache::{Cache, Underway};
@@ -124,8 +128,22 @@ pub(crate) struct Inner {
 pub(crate) struct Shelf {
     pub(crate) clock: Clock,
     pub(crate) cache: Cache,
+    /// Under which name this node writes.
+    pub(crate) origin: Origin,
+    /// The number of its next event.
+    pub(crate) next_seq: u64,
+    /// Removals that were forgotten, and what they had removed.
+    floor: VersionVector,
     twins: u64,
     deleted: BTreeSet<(HybridTime, String)>,
+}
+
+impl Shelf {
+    /// For a change that is made now.
+    pub(crate) fn pen(&mut self, wall_ms: u64) -> Pen {
+        let time = self.clock.tick(wall_ms).time;
+        Pen { origin: self.origin, next_seq: self.next_seq, time, policy: PolicyVersion::default() }
+    }
 }
 
 /// A twin before and after a change.
@@ -160,10 +178,18 @@ impl Twins {
     pub fn open(store: Store, node: NodeId, config: Config) -> Result<Self, OpenError> {
         config.check()?;
         let damage = Damage::default();
-        let state = storage::read_state(&store, &damage)?;
+        let state = storage::read_state(&store, node, &damage)?;
         let deleted = storage::read_deleted(&store)?.into_iter().collect();
         let clock = Clock::new(node, state.time, config.clock_floor_ms, config.clock_ahead_max_ms);
-        let shelf = Shelf { clock, cache: Cache::new(config.cache_bytes_max), twins: state.twins, deleted };
+        let shelf = Shelf {
+            clock,
+            cache: Cache::new(config.cache_bytes_max),
+            origin: Origin { node, incarnation: state.incarnation },
+            next_seq: state.last_seq.saturating_add(1),
+            floor: state.floor,
+            twins: state.twins,
+            deleted,
+        };
         let (accepted, rejected) = (AtomicU64::new(0), AtomicU64::new(0));
         let path = OnceLock::new();
         let inner = Inner { store, path, config, shelf: Mutex::new(shelf), damage, accepted, rejected };
@@ -349,11 +375,13 @@ impl Inner {
         Ok(twin)
     }
 
-    /// Puts `changes` behind what `batch` has and takes them over into memory. All or nothing.
+    /// Puts `changes` behind what `batch` has and takes them over into memory; the next event has the number `next_seq`.
+    /// All or nothing.
     pub(crate) fn write(
         &self,
         shelf: &mut Shelf,
         changes: &[Change],
+        next_seq: u64,
         mut batch: Batch,
     ) -> Result<(Batch, Vec<Underway>), WriteError> {
         let created = changes.iter().filter(|change| change.after.exists && !change.before.exists).count();
@@ -365,15 +393,23 @@ impl Inner {
         for change in changes {
             storage::put_change(&mut batch, &change.thing, &change.before, &change.after, &change.touched)?;
         }
+        let mut floor = shelf.floor.clone();
+        changes.iter().for_each(|change| floor.join(&change.touched.floor));
         let remembered = Remembered::after(changes, &shelf.deleted, self.config.deleted_twins_max);
         for (_, thing) in &remembered.forgotten {
             let changed = changes.iter().find(|change| change.thing == *thing);
             let twin = changed.map_or_else(|| self.load(shelf, thing), |change| Ok(change.after.clone()))?;
             storage::put_forgotten(&mut batch, thing, &twin)?;
+            twin.events().for_each(|event| {
+                floor.add(event.dot);
+                floor.join(&event.context);
+            });
         }
-        storage::put_state(&mut batch, State { time: shelf.clock.last(), twins })?;
+        let (incarnation, last_seq) = (shelf.origin.incarnation, next_seq.saturating_sub(1));
+        let state = State { time: shelf.clock.last(), twins, incarnation, last_seq, floor };
+        storage::put_state(&mut batch, &state)?;
 
-        shelf.twins = twins;
+        (shelf.twins, shelf.next_seq, shelf.floor) = (twins, next_seq, state.floor);
         let after = changes.iter().map(|change| shelf.cache.put_underway(&change.thing, change.after.clone()));
         let mut underway: Vec<Underway> = after.collect();
         let forgotten = remembered.forgotten.iter();
@@ -402,14 +438,15 @@ impl Inner {
     fn update(&self, shelf: &mut Shelf, thing: &str, request: &Request, wall_ms: u64) -> Result<Outcome, Rejection> {
         self.check_health().map_err(|why| Rejection::new(500, why))?;
         let before = self.load_or_reject(shelf, thing)?;
-        let stamp = shelf.clock.tick(wall_ms);
-        let updated = before.updated(&request.update, stamp, &self.config);
+        let mut pen = shelf.pen(wall_ms);
+        let updated = before.updated(&request.update, &mut pen, &self.config);
         let (after, touched) = updated.map_err(|refusal| Rejection::of(&refusal))?;
-        let replies = message::update_replies(request, &before, &after, stamp.time.ms());
+        let replies = message::update_replies(request, &before, &after, pen.time.ms());
         if after.version == before.version {
             return Ok(Outcome::Reply(replies));
         }
-        self.commit(shelf, Change { thing: thing.to_owned(), before, after: Arc::new(after), touched }, replies)
+        let change = Change { thing: thing.to_owned(), before, after: Arc::new(after), touched };
+        self.commit(shelf, change, pen.next_seq, replies)
     }
 
     fn delete(&self, shelf: &mut Shelf, thing: &str, request: &Request, wall_ms: u64) -> Result<Outcome, Rejection> {
@@ -417,14 +454,21 @@ impl Inner {
         if !before.exists {
             return Err(no_twin(thing));
         }
-        let stamp = shelf.clock.tick(wall_ms);
-        let (after, touched) = before.deleted(stamp, &self.config);
-        let replies = vec![message::delete_reply(request, &after, stamp.time.ms())];
-        self.commit(shelf, Change { thing: thing.to_owned(), before, after: Arc::new(after), touched }, replies)
+        let mut pen = shelf.pen(wall_ms);
+        let (after, touched) = before.deleted(&mut pen, &self.config);
+        let replies = vec![message::delete_reply(request, &after, pen.time.ms())];
+        let change = Change { thing: thing.to_owned(), before, after: Arc::new(after), touched };
+        self.commit(shelf, change, pen.next_seq, replies)
     }
 
-    fn commit(&self, shelf: &mut Shelf, change: Change, replies: Vec<Reply>) -> Result<Outcome, Rejection> {
-        let (batch, underway) = self.write(shelf, &[change], Batch::new()).map_err(|error| match error {
+    fn commit(
+        &self,
+        shelf: &mut Shelf,
+        change: Change,
+        next_seq: u64,
+        replies: Vec<Reply>,
+    ) -> Result<Outcome, Rejection> {
+        let (batch, underway) = self.write(shelf, &[change], next_seq, Batch::new()).map_err(|error| match error {
             WriteError::Refused(refusal) => Rejection::of(&refusal),
             error => Rejection::new(500, error.to_string()),
         })?;

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use selvedge_store::{Batch, PutError, ReadError, Space, Store};
 
-use crate::clock::HybridTime;
+use crate::clock::{HybridTime, NodeId};
 use crate::record::{self, Bucket, Header, Spread, State};
 use crate::twin::{Section, Touched, Twin};
 
@@ -52,8 +52,8 @@ pub(crate) fn read_twin(store: &Store, thing: &str, damage: &Damage) -> Result<T
         match decoded {
             Some((section, cells)) => {
                 let document = twin.section_mut(section);
-                for (path, cell) in cells {
-                    document.merge_cell(path, cell);
+                for (path, part, event) in cells {
+                    document.join(&path, &part, event);
                 }
             }
             None => damage.found(thing, "bucket of cells"),
@@ -113,12 +113,13 @@ pub(crate) fn put_forgotten(batch: &mut Batch, thing: &str, twin: &Twin) -> Resu
 }
 
 /// Adds the node's state record.
-pub(crate) fn put_state(batch: &mut Batch, state: State) -> Result<(), PutError> {
-    batch.put(Space::Twin, record::STATE_KEY, &record::encode_state(&state))
+pub(crate) fn put_state(batch: &mut Batch, state: &State) -> Result<(), PutError> {
+    batch.put(Space::Twin, record::STATE_KEY, &record::encode_state(state))
 }
 
-/// The node's state; counted from the headers if its record is missing or damaged.
-pub(crate) fn read_state(store: &Store, damage: &Damage) -> Result<State, ReadError> {
+/// The state of `node`; counted from what there is if its record is missing or damaged. Which numbers were given is lost
+/// then, so the node goes on under its next name.
+pub(crate) fn read_state(store: &Store, node: NodeId, damage: &Damage) -> Result<State, ReadError> {
     if let Found::Bytes(bytes) = tolerate(store.get(Space::Twin, record::STATE_KEY))?
         && let Some(state) = record::decode_state(&bytes)
     {
@@ -129,6 +130,19 @@ pub(crate) fn read_state(store: &Store, damage: &Damage) -> Result<State, ReadEr
         let (_, header) = entry?;
         state.twins += u64::from(header.exists);
         state.time = state.time.max(header.updated.time);
+    }
+    for entry in store.scan(Space::Twin, record::CELLS_PREFIX, None, usize::MAX) {
+        let cells = match entry {
+            Ok((_, value)) => record::decode_bucket(&value).unwrap_or_default(),
+            Err(ReadError::Corrupt { .. }) => continue,
+            Err(failed @ ReadError::Failed { .. }) => return Err(failed),
+        };
+        for (_, _, event) in cells {
+            state.time = state.time.max(event.time);
+            let names = event.context.dots().chain([event.dot]).map(|dot| dot.origin);
+            let last = names.filter(|origin| origin.node == node).map(|origin| origin.incarnation).max();
+            state.incarnation = state.incarnation.max(last.map_or(1, |last| last.saturating_add(1)));
+        }
     }
     Ok(state)
 }
@@ -176,7 +190,7 @@ pub(crate) fn headers<'a>(
 /// A version that is greater than any that was counted: the seconds of the latest stamp.
 fn rebuild_header(twin: &mut Twin) {
     let cells = Section::ALL.into_iter().flat_map(|section| twin.section(section).cells());
-    let latest = cells.map(|(_, cell)| cell.written_by()).max();
+    let latest = cells.flat_map(|(_, _, cell)| cell.siblings()).map(|event| event.stamp()).max();
     twin.exists = twin.desired.live_count() + twin.reported.live_count() > 0;
     twin.updated = latest.unwrap_or(twin.updated);
     twin.version = twin.updated.time.ms() / 1000;

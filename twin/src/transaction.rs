@@ -10,6 +10,8 @@ use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use selvedge_store::{Batch, CommitError, PutError, ReadError};
+use selvedge_twin_core::cell::Pen;
+use selvedge_twin_core::dot::Origin;
 use serde_json::Value;
 use thiserror::Error;
 
@@ -18,6 +20,9 @@ use crate::message::{self, Reply};
 use crate::repository::{Change, Twins, WriteError};
 use crate::thing::{self, ThingNameError};
 use crate::twin::{Refusal, Section, SectionPatch, Touched, Twin, TwinView, Update};
+
+/// Events of a transaction are numbered from here until it is committed: only then is their order among all events known.
+const PROVISIONAL: u64 = 1 << 62;
 
 /// Most things that one transaction may touch.
 pub const THINGS_MAX: usize = 64;
@@ -79,6 +84,7 @@ struct Working {
     before: Arc<Twin>,
     after: Arc<Twin>,
     touched: Touched,
+    next_seq: u64,
 }
 
 impl Transaction {
@@ -114,11 +120,13 @@ impl Transaction {
         };
         let wall_ms = self.wall_ms;
         let working = self.working(thing)?;
-        // A later change by anyone else is a conflict, so a stamp taken now is greater than all in the twin.
-        let stamp = inner.shelf.lock().clock.tick(wall_ms);
+        // A later change by anyone else is a conflict, so a time taken now is greater than all in the twin.
+        let pen = inner.shelf.lock().pen(wall_ms);
+        let mut pen = Pen { next_seq: working.next_seq, ..pen };
         let update = Update { patches: vec![(section, patch)], expected_version };
-        let (after, touched) = working.after.updated(&update, stamp, &inner.config)?;
+        let (after, touched) = working.after.updated(&update, &mut pen, &inner.config)?;
         working.after = Arc::new(after);
+        working.next_seq = pen.next_seq;
         working.touched.extend(touched);
         Ok(working.after.version)
     }
@@ -157,11 +165,12 @@ impl Transaction {
                 return Err(PatchError::Conflict { thing: thing.clone(), current });
             }
         }
-        let changes: Vec<Change> = self.changed().map(change).collect();
+        let (origin, mut next_seq) = (shelf.origin, shelf.next_seq);
+        let changes: Vec<Change> = self.changed().map(|entry| change(entry, origin, &mut next_seq)).collect();
         let (batch, underway) = if changes.is_empty() {
             (batch, Vec::new())
         } else {
-            inner.write(&mut shelf, &changes, batch).map_err(|error| match error {
+            inner.write(&mut shelf, &changes, next_seq, batch).map_err(|error| match error {
                 WriteError::Refused(refusal) => PatchError::Refused(refusal),
                 WriteError::Put(error) => PatchError::Put(error),
                 WriteError::Read(error) => PatchError::Read(error),
@@ -184,15 +193,26 @@ impl Transaction {
             Entry::Vacant(entry) => {
                 let inner = &self.twins.inner;
                 let before = inner.load(&mut inner.shelf.lock(), thing)?;
-                Ok(entry.insert(Working { after: before.clone(), before, touched: Touched::default() }))
+                let (after, touched) = (before.clone(), Touched::default());
+                Ok(entry.insert(Working { before, after, touched, next_seq: PROVISIONAL }))
             }
         }
     }
 }
 
-fn change((thing, working): (&String, &Working)) -> Change {
-    let Working { before, after, touched } = working;
-    Change { thing: thing.clone(), before: before.clone(), after: after.clone(), touched: touched.clone() }
+/// A change with its final numbers.
+fn change((thing, working): (&String, &Working), origin: Origin, next_seq: &mut u64) -> Change {
+    let Working { before, after, touched, .. } = working;
+    let (mut after, mut touched) = (after.clone(), touched.clone());
+    let twin = Arc::make_mut(&mut after);
+    for section in Section::ALL {
+        for path in touched.paths(section) {
+            twin.section_mut(section).renumber(path, PROVISIONAL, origin, next_seq);
+        }
+    }
+    // What was removed and forgotten within the transaction never had a number.
+    touched.floor.cap(origin, next_seq.saturating_sub(1));
+    Change { thing: thing.clone(), before: before.clone(), after, touched }
 }
 
 fn publication((thing, working): (&String, &Working)) -> Publication {

@@ -1,11 +1,15 @@
 //! A twin as one value: two documents, a version and whether it exists. What an update does to it, within the limits,
-//! is decided here, with the stamp as an argument.
+//! is decided here, with what it is written with as an argument.
 //!
 //! Invariant: a refused update leaves nothing behind, because changes are made to a copy; the version rises with every
 //! change and goes on after a deletion.
 
 use std::collections::BTreeSet;
 
+use selvedge_twin_core::cell::Pen;
+use selvedge_twin_core::event::Event;
+pub use selvedge_twin_core::place::Section;
+use selvedge_twin_core::vector::VersionVector;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use thiserror::Error;
@@ -17,29 +21,6 @@ use crate::document::Document;
 use crate::json;
 use crate::merge_patch;
 use crate::path::Path;
-
-/// One of a twin's two documents.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Section {
-    /// What someone wants the thing to be.
-    Desired,
-    /// What the thing says it is.
-    Reported,
-}
-
-impl Section {
-    /// Both, in the order in which they are shown.
-    pub const ALL: [Section; 2] = [Section::Desired, Section::Reported];
-
-    /// The member name in requests and replies.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Section::Desired => "desired",
-            Section::Reported => "reported",
-        }
-    }
-}
 
 /// What a request wants of a section.
 #[derive(Debug, Clone, PartialEq)]
@@ -116,11 +97,13 @@ pub enum Refusal {
     },
 }
 
-/// The paths whose cells an update changed, by section.
+/// The paths whose cells an update changed, by section, and what was forgotten.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Touched {
     desired: BTreeSet<Path>,
     reported: BTreeSet<Path>,
+    /// The removals that were forgotten, and what they had removed.
+    pub floor: VersionVector,
 }
 
 impl Touched {
@@ -142,6 +125,7 @@ impl Touched {
     pub fn extend(&mut self, other: Touched) {
         self.desired.extend(other.desired);
         self.reported.extend(other.reported);
+        self.floor.join(&other.floor);
     }
 
     fn section(&mut self, section: Section) -> &mut BTreeSet<Path> {
@@ -192,8 +176,14 @@ impl Twin {
         }
     }
 
+    /// All that is known of it.
+    pub fn events(&self) -> impl Iterator<Item = &Event> {
+        let cells = Section::ALL.into_iter().flat_map(|section| self.section(section).cells());
+        cells.flat_map(|(_, _, cell)| cell.siblings())
+    }
+
     /// The twin after `update`, and what changed. Without a change the twin comes back as it is, version included.
-    pub fn updated(&self, update: &Update, stamp: Stamp, limits: &Config) -> Result<(Twin, Touched), Refusal> {
+    pub fn updated(&self, update: &Update, pen: &mut Pen, limits: &Config) -> Result<(Twin, Touched), Refusal> {
         self.check_version(update.expected_version)?;
         let mut twin = self.clone();
         let mut touched = Touched::default();
@@ -202,10 +192,10 @@ impl Twin {
             match patch {
                 SectionPatch::Merge(members) => {
                     check_patch(*section, members, limits)?;
-                    merge_patch::apply(document, members, stamp, touched.section(*section));
+                    merge_patch::apply(document, members, pen, touched.section(*section));
                     check_size(*section, document, limits)?;
                 }
-                SectionPatch::Clear => merge_patch::clear(document, stamp, touched.section(*section)),
+                SectionPatch::Clear => merge_patch::clear(document, pen, touched.section(*section)),
             }
         }
         let fields = twin.desired.live_count() + twin.reported.live_count();
@@ -214,7 +204,7 @@ impl Twin {
         }
         if !touched.is_empty() || !twin.exists {
             twin.exists = true;
-            twin.changed(stamp);
+            twin.changed(pen);
             twin.forget_tombstones(limits.tombstones_max, &mut touched);
         }
         Ok((twin, touched))
@@ -222,14 +212,14 @@ impl Twin {
 
     /// The twin after its deletion, and what changed.
     #[must_use]
-    pub fn deleted(&self, stamp: Stamp, limits: &Config) -> (Twin, Touched) {
+    pub fn deleted(&self, pen: &mut Pen, limits: &Config) -> (Twin, Touched) {
         let mut twin = self.clone();
         let mut touched = Touched::default();
         for section in Section::ALL {
-            merge_patch::clear(twin.section_mut(section), stamp, touched.section(section));
+            merge_patch::clear(twin.section_mut(section), pen, touched.section(section));
         }
         twin.exists = false;
-        twin.changed(stamp);
+        twin.changed(pen);
         twin.forget_tombstones(limits.tombstones_max, &mut touched);
         (twin, touched)
     }
@@ -264,24 +254,32 @@ impl Twin {
         }
     }
 
-    fn changed(&mut self, stamp: Stamp) {
+    fn changed(&mut self, pen: &Pen) {
         self.version = self.version.saturating_add(1);
-        self.updated = stamp;
+        self.updated = Stamp { time: pen.time, node: pen.origin.node };
     }
 
     /// Drops the oldest removals beyond `keep_max`.
     fn forget_tombstones(&mut self, keep_max: usize, touched: &mut Touched) {
-        let surplus = (self.desired.tombstone_count() + self.reported.tombstone_count()).saturating_sub(keep_max);
+        let tombstones = Section::ALL.into_iter().flat_map(|section| {
+            let found = self.section(section).tombstones();
+            found.map(move |(path, part, event)| (event, section, path, part))
+        });
+        let mut oldest: Vec<_> = tombstones.collect();
+        let surplus = oldest.len().saturating_sub(keep_max);
         if surplus == 0 {
             return;
         }
-        let all = Section::ALL
+        oldest.sort_by_key(|(event, section, path, _)| (event.time, *section, *path, event.dot));
+        let oldest: Vec<_> = oldest
             .into_iter()
-            .flat_map(|section| self.section(section).tombstones().map(move |(path, by)| (by, section, path.clone())));
-        let mut oldest: Vec<_> = all.collect();
-        oldest.sort();
-        for (_, section, path) in oldest.into_iter().take(surplus) {
-            self.section_mut(section).forget(&path);
+            .take(surplus)
+            .map(|(event, section, path, part)| (event.clone(), section, path.clone(), part.clone()))
+            .collect();
+        for (event, section, path, part) in oldest {
+            self.section_mut(section).drop_events(&path, &part, |found| found.dot == event.dot);
+            touched.floor.add(event.dot);
+            touched.floor.join(&event.context);
             touched.section(section).insert(path);
         }
     }
@@ -336,9 +334,7 @@ fn longest_path(members: &Map<String, Value>) -> usize {
 }
 
 fn check_size(section: Section, document: &Document, limits: &Config) -> Result<(), Refusal> {
-    let mut text = String::new();
-    document.write_json(&mut text, &mut |out, _, value| out.push_str(&value.to_string()));
-    let bytes = text.len();
+    let bytes = document.to_text().len();
     if bytes > limits.section_bytes_max {
         return Err(Refusal::SectionTooLarge { section, bytes, max: limits.section_bytes_max });
     }

@@ -1,7 +1,7 @@
 //! `cargo xtask mutants`: proves that the tests can fail, by planting errors one at a time and running the suites.
 //!
 //! The errors are listed in `tests/mutants/`: an exact text of one file, and what to put in its place. All happens in a
-//! copy of `broker/` below `target/mutants`, so the work tree is never touched and other builds go on. Verdicts are
+//! copy of `broker/` and `twin/core/` below `target/mutants`, so the work tree is never touched and other builds go on. Verdicts are
 //! kept there: a run that was stopped goes on where it was, and only what changed since is judged again.
 //!
 //! Invariant: a mutant that no suite notices is either explained in the list or an error of the run.
@@ -12,7 +12,7 @@ mod verdicts;
 mod workshop;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::PathBuf,
     time::{Duration, Instant},
 };
@@ -41,7 +41,7 @@ pub struct Options {
     #[arg(long)]
     limit: Option<usize>,
     /// Run only these suites
-    #[arg(long, value_delimiter = ',', default_values_t = [Suite::Codec, Suite::Core, Suite::Conformance])]
+    #[arg(long, value_delimiter = ',', default_values_t = [Suite::Codec, Suite::Core, Suite::Conformance, Suite::Twin])]
     suites: Vec<Suite>,
     /// Let every suite judge, also after one has failed; without it, a mutant is done with the first that fails
     #[arg(long)]
@@ -108,7 +108,8 @@ fn plant(chosen: &[&Mutant], options: &Options, folder: PathBuf, verdicts: &mut 
         return Ok(());
     }
     let workshop = Workshop::open(folder, root)?;
-    let baselines = baselines(&workshop, &options.suites)?;
+    let needed: BTreeSet<Suite> = waiting.iter().flat_map(|(_, _, suites)| suites.iter().copied()).collect();
+    let baselines = baselines(&workshop, &needed)?;
     let count = waiting.len();
     for (index, (mutant, planted, suites)) in waiting.into_iter().enumerate() {
         let started = Instant::now();
@@ -153,7 +154,7 @@ fn judge(
 }
 
 /// Runs the suites without a mutant, which they must pass, and tells how long each takes.
-fn baselines(workshop: &Workshop, suites: &[Suite]) -> anyhow::Result<BTreeMap<Suite, Duration>> {
+fn baselines(workshop: &Workshop, suites: &BTreeSet<Suite>) -> anyhow::Result<BTreeMap<Suite, Duration>> {
     eprintln!("the suites on the tree as it is:");
     let mut baselines = BTreeMap::new();
     for suite in suites {
@@ -235,7 +236,7 @@ mod tests {
         Options {
             only: None,
             limit: None,
-            suites: vec![Suite::Codec, Suite::Core, Suite::Conformance],
+            suites: vec![Suite::Codec, Suite::Core, Suite::Conformance, Suite::Twin],
             every_suite: false,
             fresh: false,
             survivors: false,

@@ -5,6 +5,8 @@ use serde_json::json;
 
 use super::*;
 use crate::clock::{HybridTime, NodeId};
+use selvedge_twin_core::dot::Origin;
+use selvedge_twin_core::event::PolicyVersion;
 
 /// The algorithm of RFC 7396, section 2, as written there.
 fn reference(target: Value, patch: &Value) -> Value {
@@ -45,13 +47,15 @@ fn appendix_a() -> Vec<(Value, Value, Value)> {
     ]
 }
 
-fn stamp(time: u64) -> Stamp {
-    Stamp { time: HybridTime(time), node: NodeId(1) }
+/// For what node 1 writes at `time`.
+pub(crate) fn pen(time: u64) -> Pen {
+    let (time, policy) = (HybridTime(time), PolicyVersion(0));
+    Pen { origin: Origin::first(NodeId(1)), next_seq: time.0.saturating_mul(100), time, policy }
 }
 
 fn patched(document: &mut Document, patch: &Value, time: u64) -> BTreeSet<Path> {
     let mut touched = BTreeSet::new();
-    apply(document, patch.as_object().unwrap(), stamp(time), &mut touched);
+    apply(document, patch.as_object().unwrap(), &mut pen(time), &mut touched);
     touched
 }
 
@@ -107,8 +111,8 @@ fn what_a_patch_does_not_name_keeps_its_cell() {
     patched(&mut document, &json!({"a": 1, "b": 2}), 1);
     let touched = patched(&mut document, &json!({"a": 1}), 2);
     assert_eq!(touched.into_iter().collect::<Vec<_>>(), [Path::root_member("a")]);
-    assert_eq!(document.cell(&Path::root_member("b")).unwrap().written_by(), stamp(1));
-    assert_eq!(document.cell(&Path::root_member("a")).unwrap().written_by(), stamp(2));
+    assert_eq!(document.field(&Path::root_member("b")).unwrap().sight().unwrap().rank.0, HybridTime(1));
+    assert_eq!(document.field(&Path::root_member("a")).unwrap().sight().unwrap().rank.0, HybridTime(2));
 }
 
 #[test]
@@ -116,10 +120,10 @@ fn clearing_removes_every_field_and_touches_each_once() {
     let mut document = Document::default();
     patched(&mut document, &json!({"a": 1, "b": {"c": 2}, "d": {}}), 1);
     let mut touched = BTreeSet::new();
-    clear(&mut document, stamp(2), &mut touched);
-    assert_eq!((read(&document), touched.len(), document.tombstone_count()), (json!({}), 3, 3));
+    clear(&mut document, &mut pen(2), &mut touched);
+    assert_eq!((read(&document), touched.len(), document.tombstones().count()), (json!({}), 3, 3));
     touched.clear();
-    clear(&mut document, stamp(3), &mut touched);
+    clear(&mut document, &mut pen(3), &mut touched);
     assert!(touched.is_empty());
 }
 
@@ -159,8 +163,8 @@ proptest! {
         patched(&mut document, &first, 1);
         let before = document.clone();
         let touched = patched(&mut document, &second, 2);
-        for (path, cell) in document.cells() {
-            prop_assert_eq!(touched.contains(path), before.cell(path) != Some(cell), "{}", path);
+        for (path, field) in document.fields() {
+            prop_assert_eq!(touched.contains(path), before.field(path) != Some(field), "{}", path);
         }
     }
 }

@@ -1,7 +1,10 @@
 use proptest::prelude::*;
 
+use selvedge_twin_core::cell::Pen;
+
 use super::*;
-use crate::clock::{HybridTime, NodeId};
+use crate::clock::HybridTime;
+use crate::merge_patch::tests::pen;
 
 fn update_of(payload: &str) -> Result<Request, Rejection> {
     parse_request(Operation::Update, payload.as_bytes(), &Config::default())
@@ -12,13 +15,13 @@ fn rejected(payload: &str) -> (u16, String) {
     (rejection.code, rejection.message)
 }
 
-fn at(s: u64) -> Stamp {
-    Stamp { time: HybridTime::from_ms(s * 1000), node: NodeId(1) }
+fn at(s: u64) -> Pen {
+    pen(HybridTime::from_ms(s * 1000).0)
 }
 
 fn apply(twin: &Twin, payload: &str, s: u64) -> (Twin, Vec<(&'static str, Value)>) {
     let request = update_of(payload).unwrap();
-    let (after, _) = twin.updated(&request.update, at(s), &Config::default()).unwrap();
+    let (after, _) = twin.updated(&request.update, &mut at(s), &Config::default()).unwrap();
     let replies = update_replies(&request, twin, &after, s * 1000);
     (after, replies.into_iter().map(|reply| (reply.suffix, json(&reply))).collect())
 }
@@ -215,7 +218,7 @@ proptest! {
     ) {
         let payload = words.concat();
         if let Ok(request) = update_of(&payload) {
-            let _ = Twin::default().updated(&request.update, at(1), &Config::default());
+            let _ = Twin::default().updated(&request.update, &mut at(1), &Config::default());
         }
     }
 }

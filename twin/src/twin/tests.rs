@@ -1,4 +1,7 @@
+use selvedge_twin_core::dot::Origin;
+
 use super::*;
+use crate::merge_patch::tests::pen;
 
 fn stamp(time: u64) -> Stamp {
     Stamp { time: HybridTime(time), node: NodeId(1) }
@@ -10,7 +13,7 @@ fn merge(section: Section, members: Value) -> Update {
 }
 
 fn reported(twin: &Twin, members: Value, time: u64) -> Result<Twin, Refusal> {
-    twin.updated(&merge(Section::Reported, members), stamp(time), &Config::default()).map(|(twin, _)| twin)
+    twin.updated(&merge(Section::Reported, members), &mut pen(time), &Config::default()).map(|(twin, _)| twin)
 }
 
 /// An object of `levels` levels, itself included.
@@ -35,13 +38,13 @@ fn a_condition_on_the_version_is_met_by_that_version_only() {
     let twin = reported(&Twin::default(), json!({"a": 1}), 1).unwrap();
     let with = |twin: &Twin, expected| {
         let update = Update { expected_version: Some(expected), ..merge(Section::Desired, json!({"a": 2})) };
-        twin.updated(&update, stamp(2), &Config::default()).map(|(twin, _)| twin.version)
+        twin.updated(&update, &mut pen(2), &Config::default()).map(|(twin, _)| twin.version)
     };
     assert_eq!(with(&twin, 1), Ok(2));
     assert_eq!(with(&twin, 2), Err(Refusal::VersionConflict { expected: 2, current: 1 }));
     assert_eq!(with(&twin, 0), Err(Refusal::VersionConflict { expected: 0, current: 1 }));
     assert_eq!(with(&Twin::default(), 0), Ok(1));
-    let (deleted, _) = twin.deleted(stamp(3), &Config::default());
+    let (deleted, _) = twin.deleted(&mut pen(3), &Config::default());
     assert_eq!(with(&deleted, 0), Ok(3));
     assert_eq!(with(&deleted, 2), Ok(3));
 }
@@ -49,7 +52,7 @@ fn a_condition_on_the_version_is_met_by_that_version_only() {
 #[test]
 fn a_deletion_keeps_the_version_and_a_later_update_goes_on_from_it() {
     let twin = reported(&Twin::default(), json!({"a": {"b": 1}}), 1).unwrap();
-    let (deleted, touched) = twin.deleted(stamp(2), &Config::default());
+    let (deleted, touched) = twin.deleted(&mut pen(2), &Config::default());
     assert_eq!((deleted.exists, deleted.version), (false, 2));
     assert_eq!(touched.paths(Section::Reported).count(), 1);
     let again = reported(&deleted, json!({"c": 1}), 3).unwrap();
@@ -75,13 +78,13 @@ fn a_section_is_bounded_in_bytes_after_the_merge_and_not_by_the_patch() {
     assert_eq!(refused, Refusal::SectionTooLarge { section: Section::Reported, bytes: max + 1, max });
     assert!(reported(&full, json!({"b": 1}), 2).is_err(), "a small patch on a full section");
     assert!(reported(&full, json!({"a": "short", "b": 1}), 2).is_ok());
-    assert!(full.updated(&merge(Section::Desired, json!({"b": 1})), stamp(2), &Config::default()).is_ok());
+    assert!(full.updated(&merge(Section::Desired, json!({"b": 1})), &mut pen(2), &Config::default()).is_ok());
 }
 
 #[test]
 fn the_number_of_fields_of_both_sections_is_bounded() {
     let limits = Config { fields_max: 4, ..Config::default() };
-    let update = |twin: &Twin, section, members| twin.updated(&merge(section, members), stamp(1), &limits);
+    let update = |twin: &Twin, section, members| twin.updated(&merge(section, members), &mut pen(1), &limits);
     let (three, _) = update(&Twin::default(), Section::Desired, json!({"a": {"b": 1, "c": 2}, "d": {}})).unwrap();
     let (four, _) = update(&three, Section::Reported, json!({"a": [1, 2, 3]})).unwrap();
     let refused = update(&four, Section::Reported, json!({"b": 1})).unwrap_err();
@@ -104,12 +107,12 @@ fn only_the_latest_removals_are_remembered() {
     let limits = Config { tombstones_max: 2, ..Config::default() };
     let mut twin = reported(&Twin::default(), json!({"a": 1, "b": 1, "c": 1}), 1).unwrap();
     for (time, key) in [(2, "b"), (3, "a")] {
-        (twin, _) = twin.updated(&merge(Section::Reported, json!({key: null})), stamp(time), &limits).unwrap();
+        (twin, _) = twin.updated(&merge(Section::Reported, json!({key: null})), &mut pen(time), &limits).unwrap();
     }
-    assert_eq!(twin.reported.tombstone_count(), 2);
-    let (twin, touched) = twin.updated(&merge(Section::Reported, json!({"c": null})), stamp(4), &limits).unwrap();
-    assert_eq!(twin.reported.tombstone_count(), 2);
-    assert!(twin.reported.cell(&Path::root_member("b")).is_none(), "the oldest removal is forgotten");
+    assert_eq!(twin.reported.tombstones().count(), 2);
+    let (twin, touched) = twin.updated(&merge(Section::Reported, json!({"c": null})), &mut pen(4), &limits).unwrap();
+    assert_eq!(twin.reported.tombstones().count(), 2);
+    assert!(twin.reported.field(&Path::root_member("b")).is_none(), "the oldest removal is forgotten");
     assert!(touched.paths(Section::Reported).any(|path| *path == Path::root_member("b")), "and so on the disk");
 }
 
@@ -118,16 +121,16 @@ fn a_refused_update_changes_no_section() {
     let twin = reported(&Twin::default(), json!({"a": 1}), 1).unwrap();
     let mut update = merge(Section::Desired, json!({"good": 1}));
     update.patches.extend(merge(Section::Reported, nested(9)).patches);
-    assert!(twin.updated(&update, stamp(2), &Config::default()).is_err());
+    assert!(twin.updated(&update, &mut pen(2), &Config::default()).is_err());
     assert_eq!(twin, reported(&Twin::default(), json!({"a": 1}), 1).unwrap());
 }
 
 #[test]
 fn a_view_shows_values_differences_and_where_they_come_from() {
     let time = HybridTime::from_ms(1_800_000_000_123);
-    let stamp = Stamp { time, node: NodeId(0xabc) };
     let update = merge(Section::Desired, json!({"a": {"b": 1}}));
-    let (twin, _) = Twin::default().updated(&update, stamp, &Config::default()).unwrap();
+    let mut pen = Pen { origin: Origin { node: NodeId(0xabc), incarnation: 1 }, ..pen(time.0) };
+    let (twin, _) = Twin::default().updated(&update, &mut pen, &Config::default()).unwrap();
     let expected = json!({
         "thing": "pump", "desired": {"a": {"b": 1}}, "reported": {}, "delta": {"a": {"b": 1}},
         "metadata": {

@@ -27,6 +27,8 @@ pub enum Suite {
     Core,
     /// `tests/conformance` against the smallest broker there is.
     Conformance,
+    /// Tests of `twin/core`: units, properties, and the simulation with fewer seeds.
+    Twin,
 }
 
 /// How a suite ended.
@@ -68,9 +70,14 @@ const CORE: &[Part] = &[
     Part { targets: &["--lib"], build: Build::Optimized },
     Part { targets: &["--test", "*"], build: Build::Optimized },
 ];
+const TWIN: &[Part] = &[
+    Part { targets: &["--lib"], build: Build::Quick },
+    Part { targets: &["--test", "simulation"], build: Build::Optimized },
+];
 /// Cases of each property test: a mutant that only a rare case shows is better shown by a test of its own.
 const PROPERTY_CASES: &str = "64";
 const MODEL_CASES: &str = "400";
+const TWIN_SEEDS: &str = "600";
 /// What a suite may take beyond a multiple of its time without a mutant.
 const GRACE: Duration = Duration::from_secs(90);
 /// Runs of the conformance suite in which no test fails twice.
@@ -84,6 +91,7 @@ impl fmt::Display for Suite {
             Self::Codec => "codec",
             Self::Core => "core",
             Self::Conformance => "conformance",
+            Self::Twin => "twin",
         })
     }
 }
@@ -94,7 +102,8 @@ impl Suite {
         match self {
             Self::Codec => file.starts_with("broker/codec/"),
             Self::Core => file.starts_with("broker/codec/") || file.starts_with("broker/core/"),
-            Self::Conformance => true,
+            Self::Conformance => file.starts_with("broker/"),
+            Self::Twin => file.starts_with("twin/core/"),
         }
     }
 }
@@ -107,6 +116,7 @@ impl Workshop {
             Suite::Codec => self.cargo_test("selvedge-codec", CODEC, deadline),
             Suite::Core => self.cargo_test("selvedge-core", CORE, deadline),
             Suite::Conformance => self.conformance(deadline),
+            Suite::Twin => self.cargo_test("selvedge-twin-core", TWIN, deadline),
         }
     }
 
@@ -186,6 +196,7 @@ impl Workshop {
             .env("RUST_MIN_STACK", "33554432")
             .env("PROPTEST_CASES", PROPERTY_CASES)
             .env("SELVEDGE_MODEL_CASES", MODEL_CASES)
+            .env("SELVEDGE_TWIN_SEEDS", TWIN_SEEDS)
             .env_remove("RUSTFLAGS");
         if build == Build::Quick {
             cargo.env("CARGO_PROFILE_DEV_OPT_LEVEL", "0");
@@ -292,5 +303,6 @@ mod tests {
         assert!(Suite::Codec.sees("broker/codec/src/frame.rs") && !Suite::Codec.sees("broker/core/src/handle.rs"));
         assert!(Suite::Core.sees("broker/codec/src/frame.rs") && Suite::Core.sees("broker/core/src/handle.rs"));
         assert!(!Suite::Core.sees("broker/src/handshake.rs") && Suite::Conformance.sees("broker/src/handshake.rs"));
+        assert!(Suite::Twin.sees("twin/core/src/cell.rs") && !Suite::Conformance.sees("twin/core/src/cell.rs"));
     }
 }

@@ -1,4 +1,4 @@
-//! The copy of `broker/` (and of what its tests read) in which mutants live: a small workspace of its own with build output of its own.
+//! The copy of `broker/` and `twin/core/` (and of what their tests read) in which mutants live: a small workspace of its own with build output of its own.
 //!
 //! Invariant: nothing outside its folder is written; a file is only written where its text differs, so that cargo
 //! builds again what changed and nothing else.
@@ -14,8 +14,8 @@ use anyhow::{Context as _, ensure};
 use toml::Value;
 
 /// What the copy holds of the repository: the crates, and what their tests replay.
-const COPIED: [&str; 2] = ["broker", "fuzz/corpus"];
-const MEMBERS: [&str; 3] = ["broker", "broker/codec", "broker/core"];
+const COPIED: [&str; 3] = ["broker", "fuzz/corpus", "twin/core"];
+const MEMBERS: [&str; 4] = ["broker", "broker/codec", "broker/core", "twin/core"];
 /// Build output.
 const SKIPPED_FOLDER: &str = "target";
 

@@ -7,6 +7,9 @@
 use std::cmp::Ordering;
 use std::fmt;
 
+/// Longest path that is taken from outside, in bytes.
+pub const PATH_BYTES_MAX: usize = 1_024;
+
 /// The path of a field in a document.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Path(String);
@@ -84,7 +87,7 @@ impl PartialOrd for Path {
 }
 
 /// The member name that a segment of a pointer stands for.
-pub(crate) fn unescape(segment: &str) -> String {
+pub fn unescape(segment: &str) -> String {
     segment.replace("~1", "/").replace("~0", "~")
 }
 

@@ -15,6 +15,9 @@ pub const BUILD_FLOOR_MS: u64 = 1_793_491_200_000;
 /// A wall clock this far above the floor is as wrong as one below it: 40 years in milliseconds.
 const CEILING_ABOVE_FLOOR_MS: u64 = 40 * 365 * 24 * 3_600 * 1_000;
 
+/// No event can be later than this: 2066. One that says so is refused everywhere, by its bytes alone.
+pub const CEILING: HybridTime = HybridTime((BUILD_FLOOR_MS + CEILING_ABOVE_FLOOR_MS) << COUNTER_BITS);
+
 const COUNTER_BITS: u32 = 16;
 
 /// Identity of a node, unique in its fleet. Shown as 16 hexadecimal digits.
@@ -98,7 +101,7 @@ pub struct FarAhead {
 }
 
 /// The clock of one node.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Clock {
     node: NodeId,
     last: HybridTime,
@@ -134,15 +137,18 @@ impl Clock {
 
     /// The stamp for a write that happens now.
     pub fn tick(&mut self, wall_ms: u64) -> Stamp {
-        self.last = self.last.next().max(HybridTime::from_ms(self.believed_ms(wall_ms)));
+        self.last = self.last.next().max(HybridTime::from_ms(self.believed_ms(wall_ms))).min(CEILING);
         Stamp { time: self.last, node: self.node }
     }
 
     /// Takes note of another node's stamp, so that later stamps of this node are greater. One that is too far ahead is
     /// refused and leaves the clock as it was: the caller holds what carried it until the clock has caught up.
+    ///
+    /// A node whose own clock is not trusted cannot say what is far ahead: it takes the time from the others.
     pub fn observe(&mut self, stamp: Stamp, wall_ms: u64) -> Result<(), FarAhead> {
         let ahead_ms = stamp.time.ms().saturating_sub(self.reading_ms(wall_ms));
-        if ahead_ms > self.ahead_max_ms {
+        let is_far = ahead_ms > self.ahead_max_ms && self.trust(wall_ms) == Trust::Trusted;
+        if is_far || stamp.time > CEILING {
             return Err(FarAhead { stamp, ahead_ms });
         }
         self.last = self.last.max(stamp.time);
