@@ -10,6 +10,7 @@ pub mod ota_publisher;
 pub mod property;
 pub mod store;
 pub mod twin;
+pub mod twin_group;
 pub mod user;
 
 use clap::{Parser, Subcommand};

@@ -1,6 +1,7 @@
-//! `selvedge pub` and `selvedge sub`: a small blocking MQTT client, both versions, for people and scripts.
+//! A small blocking MQTT client, both versions: `selvedge pub` and `selvedge sub` for people and scripts, and the node's way to
+//! the broker over which nodes exchange twins.
 //!
-//! Not the uplink, and not a library: one connection, one thread, `poll` for waiting. `session` decides (packet identifiers,
+//! Not a library: one connection, one thread, `poll` for waiting. `session` decides (packet identifiers,
 //! QoS 1 and 2 both ways) without I/O; `link` has the socket; `publish` and `subscribe` are the commands.
 
 pub mod connect_options;

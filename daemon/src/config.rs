@@ -15,6 +15,7 @@ pub mod parts;
 pub mod problem;
 pub mod quantity;
 pub mod surroundings;
+pub mod sync;
 pub mod tls;
 
 use serde::{Deserialize, Serialize};
@@ -29,6 +30,7 @@ pub use ota::{OtaConfig, OtaFile};
 pub use parts::{FunctionsConfig, LogConfig, LogFormat, StoreConfig, TwinsConfig};
 pub use quantity::Period;
 pub use surroundings::Surroundings;
+pub use sync::SyncConfig;
 pub use tls::TlsConfig;
 
 /// Everything that can be set.
@@ -68,6 +70,8 @@ pub struct Config {
     pub ota: OtaConfig,
     /// Counting packets in the kernel.
     pub net: NetConfig,
+    /// The exchange of twins with other nodes.
+    pub sync: SyncConfig,
 }
 
 impl Config {

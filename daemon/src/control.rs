@@ -14,4 +14,5 @@ pub mod reload;
 pub mod status;
 pub mod store;
 pub mod twin;
+mod twin_group;
 pub mod user;

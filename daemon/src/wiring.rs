@@ -8,6 +8,7 @@ pub mod access;
 mod backlog;
 pub mod broker_journal;
 mod clock;
+mod exchange;
 mod function_host;
 mod function_lines;
 mod greeting;
@@ -55,6 +56,7 @@ use access::http_login::HttpLogins;
 use access::reload::{First, Reloader};
 use access::sources::SourceFiles;
 use broker_journal::{BrokerPath, Replay, StoreJournal};
+use exchange::Exchange;
 use function_host::FunctionHost;
 use function_lines::FunctionLines;
 use jwks::KeyFetcher;
@@ -139,6 +141,8 @@ struct RunningNode {
     pushes: Option<Attachment>,
     net: Arc<Net>,
     net_thread: Option<JoinHandle<()>>,
+    exchange: Arc<Exchange>,
+    exchange_thread: Option<JoinHandle<()>>,
     stopping: Arc<AtomicBool>,
 }
 
@@ -197,6 +201,7 @@ fn start(config: &Config, config_file: Option<&Path>) -> anyhow::Result<RunningN
     lines.connect(&runtime);
     host.connect(Arc::clone(&lines));
     twins.attach(&broker.handle).context("attach the twins")?;
+    let exchange = Exchange::new(&config.sync, &store, node_id, Arc::clone(&twins)).context("exchange twins")?;
     for function in runtime.list() {
         lines.subscribe(&function.name, function.triggers);
     }
@@ -241,6 +246,7 @@ fn start(config: &Config, config_file: Option<&Path>) -> anyhow::Result<RunningN
     let api = NodeApi {
         updates: Arc::clone(&updates),
         net: Arc::clone(&net),
+        exchange: Arc::clone(&exchange),
         store: store.clone(),
         broker: broker.handle.clone(),
         twins: Arc::clone(&twins),
@@ -273,6 +279,7 @@ fn start(config: &Config, config_file: Option<&Path>) -> anyhow::Result<RunningN
         None
     };
     let net_thread = net.start().context("start the thread that counts packets")?;
+    let exchange_thread = exchange.start().context("start the thread that exchanges twins")?;
     Ok(RunningNode {
         data,
         socket,
@@ -293,6 +300,8 @@ fn start(config: &Config, config_file: Option<&Path>) -> anyhow::Result<RunningN
         pushes,
         net,
         net_thread,
+        exchange,
+        exchange_thread,
         stopping,
     })
 }
@@ -426,6 +435,11 @@ impl RunningNode {
         self.lines.stop();
         self.updates.stop();
         self.net.stop();
+        self.exchange.stop();
+        // Before the broker: what it takes in goes through that.
+        if self.exchange_thread.is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the thread that exchanges twins panicked");
+        }
         drop(self.pushes);
         self.reloader.stop();
         if let Some(fetcher) = &self.fetcher {
@@ -452,6 +466,7 @@ impl RunningNode {
         drop(self.runtime);
         drop(self.host);
         drop(self.lines);
+        drop(self.exchange);
         drop(self.twins);
         // The last handle of the store: it writes what is left.
         drop(self.store);

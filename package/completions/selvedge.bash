@@ -460,6 +460,9 @@ _selvedge() {
             selvedge__subcmd__help__subcmd__twin,get)
                 cmd="selvedge__subcmd__help__subcmd__twin__subcmd__get"
                 ;;
+            selvedge__subcmd__help__subcmd__twin,group)
+                cmd="selvedge__subcmd__help__subcmd__twin__subcmd__group"
+                ;;
             selvedge__subcmd__help__subcmd__twin,list)
                 cmd="selvedge__subcmd__help__subcmd__twin__subcmd__list"
                 ;;
@@ -472,8 +475,35 @@ _selvedge() {
             selvedge__subcmd__help__subcmd__twin,set)
                 cmd="selvedge__subcmd__help__subcmd__twin__subcmd__set"
                 ;;
+            selvedge__subcmd__help__subcmd__twin,sync)
+                cmd="selvedge__subcmd__help__subcmd__twin__subcmd__sync"
+                ;;
             selvedge__subcmd__help__subcmd__twin,watch)
                 cmd="selvedge__subcmd__help__subcmd__twin__subcmd__watch"
+                ;;
+            selvedge__subcmd__help__subcmd__twin__subcmd__group,add)
+                cmd="selvedge__subcmd__help__subcmd__twin__subcmd__group__subcmd__add"
+                ;;
+            selvedge__subcmd__help__subcmd__twin__subcmd__group,allow)
+                cmd="selvedge__subcmd__help__subcmd__twin__subcmd__group__subcmd__allow"
+                ;;
+            selvedge__subcmd__help__subcmd__twin__subcmd__group,create)
+                cmd="selvedge__subcmd__help__subcmd__twin__subcmd__group__subcmd__create"
+                ;;
+            selvedge__subcmd__help__subcmd__twin__subcmd__group,disallow)
+                cmd="selvedge__subcmd__help__subcmd__twin__subcmd__group__subcmd__disallow"
+                ;;
+            selvedge__subcmd__help__subcmd__twin__subcmd__group,remove)
+                cmd="selvedge__subcmd__help__subcmd__twin__subcmd__group__subcmd__remove"
+                ;;
+            selvedge__subcmd__help__subcmd__twin__subcmd__group,show)
+                cmd="selvedge__subcmd__help__subcmd__twin__subcmd__group__subcmd__show"
+                ;;
+            selvedge__subcmd__help__subcmd__twin__subcmd__sync,identity)
+                cmd="selvedge__subcmd__help__subcmd__twin__subcmd__sync__subcmd__identity"
+                ;;
+            selvedge__subcmd__help__subcmd__twin__subcmd__sync,status)
+                cmd="selvedge__subcmd__help__subcmd__twin__subcmd__sync__subcmd__status"
                 ;;
             selvedge__subcmd__help__subcmd__user,add)
                 cmd="selvedge__subcmd__help__subcmd__user__subcmd__add"
@@ -727,6 +757,9 @@ _selvedge() {
             selvedge__subcmd__twin,get)
                 cmd="selvedge__subcmd__twin__subcmd__get"
                 ;;
+            selvedge__subcmd__twin,group)
+                cmd="selvedge__subcmd__twin__subcmd__group"
+                ;;
             selvedge__subcmd__twin,help)
                 cmd="selvedge__subcmd__twin__subcmd__help"
                 ;;
@@ -742,14 +775,62 @@ _selvedge() {
             selvedge__subcmd__twin,set)
                 cmd="selvedge__subcmd__twin__subcmd__set"
                 ;;
+            selvedge__subcmd__twin,sync)
+                cmd="selvedge__subcmd__twin__subcmd__sync"
+                ;;
             selvedge__subcmd__twin,watch)
                 cmd="selvedge__subcmd__twin__subcmd__watch"
+                ;;
+            selvedge__subcmd__twin__subcmd__group,add)
+                cmd="selvedge__subcmd__twin__subcmd__group__subcmd__add"
+                ;;
+            selvedge__subcmd__twin__subcmd__group,allow)
+                cmd="selvedge__subcmd__twin__subcmd__group__subcmd__allow"
+                ;;
+            selvedge__subcmd__twin__subcmd__group,create)
+                cmd="selvedge__subcmd__twin__subcmd__group__subcmd__create"
+                ;;
+            selvedge__subcmd__twin__subcmd__group,disallow)
+                cmd="selvedge__subcmd__twin__subcmd__group__subcmd__disallow"
+                ;;
+            selvedge__subcmd__twin__subcmd__group,help)
+                cmd="selvedge__subcmd__twin__subcmd__group__subcmd__help"
+                ;;
+            selvedge__subcmd__twin__subcmd__group,remove)
+                cmd="selvedge__subcmd__twin__subcmd__group__subcmd__remove"
+                ;;
+            selvedge__subcmd__twin__subcmd__group,show)
+                cmd="selvedge__subcmd__twin__subcmd__group__subcmd__show"
+                ;;
+            selvedge__subcmd__twin__subcmd__group__subcmd__help,add)
+                cmd="selvedge__subcmd__twin__subcmd__group__subcmd__help__subcmd__add"
+                ;;
+            selvedge__subcmd__twin__subcmd__group__subcmd__help,allow)
+                cmd="selvedge__subcmd__twin__subcmd__group__subcmd__help__subcmd__allow"
+                ;;
+            selvedge__subcmd__twin__subcmd__group__subcmd__help,create)
+                cmd="selvedge__subcmd__twin__subcmd__group__subcmd__help__subcmd__create"
+                ;;
+            selvedge__subcmd__twin__subcmd__group__subcmd__help,disallow)
+                cmd="selvedge__subcmd__twin__subcmd__group__subcmd__help__subcmd__disallow"
+                ;;
+            selvedge__subcmd__twin__subcmd__group__subcmd__help,help)
+                cmd="selvedge__subcmd__twin__subcmd__group__subcmd__help__subcmd__help"
+                ;;
+            selvedge__subcmd__twin__subcmd__group__subcmd__help,remove)
+                cmd="selvedge__subcmd__twin__subcmd__group__subcmd__help__subcmd__remove"
+                ;;
+            selvedge__subcmd__twin__subcmd__group__subcmd__help,show)
+                cmd="selvedge__subcmd__twin__subcmd__group__subcmd__help__subcmd__show"
                 ;;
             selvedge__subcmd__twin__subcmd__help,delete)
                 cmd="selvedge__subcmd__twin__subcmd__help__subcmd__delete"
                 ;;
             selvedge__subcmd__twin__subcmd__help,get)
                 cmd="selvedge__subcmd__twin__subcmd__help__subcmd__get"
+                ;;
+            selvedge__subcmd__twin__subcmd__help,group)
+                cmd="selvedge__subcmd__twin__subcmd__help__subcmd__group"
                 ;;
             selvedge__subcmd__twin__subcmd__help,help)
                 cmd="selvedge__subcmd__twin__subcmd__help__subcmd__help"
@@ -766,8 +847,53 @@ _selvedge() {
             selvedge__subcmd__twin__subcmd__help,set)
                 cmd="selvedge__subcmd__twin__subcmd__help__subcmd__set"
                 ;;
+            selvedge__subcmd__twin__subcmd__help,sync)
+                cmd="selvedge__subcmd__twin__subcmd__help__subcmd__sync"
+                ;;
             selvedge__subcmd__twin__subcmd__help,watch)
                 cmd="selvedge__subcmd__twin__subcmd__help__subcmd__watch"
+                ;;
+            selvedge__subcmd__twin__subcmd__help__subcmd__group,add)
+                cmd="selvedge__subcmd__twin__subcmd__help__subcmd__group__subcmd__add"
+                ;;
+            selvedge__subcmd__twin__subcmd__help__subcmd__group,allow)
+                cmd="selvedge__subcmd__twin__subcmd__help__subcmd__group__subcmd__allow"
+                ;;
+            selvedge__subcmd__twin__subcmd__help__subcmd__group,create)
+                cmd="selvedge__subcmd__twin__subcmd__help__subcmd__group__subcmd__create"
+                ;;
+            selvedge__subcmd__twin__subcmd__help__subcmd__group,disallow)
+                cmd="selvedge__subcmd__twin__subcmd__help__subcmd__group__subcmd__disallow"
+                ;;
+            selvedge__subcmd__twin__subcmd__help__subcmd__group,remove)
+                cmd="selvedge__subcmd__twin__subcmd__help__subcmd__group__subcmd__remove"
+                ;;
+            selvedge__subcmd__twin__subcmd__help__subcmd__group,show)
+                cmd="selvedge__subcmd__twin__subcmd__help__subcmd__group__subcmd__show"
+                ;;
+            selvedge__subcmd__twin__subcmd__help__subcmd__sync,identity)
+                cmd="selvedge__subcmd__twin__subcmd__help__subcmd__sync__subcmd__identity"
+                ;;
+            selvedge__subcmd__twin__subcmd__help__subcmd__sync,status)
+                cmd="selvedge__subcmd__twin__subcmd__help__subcmd__sync__subcmd__status"
+                ;;
+            selvedge__subcmd__twin__subcmd__sync,help)
+                cmd="selvedge__subcmd__twin__subcmd__sync__subcmd__help"
+                ;;
+            selvedge__subcmd__twin__subcmd__sync,identity)
+                cmd="selvedge__subcmd__twin__subcmd__sync__subcmd__identity"
+                ;;
+            selvedge__subcmd__twin__subcmd__sync,status)
+                cmd="selvedge__subcmd__twin__subcmd__sync__subcmd__status"
+                ;;
+            selvedge__subcmd__twin__subcmd__sync__subcmd__help,help)
+                cmd="selvedge__subcmd__twin__subcmd__sync__subcmd__help__subcmd__help"
+                ;;
+            selvedge__subcmd__twin__subcmd__sync__subcmd__help,identity)
+                cmd="selvedge__subcmd__twin__subcmd__sync__subcmd__help__subcmd__identity"
+                ;;
+            selvedge__subcmd__twin__subcmd__sync__subcmd__help,status)
+                cmd="selvedge__subcmd__twin__subcmd__sync__subcmd__help__subcmd__status"
                 ;;
             selvedge__subcmd__user,add)
                 cmd="selvedge__subcmd__user__subcmd__add"
@@ -3460,7 +3586,7 @@ _selvedge() {
             return 0
             ;;
         selvedge__subcmd__help__subcmd__twin)
-            opts="get set patch delete list watch query"
+            opts="get set patch delete list watch query sync group"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3490,6 +3616,104 @@ _selvedge() {
         selvedge__subcmd__help__subcmd__twin__subcmd__get)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        selvedge__subcmd__help__subcmd__twin__subcmd__group)
+            opts="create add remove allow disallow show"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        selvedge__subcmd__help__subcmd__twin__subcmd__group__subcmd__add)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        selvedge__subcmd__help__subcmd__twin__subcmd__group__subcmd__allow)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        selvedge__subcmd__help__subcmd__twin__subcmd__group__subcmd__create)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        selvedge__subcmd__help__subcmd__twin__subcmd__group__subcmd__disallow)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        selvedge__subcmd__help__subcmd__twin__subcmd__group__subcmd__remove)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        selvedge__subcmd__help__subcmd__twin__subcmd__group__subcmd__show)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -3546,6 +3770,48 @@ _selvedge() {
         selvedge__subcmd__help__subcmd__twin__subcmd__set)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        selvedge__subcmd__help__subcmd__twin__subcmd__sync)
+            opts="status identity"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        selvedge__subcmd__help__subcmd__twin__subcmd__sync__subcmd__identity)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        selvedge__subcmd__help__subcmd__twin__subcmd__sync__subcmd__status)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -5714,7 +5980,7 @@ _selvedge() {
             return 0
             ;;
         selvedge__subcmd__twin)
-            opts="-h --help get set patch delete list watch query help"
+            opts="-h --help get set patch delete list watch query sync group help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -5775,8 +6041,278 @@ _selvedge() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        selvedge__subcmd__twin__subcmd__group)
+            opts="-h --help create add remove allow disallow show help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        selvedge__subcmd__twin__subcmd__group__subcmd__add)
+            opts="-h --key --data --socket --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --key)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --data)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        selvedge__subcmd__twin__subcmd__group__subcmd__allow)
+            opts="-h --key --data --socket --json --help desired reported"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --key)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --data)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        selvedge__subcmd__twin__subcmd__group__subcmd__create)
+            opts="-h --key --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --key)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        selvedge__subcmd__twin__subcmd__group__subcmd__disallow)
+            opts="-h --key --data --socket --json --help desired reported"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --key)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --data)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        selvedge__subcmd__twin__subcmd__group__subcmd__help)
+            opts="create add remove allow disallow show help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        selvedge__subcmd__twin__subcmd__group__subcmd__help__subcmd__add)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        selvedge__subcmd__twin__subcmd__group__subcmd__help__subcmd__allow)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        selvedge__subcmd__twin__subcmd__group__subcmd__help__subcmd__create)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        selvedge__subcmd__twin__subcmd__group__subcmd__help__subcmd__disallow)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        selvedge__subcmd__twin__subcmd__group__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        selvedge__subcmd__twin__subcmd__group__subcmd__help__subcmd__remove)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        selvedge__subcmd__twin__subcmd__group__subcmd__help__subcmd__show)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        selvedge__subcmd__twin__subcmd__group__subcmd__remove)
+            opts="-h --key --data --socket --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --key)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --data)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        selvedge__subcmd__twin__subcmd__group__subcmd__show)
+            opts="-h --data --socket --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --data)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         selvedge__subcmd__twin__subcmd__help)
-            opts="get set patch delete list watch query help"
+            opts="get set patch delete list watch query sync group help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -5806,6 +6342,104 @@ _selvedge() {
         selvedge__subcmd__twin__subcmd__help__subcmd__get)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        selvedge__subcmd__twin__subcmd__help__subcmd__group)
+            opts="create add remove allow disallow show"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        selvedge__subcmd__twin__subcmd__help__subcmd__group__subcmd__add)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        selvedge__subcmd__twin__subcmd__help__subcmd__group__subcmd__allow)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        selvedge__subcmd__twin__subcmd__help__subcmd__group__subcmd__create)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        selvedge__subcmd__twin__subcmd__help__subcmd__group__subcmd__disallow)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        selvedge__subcmd__twin__subcmd__help__subcmd__group__subcmd__remove)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        selvedge__subcmd__twin__subcmd__help__subcmd__group__subcmd__show)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -5876,6 +6510,48 @@ _selvedge() {
         selvedge__subcmd__twin__subcmd__help__subcmd__set)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        selvedge__subcmd__twin__subcmd__help__subcmd__sync)
+            opts="status identity"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        selvedge__subcmd__twin__subcmd__help__subcmd__sync__subcmd__identity)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        selvedge__subcmd__twin__subcmd__help__subcmd__sync__subcmd__status)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -5978,6 +6654,120 @@ _selvedge() {
         selvedge__subcmd__twin__subcmd__set)
             opts="-h --data --socket --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --data)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        selvedge__subcmd__twin__subcmd__sync)
+            opts="-h --help status identity help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        selvedge__subcmd__twin__subcmd__sync__subcmd__help)
+            opts="status identity help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        selvedge__subcmd__twin__subcmd__sync__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        selvedge__subcmd__twin__subcmd__sync__subcmd__help__subcmd__identity)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        selvedge__subcmd__twin__subcmd__sync__subcmd__help__subcmd__status)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        selvedge__subcmd__twin__subcmd__sync__subcmd__identity)
+            opts="-h --data --socket --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --data)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        selvedge__subcmd__twin__subcmd__sync__subcmd__status)
+            opts="-h --data --socket --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi

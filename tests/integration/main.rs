@@ -16,6 +16,7 @@ mod probes;
 mod store;
 mod tls;
 mod twins;
+mod twins_between_nodes;
 mod websocket_frames;
 
 use anyhow::ensure;

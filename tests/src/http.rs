@@ -1,7 +1,9 @@
 //! One HTTP request with nothing but a socket, for probes and metrics.
 
-use std::io::{Read as _, Write as _};
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 
 use anyhow::Context as _;
 
@@ -24,13 +26,32 @@ pub struct Response {
 /// There is no answer, or it is no HTTP.
 pub fn get(address: SocketAddr, path: &str) -> anyhow::Result<Response> {
     let context = || format!("GET http://{address}{path}");
-    let mut stream = TcpStream::connect_timeout(&address, PATIENCE).with_context(context)?;
+    let stream = TcpStream::connect_timeout(&address, PATIENCE).with_context(context)?;
     stream.set_read_timeout(Some(PATIENCE))?;
-    write!(stream, "GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n").with_context(context)?;
+    exchange(stream, &format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n"))
+        .with_context(context)
+}
+
+/// A request over a node's Unix socket, on a connection of its own.
+///
+/// # Errors
+/// As [`get`].
+pub fn over_socket(socket: &Path, method: &str, path: &str, body: &str) -> anyhow::Result<Response> {
+    let context = || format!("{method} {path} over {}", socket.display());
+    let stream = UnixStream::connect(socket).with_context(context)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    let length = body.len();
+    let head =
+        format!("{method} {path} HTTP/1.1\r\nhost: node\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n");
+    exchange(stream, &(head + body)).with_context(context)
+}
+
+fn exchange(mut stream: impl Read + Write, request: &str) -> anyhow::Result<Response> {
+    stream.write_all(request.as_bytes())?;
     let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).with_context(context)?;
+    stream.read_to_end(&mut answer)?;
     let answer = String::from_utf8_lossy(&answer).into_owned();
-    parse(&answer).with_context(|| format!("{}: read {answer:?}", context()))
+    parse(&answer).with_context(|| format!("read {answer:?}"))
 }
 
 fn parse(answer: &str) -> Option<Response> {

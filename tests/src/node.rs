@@ -194,6 +194,11 @@ impl Place {
         self.folder.path().join("data")
     }
 
+    /// The socket of the node that runs here.
+    pub fn socket(&self) -> PathBuf {
+        self.data().join("control.sock")
+    }
+
     /// A folder for files of the test, deleted with the place.
     pub fn folder(&self) -> &Path {
         self.folder.path()
@@ -219,13 +224,25 @@ impl Place {
     /// # Errors
     /// As [`Node::start`].
     pub fn start_on(&self, wire: &Wire, through: &[&str]) -> anyhow::Result<Node> {
+        self.start_through(through, &|command| wire.at_node(command))
+    }
+
+    /// Starts a node as the configuration file says; `placed` puts the command where it belongs.
+    ///
+    /// # Errors
+    /// As [`Node::start`].
+    pub fn start_in(&self, placed: &dyn Fn(&Command) -> Command) -> anyhow::Result<Node> {
+        self.start_through(&[], placed)
+    }
+
+    fn start_through(&self, through: &[&str], placed: &dyn Fn(&Command) -> Command) -> anyhow::Result<Node> {
         let run = self.command(&["run", "--json"])?;
         let words = through.iter().map(OsString::from).chain([run.get_program().to_owned()]);
         let words: Vec<OsString> = words.chain(run.get_args().map(OsString::from)).collect();
         let mut command = Command::new(words.first().context("a program")?);
         command.args(words.iter().skip(1)).arg("--config").arg(self.configuration());
         command.env("SELVEDGE_DATA", self.data()).current_dir(self.folder());
-        let child = TestChild::start("selvedge run", wire.at_node(&command))?;
+        let child = TestChild::start("selvedge run", placed(&command))?;
         let listeners = child.wait_for_line(0, PATIENCE, |line| serde_json::from_str::<Listeners>(line).ok())?;
         Ok(Node { child, listeners, place: self.clone() })
     }

@@ -13,6 +13,5 @@ pub mod full_disk;
 pub mod measure;
 pub mod metrics;
 pub mod pound;
-pub mod random;
 pub mod soak;
 pub mod wire;

@@ -31,18 +31,8 @@ impl Wire {
     /// The namespaces cannot be made although they should.
     pub fn new(test: &str) -> anyhow::Result<Option<Self>> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        if !rustix::process::geteuid().is_root() {
-            println!("SKIPPED {test}: network namespaces need root");
-            return Ok(None);
-        }
-        if Command::new("ip").arg("-V").output().is_err() {
-            println!("SKIPPED {test}: there is no `ip` (Debian's iproute2)");
-            return Ok(None);
-        }
-        let probe = ["--net", "--mount", "ip", "link", "add", "probe0", "type", "veth", "peer", "name", "probe1"];
-        let probed = Command::new("unshare").args(probe).output().context("run unshare")?;
-        if !probed.status.success() {
-            println!("SKIPPED {test}: {}", String::from_utf8_lossy(&probed.stderr).trim());
+        if let Some(why) = why_not()? {
+            println!("SKIPPED {test}: {why}");
             return Ok(None);
         }
         let name = format!("selvedge-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
@@ -131,7 +121,20 @@ impl Drop for Wire {
     }
 }
 
-fn inside(namespace: &str, command: &Command) -> Command {
+/// Why this user may not make namespaces.
+pub(crate) fn why_not() -> anyhow::Result<Option<String>> {
+    if !rustix::process::geteuid().is_root() {
+        return Ok(Some("network namespaces need root".to_owned()));
+    }
+    if Command::new("ip").arg("-V").output().is_err() {
+        return Ok(Some("there is no `ip` (Debian's iproute2)".to_owned()));
+    }
+    let probe = ["--net", "--mount", "ip", "link", "add", "probe0", "type", "veth", "peer", "name", "probe1"];
+    let probed = Command::new("unshare").args(probe).output().context("run unshare")?;
+    Ok((!probed.status.success()).then(|| String::from_utf8_lossy(&probed.stderr).trim().to_owned()))
+}
+
+pub(crate) fn inside(namespace: &str, command: &Command) -> Command {
     let mut inside = Command::new("ip");
     inside.args(["netns", "exec", namespace]).arg(command.get_program()).args(command.get_args());
     for (name, value) in command.get_envs() {
@@ -154,7 +157,7 @@ fn hardware_address(namespace: &str) -> anyhow::Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
-fn ip(words: &str) -> anyhow::Result<()> {
+pub(crate) fn ip(words: &str) -> anyhow::Result<()> {
     let output = Command::new("ip").args(words.split(' ')).output().context("run ip")?;
     ensure!(output.status.success(), "ip {words}: {}", String::from_utf8_lossy(&output.stderr));
     Ok(())

@@ -18,6 +18,13 @@ const EVENT_BYTES: usize = 240;
 /// Counts a twin's commits that are on their way. Dropping it says that one has ended.
 pub(crate) struct Underway(Arc<AtomicU32>);
 
+impl Underway {
+    pub(crate) fn begin(count: &Arc<AtomicU32>) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count.clone())
+    }
+}
+
 impl Drop for Underway {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Release);
@@ -51,6 +58,11 @@ impl Cache {
         Some(entry.twin.clone())
     }
 
+    /// As [`Cache::get`], without counting as a use.
+    pub(crate) fn get_quietly(&self, thing: &str) -> Option<Arc<Twin>> {
+        self.entries.get(thing).map(|entry| entry.twin.clone())
+    }
+
     /// Looks without counting as a use.
     pub(crate) fn peek(&self, thing: &str) -> Option<&Twin> {
         self.entries.get(thing).map(|entry| &*entry.twin)
@@ -63,10 +75,9 @@ impl Cache {
 
     /// Puts a twin that is being committed.
     pub(crate) fn put_underway(&mut self, thing: &str, twin: Arc<Twin>) -> Underway {
-        let underway = self.insert(thing, twin).underway.clone();
-        underway.fetch_add(1, Ordering::Relaxed);
+        let underway = Underway::begin(&self.insert(thing, twin).underway);
         self.evict();
-        Underway(underway)
+        underway
     }
 
     pub(crate) fn is_underway(&self, thing: &str) -> bool {

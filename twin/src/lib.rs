@@ -11,6 +11,7 @@
 mod cache;
 mod config;
 pub mod delta;
+pub mod exchange;
 pub mod explain;
 pub mod merge_patch;
 pub mod message;
@@ -18,18 +19,21 @@ pub mod query;
 mod record;
 pub mod repository;
 mod storage;
+mod sums;
 pub mod transaction;
 pub mod twin;
 
 pub use selvedge_twin_core::clock::{self, NodeId, Stamp};
 pub use selvedge_twin_core::document::{self, Document};
-pub use selvedge_twin_core::{json, path, thing};
+pub use selvedge_twin_core::{dot, json, keys, path, policy, sync, thing};
 
 pub use config::{Config, ConfigError};
+pub use exchange::{Ending, ExchangeError, Group, GroupStatus, JoinError};
 pub use explain::{Claim, FieldOrigin};
 pub use message::{Operation, Reply};
 pub use path::Path;
 pub use query::{Query, QueryError};
 pub use repository::{Answer, CommitPath, Metrics, OpenError, Summary, TwinError, Twins};
+pub use sums::Sums;
 pub use transaction::{PatchError, Publication, Transaction};
 pub use twin::{Section, Twin, TwinView};

@@ -68,7 +68,7 @@ pub struct Request {
 /// A request that is answered with `rejected`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rejection {
-    /// As HTTP and AWS have it: 400, 404, 409, 413, 422, 500.
+    /// As HTTP and AWS have it: 400, 403, 404, 409, 413, 422, 500.
     pub code: u16,
     /// For people.
     pub message: String,
@@ -87,6 +87,7 @@ impl Rejection {
     pub fn of(refusal: &Refusal) -> Self {
         let code = match refusal {
             Refusal::VersionConflict { .. } => 409,
+            Refusal::NotAllowed { .. } => 403,
             Refusal::TooDeep { .. } | Refusal::PathTooLong { .. } => 400,
             Refusal::SectionTooLarge { .. } => 413,
             Refusal::TooManyFields { .. } | Refusal::TooManyTwins { .. } => 422,

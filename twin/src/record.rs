@@ -2,10 +2,11 @@
 //!
 //! ```text
 //! key                                value
-//! 's'                                state:   2 time:u64le twins incarnation last_seq floor
-//! 'h' thing                          header:  1 exists:u8 version:u64le time:u64le node:u64le
+//! 's'                                state ([`node`])
+//! 'h' thing                          header:  2 exists:u8 version:u64le time:u64le node:u64le digest:u64le removals newest
 //! 'c' thing 0 ('d'|'r') bucket:u8    bucket:  2 count origin... cell...
 //! 'd' time:u64be thing               a deleted thing, no value: the order in which they are forgotten
+//! 'g' 'p' 'q'                        the group, its policies, and events that are held ([`node`])
 //!
 //! cell  = path part count event...
 //! event = origin:index seq time:u64le policy count (origin:index seq)... body (0 | 1 signature:64)
@@ -13,7 +14,7 @@
 //! The first byte of each value is its version. Thing names have no zero byte, so keys are unambiguous. Numbers, texts,
 //! parts and bodies are written as between nodes ([`selvedge_twin_core::wire`]); an origin stands once in its bucket.
 //!
-//! State and buckets of version 1 ([`format_1`]) are read too; what is written again is written in version 2.
+//! State, headers and buckets of version 1 ([`format_1`]) are read too; what is written again is written in version 2.
 //!
 //! The cells of a section are spread over as many buckets as its size asks for, by a hash of their paths: one for a
 //! small section, which keeps the number of keys and with it sled's memory low (about 500 bytes a key), and more for a large one, so that
@@ -23,6 +24,7 @@
 //! [`Space::Twin`]: selvedge_store::Space::Twin
 
 mod format_1;
+pub(crate) mod node;
 
 use std::collections::BTreeMap;
 
@@ -36,6 +38,7 @@ use selvedge_twin_core::wire::{self, DecodeError, ORIGINS_MAX, Reader};
 use crate::clock::{HybridTime, Stamp};
 use crate::document::Document;
 use crate::path::Path;
+use crate::sums::Sums;
 use crate::twin::{Section, Twin};
 
 /// Longest path that a bucket can hold with room to spare, in bytes.
@@ -52,8 +55,6 @@ const EVENT_BYTES: usize = 20;
 const CONTEXT_BYTES: usize = 4;
 const SIGNATURE_BYTES: usize = 64;
 
-/// The key of the state record.
-pub(crate) const STATE_KEY: &[u8] = b"s";
 /// What all header keys begin with.
 pub(crate) const HEADER_PREFIX: &[u8] = b"h";
 /// What all keys of deleted things begin with.
@@ -62,7 +63,7 @@ pub(crate) const DELETED_PREFIX: &[u8] = b"d";
 /// What the keys of all cells begin with.
 pub(crate) const CELLS_PREFIX: &[u8] = b"c";
 
-const HEADER_VERSION: u8 = 1;
+const HEADER_VERSION_1: u8 = 1;
 const VERSION: u8 = 2;
 
 /// One of the records that the cells of a section are spread over.
@@ -95,39 +96,20 @@ impl Spread {
     }
 }
 
-/// What a node remembers beside its twins.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct State {
-    /// The greatest time of any stamp.
-    pub(crate) time: HybridTime,
-    /// How many twins exist.
-    pub(crate) twins: u64,
-    /// In which of its lives the node is.
-    pub(crate) incarnation: u32,
-    /// The number of the last event that it made in it.
-    pub(crate) last_seq: u64,
-    /// Removals that were forgotten, and what they had removed.
-    pub(crate) floor: VersionVector,
-}
-
-impl Default for State {
-    fn default() -> Self {
-        let (time, floor) = (HybridTime::default(), VersionVector::default());
-        Self { time, twins: 0, incarnation: 1, last_seq: 0, floor }
-    }
-}
-
 /// A twin without its documents.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Header {
     pub(crate) exists: bool,
     pub(crate) version: u64,
     pub(crate) updated: Stamp,
+    /// `None` in version 1.
+    pub(crate) sums: Option<Sums>,
 }
 
 impl Header {
     pub(crate) fn of(twin: &Twin) -> Self {
-        Self { exists: twin.exists, version: twin.version, updated: twin.updated }
+        let sums = Some(twin.sums.clone());
+        Self { exists: twin.exists, version: twin.version, updated: twin.updated, sums }
     }
 }
 
@@ -166,36 +148,21 @@ pub(crate) fn section_of_bucket(rest: &[u8]) -> Option<Section> {
     Section::ALL.into_iter().find(|candidate| section_byte(*candidate) == *section)
 }
 
-pub(crate) fn encode_state(state: &State) -> Vec<u8> {
-    let mut bytes = vec![VERSION];
-    wire::put_time(&mut bytes, state.time);
-    wire::put_number(&mut bytes, state.twins);
-    wire::put_number(&mut bytes, state.incarnation.into());
-    wire::put_number(&mut bytes, state.last_seq);
-    wire::put_vector(&mut bytes, &state.floor);
-    bytes
-}
-
-pub(crate) fn decode_state(bytes: &[u8]) -> Option<State> {
-    let (version, rest) = bytes.split_first()?;
-    match *version {
-        format_1::VERSION => format_1::decode_state(rest),
-        VERSION => read_state(Reader::of_own(rest)).ok(),
-        _ => None,
-    }
-}
-
 pub(crate) fn encode_header(header: &Header) -> Vec<u8> {
-    let mut bytes = vec![HEADER_VERSION, u8::from(header.exists)];
+    let sums = header.sums.clone().unwrap_or_default();
+    let mut bytes = vec![VERSION, u8::from(header.exists)];
     bytes.extend_from_slice(&header.version.to_le_bytes());
     bytes.extend_from_slice(&header.updated.time.0.to_le_bytes());
     bytes.extend_from_slice(&header.updated.node.0.to_le_bytes());
+    bytes.extend_from_slice(&sums.digest.to_le_bytes());
+    wire::put_number(&mut bytes, sums.removals);
+    wire::put_vector(&mut bytes, &sums.newest);
     bytes
 }
 
 pub(crate) fn decode_header(bytes: &[u8]) -> Option<Header> {
-    let rest = bytes.strip_prefix(&[HEADER_VERSION])?;
-    read_header(Reader::of_own(rest)).ok().flatten()
+    let (version, rest) = bytes.split_first()?;
+    matches!(*version, HEADER_VERSION_1 | VERSION).then(|| read_header(Reader::of_own(rest), *version).ok())?.flatten()
 }
 
 /// The cells of `document` that belong into `bucket`, or `None` if there are none.
@@ -265,15 +232,7 @@ fn put_event(out: &mut Vec<u8>, event: &Event, origins: &mut Origins) {
     }
 }
 
-fn read_state(mut reader: Reader<'_>) -> Result<State, DecodeError> {
-    let (time, twins) = (reader.time()?, reader.number()?);
-    let (incarnation, last_seq) = (reader.number_u32()?, reader.number()?);
-    let floor = reader.vector()?;
-    reader.end()?;
-    Ok(State { time, twins, incarnation, last_seq, floor })
-}
-
-fn read_header(mut reader: Reader<'_>) -> Result<Option<Header>, DecodeError> {
+fn read_header(mut reader: Reader<'_>, version_of_record: u8) -> Result<Option<Header>, DecodeError> {
     let exists = match reader.byte()? {
         0 => false,
         1 => true,
@@ -281,8 +240,14 @@ fn read_header(mut reader: Reader<'_>) -> Result<Option<Header>, DecodeError> {
     };
     let version = u64::from_le_bytes(reader.array()?);
     let updated = Stamp { time: reader.time()?, node: reader.node()? };
+    let sums = if version_of_record == VERSION {
+        let digest = u64::from_le_bytes(reader.array()?);
+        Some(Sums { digest, removals: reader.number()?, newest: reader.vector()? })
+    } else {
+        None
+    };
     reader.end()?;
-    Ok(Some(Header { exists, version, updated }))
+    Ok(Some(Header { exists, version, updated, sums }))
 }
 
 fn read_bucket(mut reader: Reader<'_>) -> Result<Vec<(Path, Part, Event)>, DecodeError> {

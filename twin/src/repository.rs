@@ -5,27 +5,35 @@
 //! with unfinished commits waits for them: nobody is told of what a power cut could still take. The lock is never held
 //! while waiting for room in the store's queue, so callbacks may come back in.
 
+mod requests;
+mod writing;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
-use selvedge_store::{Batch, CommitError, Health, OnDurable, PutError, ReadError, Store};
+use selvedge_store::{Batch, CommitError, Health, OnDurable, ReadError, Store};
 use selvedge_twin_core::cell::Pen;
+use selvedge_twin_core::digest::Digests;
 use selvedge_twin_core::dot::Origin;
-use selvedge_twin_core::event::PolicyVersion;
-use selvedge_twin_core::vector::VersionVector;
+use selvedge_twin_core::sync::{self, Sync};
 use thiserror::Error;
 
-use crate::cache::{Cache, Underway};
+use crate::cache::Cache;
 use crate::clock::{Clock, HybridTime, NodeId, Trust};
 use crate::config::{Config, ConfigError};
-use crate::message::{self, Operation, Rejection, Reply, Request};
-use crate::record::{Header, State};
+use crate::exchange::{Group, OnlyVerifies};
+use crate::message::{self, Operation, Rejection, Reply};
+use crate::record::Header;
 use crate::storage::{self, Damage};
 use crate::thing::{self, ThingNameError};
 use crate::transaction::Transaction;
-use crate::twin::{Refusal, Touched, Twin, TwinView};
+use crate::twin::{Refusal, Section, Twin, TwinView};
+use requests::Outcome;
+
+pub use writing::Ending;
+pub(crate) use writing::{Change, Kept, WriteError};
 
 /// Why twins could not be opened.
 #[derive(Debug, Error)]
@@ -103,7 +111,7 @@ pub struct Twins {
 
 /// Where changes go to become durable, in the order of the calls. A [`Store`] is one; a node may put something in between, so
 /// that changes keep one order with what else it keeps.
-pub trait CommitPath: Send + Sync {
+pub trait CommitPath: Send + std::marker::Sync {
     /// Makes `batch` durable; `on_durable` runs exactly once, then or when that is known to be impossible. Never blocks.
     fn commit(&self, batch: Batch, on_durable: OnDurable);
 }
@@ -119,7 +127,8 @@ pub(crate) struct Inner {
     path: OnceLock<Arc<dyn CommitPath>>,
     pub(crate) config: Config,
     pub(crate) shelf: Mutex<Shelf>,
-    damage: Damage,
+    pub(crate) group: OnceLock<Group>,
+    pub(crate) damage: Damage,
     accepted: AtomicU64,
     rejected: AtomicU64,
 }
@@ -128,49 +137,29 @@ pub(crate) struct Inner {
 pub(crate) struct Shelf {
     pub(crate) clock: Clock,
     pub(crate) cache: Cache,
-    /// Under which name this node writes.
-    pub(crate) origin: Origin,
-    /// The number of its next event.
-    pub(crate) next_seq: u64,
-    /// Removals that were forgotten, and what they had removed.
-    floor: VersionVector,
-    twins: u64,
-    deleted: BTreeSet<(HybridTime, String)>,
+    /// What this node counts, and knows of its group.
+    pub(crate) sync: Sync,
+    /// What of that is kept, or on its way there.
+    pub(crate) kept: Kept,
+    /// The sums of all twins, from the moment that the node is in a group.
+    pub(crate) digests: Option<Box<Digests>>,
+    pub(crate) twins: u64,
+    pub(crate) deleted: BTreeSet<(HybridTime, String)>,
+    /// Counts the changes whose [`Ending`] has not come.
+    pub(crate) unfinished: Arc<AtomicU32>,
 }
 
 impl Shelf {
     /// For a change that is made now.
     pub(crate) fn pen(&mut self, wall_ms: u64) -> Pen {
-        let time = self.clock.tick(wall_ms).time;
-        Pen { origin: self.origin, next_seq: self.next_seq, time, policy: PolicyVersion::default() }
+        self.sync.pen(&mut self.clock, wall_ms)
     }
-}
 
-/// A twin before and after a change.
-pub(crate) struct Change {
-    pub(crate) thing: String,
-    pub(crate) before: Arc<Twin>,
-    pub(crate) after: Arc<Twin>,
-    pub(crate) touched: Touched,
-}
-
-/// Why a change could not be put into a batch. Nothing has changed.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub(crate) enum WriteError {
-    #[error(transparent)]
-    Refused(#[from] Refusal),
-    #[error(transparent)]
-    Put(#[from] PutError),
-    #[error(transparent)]
-    Read(#[from] ReadError),
-}
-
-/// What a request leads to.
-enum Outcome {
-    /// These replies, after what the twin has underway.
-    Reply(Vec<Reply>),
-    /// These replies, after this batch.
-    Commit { batch: Batch, underway: Vec<Underway>, replies: Vec<Reply> },
+    /// Under which name this node writes, and the number of its next event.
+    pub(crate) fn origin(&self) -> (Origin, u64) {
+        let knowledge = self.sync.knowledge();
+        (knowledge.origin, knowledge.known.get(knowledge.origin).saturating_add(1))
+    }
 }
 
 impl Twins {
@@ -178,21 +167,23 @@ impl Twins {
     pub fn open(store: Store, node: NodeId, config: Config) -> Result<Self, OpenError> {
         config.check()?;
         let damage = Damage::default();
-        let state = storage::read_state(&store, node, &damage)?;
+        let (state, knowledge) = storage::read_node(&store, node, &OnlyVerifies, &damage)?;
         let deleted = storage::read_deleted(&store)?.into_iter().collect();
         let clock = Clock::new(node, state.time, config.clock_floor_ms, config.clock_ahead_max_ms);
+        let kept = Kept::of(&knowledge);
         let shelf = Shelf {
             clock,
             cache: Cache::new(config.cache_bytes_max),
-            origin: Origin { node, incarnation: state.incarnation },
-            next_seq: state.last_seq.saturating_add(1),
-            floor: state.floor,
+            sync: Sync::new(knowledge, sync::Config::default()),
+            kept,
+            digests: None,
             twins: state.twins,
             deleted,
+            unfinished: Arc::default(),
         };
         let (accepted, rejected) = (AtomicU64::new(0), AtomicU64::new(0));
-        let path = OnceLock::new();
-        let inner = Inner { store, path, config, shelf: Mutex::new(shelf), damage, accepted, rejected };
+        let (path, group) = (OnceLock::new(), OnceLock::new());
+        let inner = Inner { store, path, config, shelf: Mutex::new(shelf), group, damage, accepted, rejected };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -252,9 +243,9 @@ impl Twins {
             let rejection = Rejection { client_token, ..rejection };
             vec![message::rejected_reply(operation, &rejection, now_ms)]
         };
-        let (batch, underway, replies) = match outcome {
-            Ok(Outcome::Commit { batch, underway, replies }) => (batch, underway, replies),
-            Ok(Outcome::Reply(replies)) => (Batch::new(), Vec::new(), replies),
+        let (batch, ending, replies) = match outcome {
+            Ok(Outcome::Commit { batch, ending, replies }) => (batch, Some(ending), replies),
+            Ok(Outcome::Reply(replies)) => (Batch::new(), None, replies),
             Err(rejection) => {
                 inner.rejected.fetch_add(1, Ordering::Relaxed);
                 let replies = rejected(rejection);
@@ -262,9 +253,11 @@ impl Twins {
             }
         };
         inner.accepted.fetch_add(1, Ordering::Relaxed);
-        let has_change = !underway.is_empty();
+        let has_change = ending.is_some();
         let finish = move |result: Result<(), CommitError>, replies| {
-            drop(underway);
+            if let Some(ending) = ending {
+                ending.end(result.is_ok());
+            }
             match result {
                 Ok(()) => replies,
                 Err(error) => rejected(Rejection::new(500, error.to_string())),
@@ -375,49 +368,6 @@ impl Inner {
         Ok(twin)
     }
 
-    /// Puts `changes` behind what `batch` has and takes them over into memory; the next event has the number `next_seq`.
-    /// All or nothing.
-    pub(crate) fn write(
-        &self,
-        shelf: &mut Shelf,
-        changes: &[Change],
-        next_seq: u64,
-        mut batch: Batch,
-    ) -> Result<(Batch, Vec<Underway>), WriteError> {
-        let created = changes.iter().filter(|change| change.after.exists && !change.before.exists).count();
-        let removed = changes.iter().filter(|change| !change.after.exists && change.before.exists).count();
-        let twins = (shelf.twins + created as u64).saturating_sub(removed as u64);
-        if created > 0 && twins > self.config.twins_max {
-            return Err(Refusal::TooManyTwins { max: self.config.twins_max }.into());
-        }
-        for change in changes {
-            storage::put_change(&mut batch, &change.thing, &change.before, &change.after, &change.touched)?;
-        }
-        let mut floor = shelf.floor.clone();
-        changes.iter().for_each(|change| floor.join(&change.touched.floor));
-        let remembered = Remembered::after(changes, &shelf.deleted, self.config.deleted_twins_max);
-        for (_, thing) in &remembered.forgotten {
-            let changed = changes.iter().find(|change| change.thing == *thing);
-            let twin = changed.map_or_else(|| self.load(shelf, thing), |change| Ok(change.after.clone()))?;
-            storage::put_forgotten(&mut batch, thing, &twin)?;
-            twin.events().for_each(|event| {
-                floor.add(event.dot);
-                floor.join(&event.context);
-            });
-        }
-        let (incarnation, last_seq) = (shelf.origin.incarnation, next_seq.saturating_sub(1));
-        let state = State { time: shelf.clock.last(), twins, incarnation, last_seq, floor };
-        storage::put_state(&mut batch, &state)?;
-
-        (shelf.twins, shelf.next_seq, shelf.floor) = (twins, next_seq, state.floor);
-        let after = changes.iter().map(|change| shelf.cache.put_underway(&change.thing, change.after.clone()));
-        let mut underway: Vec<Underway> = after.collect();
-        let forgotten = remembered.forgotten.iter();
-        underway.extend(forgotten.map(|(_, thing)| shelf.cache.put_underway(thing, Arc::default())));
-        remembered.apply(&mut shelf.deleted);
-        Ok((batch, underway))
-    }
-
     /// Whether new work may begin.
     pub(crate) fn check_health(&self) -> Result<(), String> {
         match self.store.health() {
@@ -427,89 +377,20 @@ impl Inner {
         }
     }
 
-    fn get(&self, shelf: &mut Shelf, thing: &str, request: &Request, now_ms: u64) -> Result<Outcome, Rejection> {
-        let twin = self.load_or_reject(shelf, thing)?;
-        if !twin.exists {
-            return Err(no_twin(thing));
-        }
-        Ok(Outcome::Reply(vec![message::get_reply(request, &twin, now_ms)]))
-    }
-
-    fn update(&self, shelf: &mut Shelf, thing: &str, request: &Request, wall_ms: u64) -> Result<Outcome, Rejection> {
-        self.check_health().map_err(|why| Rejection::new(500, why))?;
-        let before = self.load_or_reject(shelf, thing)?;
-        let mut pen = shelf.pen(wall_ms);
-        let updated = before.updated(&request.update, &mut pen, &self.config);
-        let (after, touched) = updated.map_err(|refusal| Rejection::of(&refusal))?;
-        let replies = message::update_replies(request, &before, &after, pen.time.ms());
-        if after.version == before.version {
-            return Ok(Outcome::Reply(replies));
-        }
-        let change = Change { thing: thing.to_owned(), before, after: Arc::new(after), touched };
-        self.commit(shelf, change, pen.next_seq, replies)
-    }
-
-    fn delete(&self, shelf: &mut Shelf, thing: &str, request: &Request, wall_ms: u64) -> Result<Outcome, Rejection> {
-        let before = self.load_or_reject(shelf, thing)?;
-        if !before.exists {
-            return Err(no_twin(thing));
-        }
-        let mut pen = shelf.pen(wall_ms);
-        let (after, touched) = before.deleted(&mut pen, &self.config);
-        let replies = vec![message::delete_reply(request, &after, pen.time.ms())];
-        let change = Change { thing: thing.to_owned(), before, after: Arc::new(after), touched };
-        self.commit(shelf, change, pen.next_seq, replies)
-    }
-
-    fn commit(
+    /// Whether the group lets this node write to these sections of `thing`.
+    pub(crate) fn check_allowed(
         &self,
-        shelf: &mut Shelf,
-        change: Change,
-        next_seq: u64,
-        replies: Vec<Reply>,
-    ) -> Result<Outcome, Rejection> {
-        let (batch, underway) = self.write(shelf, &[change], next_seq, Batch::new()).map_err(|error| match error {
-            WriteError::Refused(refusal) => Rejection::of(&refusal),
-            error => Rejection::new(500, error.to_string()),
-        })?;
-        Ok(Outcome::Commit { batch, underway, replies })
-    }
-
-    fn load_or_reject(&self, shelf: &mut Shelf, thing: &str) -> Result<Arc<Twin>, Rejection> {
-        self.load(shelf, thing).map_err(|error| Rejection::new(500, error.to_string()))
-    }
-}
-
-/// What changes do to the set of remembered deletions.
-struct Remembered {
-    deleted: Vec<(HybridTime, String)>,
-    back: Vec<(HybridTime, String)>,
-    forgotten: Vec<(HybridTime, String)>,
-}
-
-impl Remembered {
-    fn after(changes: &[Change], before: &BTreeSet<(HybridTime, String)>, max: usize) -> Self {
-        let entry = |twin: &Twin, change: &Change| (twin.updated.time, change.thing.clone());
-        let deleted = changes.iter().filter(|change| !change.after.exists);
-        let deleted: Vec<_> = deleted.map(|change| entry(&change.after, change)).collect();
-        let back = changes.iter().map(|change| entry(&change.before, change));
-        let back: Vec<_> = back.filter(|entry| before.contains(entry)).collect();
-        let surplus = (before.len() + deleted.len()).saturating_sub(back.len() + max);
-        let candidates = before.iter().filter(|entry| !back.contains(entry)).chain(&deleted);
-        let forgotten = candidates.take(surplus).cloned().collect();
-        Self { deleted, back, forgotten }
-    }
-
-    fn apply(self, to: &mut BTreeSet<(HybridTime, String)>) {
-        to.extend(self.deleted);
-        for entry in self.back.iter().chain(&self.forgotten) {
-            to.remove(entry);
+        shelf: &Shelf,
+        thing: &str,
+        mut sections: impl Iterator<Item = Section>,
+    ) -> Result<(), Refusal> {
+        let knowledge = shelf.sync.knowledge();
+        let may_write = |section: &Section| knowledge.chain.may_write(knowledge.origin.node, *section, thing);
+        match sections.find(|section| !may_write(section)) {
+            Some(section) => Err(Refusal::NotAllowed { section, thing: thing.to_owned() }),
+            None => Ok(()),
         }
     }
-}
-
-fn no_twin(thing: &str) -> Rejection {
-    Rejection::new(404, format!("there is no twin of {thing:?}"))
 }
 
 #[cfg(test)]

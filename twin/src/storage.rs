@@ -5,14 +5,19 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use selvedge_store::{Batch, PutError, ReadError, Space, Store};
+use selvedge_store::{Batch, KEY_BYTES_MAX, PutError, ReadError, Space, Store};
 
-use crate::clock::{HybridTime, NodeId};
-use crate::record::{self, Bucket, Header, Spread, State};
+use crate::clock::HybridTime;
+use crate::record::{self, Bucket, Header, Spread};
+use crate::sums::Sums;
 use crate::twin::{Section, Touched, Twin};
 
 /// Most buckets that are read for one twin: all that its two sections can have.
 const BUCKETS_MAX: usize = 2 * 256;
+
+mod node;
+
+pub(crate) use self::node::{put_group, put_held, put_policies, put_state, read_node};
 
 /// Most deleted things that are read back, whatever the configuration says.
 const DELETED_MAX: usize = 100_000;
@@ -40,6 +45,7 @@ pub(crate) fn read_twin(store: &Store, thing: &str, damage: &Damage) -> Result<T
         Found::Damaged => None,
     };
     let mut twin = Twin::default();
+    let mut is_damaged = false;
     let prefix = record::cells_prefix(thing);
     for entry in store.scan(Space::Twin, &prefix, None, BUCKETS_MAX) {
         let decoded = match entry {
@@ -56,14 +62,21 @@ pub(crate) fn read_twin(store: &Store, thing: &str, damage: &Damage) -> Result<T
                     document.join(&path, &part, event);
                 }
             }
-            None => damage.found(thing, "bucket of cells"),
+            None => {
+                is_damaged = true;
+                damage.found(thing, "bucket of cells");
+            }
         }
     }
     match header {
-        Some(header) => (twin.exists, twin.version, twin.updated) = (header.exists, header.version, header.updated),
+        Some(header) => {
+            (twin.exists, twin.version, twin.updated) = (header.exists, header.version, header.updated);
+            twin.sums = header.sums.filter(|_| !is_damaged).unwrap_or_else(|| Sums::of(thing, &twin));
+        }
         None => {
             damage.found(thing, "header");
             rebuild_header(&mut twin);
+            twin.sums = Sums::of(thing, &twin);
         }
     }
     Ok(twin)
@@ -112,41 +125,6 @@ pub(crate) fn put_forgotten(batch: &mut Batch, thing: &str, twin: &Twin) -> Resu
     batch.delete(Space::Twin, &record::deleted_key(twin.updated.time, thing))
 }
 
-/// Adds the node's state record.
-pub(crate) fn put_state(batch: &mut Batch, state: &State) -> Result<(), PutError> {
-    batch.put(Space::Twin, record::STATE_KEY, &record::encode_state(state))
-}
-
-/// The state of `node`; counted from what there is if its record is missing or damaged. Which numbers were given is lost
-/// then, so the node goes on under its next name.
-pub(crate) fn read_state(store: &Store, node: NodeId, damage: &Damage) -> Result<State, ReadError> {
-    if let Found::Bytes(bytes) = tolerate(store.get(Space::Twin, record::STATE_KEY))?
-        && let Some(state) = record::decode_state(&bytes)
-    {
-        return Ok(state);
-    }
-    let mut state = State::default();
-    for entry in headers(store, "", None, damage) {
-        let (_, header) = entry?;
-        state.twins += u64::from(header.exists);
-        state.time = state.time.max(header.updated.time);
-    }
-    for entry in store.scan(Space::Twin, record::CELLS_PREFIX, None, usize::MAX) {
-        let cells = match entry {
-            Ok((_, value)) => record::decode_bucket(&value).unwrap_or_default(),
-            Err(ReadError::Corrupt { .. }) => continue,
-            Err(failed @ ReadError::Failed { .. }) => return Err(failed),
-        };
-        for (_, _, event) in cells {
-            state.time = state.time.max(event.time);
-            let names = event.context.dots().chain([event.dot]).map(|dot| dot.origin);
-            let last = names.filter(|origin| origin.node == node).map(|origin| origin.incarnation).max();
-            state.incarnation = state.incarnation.max(last.map_or(1, |last| last.saturating_add(1)));
-        }
-    }
-    Ok(state)
-}
-
 /// The things that are remembered as deleted, by the time of their deletion.
 pub(crate) fn read_deleted(store: &Store) -> Result<Vec<(HybridTime, String)>, ReadError> {
     let mut deleted = Vec::new();
@@ -168,8 +146,37 @@ pub(crate) fn headers<'a>(
     after: Option<&str>,
     damage: &'a Damage,
 ) -> impl Iterator<Item = Result<(String, Header), ReadError>> + use<'a> {
-    let after = after.map(record::header_key);
-    let scan = store.scan(Space::Twin, &record::header_key(prefix), after.as_deref(), usize::MAX);
+    decoded(store, &record::header_key(prefix), after.map(record::header_key).as_deref(), damage)
+}
+
+/// Headers of all things from the name `first` on.
+pub(crate) fn headers_from<'a>(
+    store: &Store,
+    first: Option<&str>,
+    damage: &'a Damage,
+) -> impl Iterator<Item = Result<(String, Header), ReadError>> + use<'a> {
+    // The greatest key before it: names have no zero byte.
+    let before = first.and_then(|first| record::header_key(first).split_last().map(|(last, rest)| before(rest, *last)));
+    decoded(store, record::HEADER_PREFIX, before.as_deref(), damage)
+}
+
+/// A key that comes before `rest` + `last`, and after all that come before that and are no longer than keys may be.
+fn before(rest: &[u8], last: u8) -> Vec<u8> {
+    let mut key = rest.to_vec();
+    if let Some(less) = last.checked_sub(1) {
+        key.push(less);
+        key.resize(KEY_BYTES_MAX, u8::MAX);
+    }
+    key
+}
+
+fn decoded<'a>(
+    store: &Store,
+    prefix: &[u8],
+    after: Option<&[u8]>,
+    damage: &'a Damage,
+) -> impl Iterator<Item = Result<(String, Header), ReadError>> + use<'a> {
+    let scan = store.scan(Space::Twin, prefix, after, usize::MAX);
     scan.filter_map(|entry| match entry {
         Ok((key, value)) => {
             let thing = record::thing_of_header(&key)?.to_owned();
@@ -196,13 +203,13 @@ fn rebuild_header(twin: &mut Twin) {
     twin.version = twin.updated.time.ms() / 1000;
 }
 
-enum Found {
+pub(crate) enum Found {
     Nothing,
     Bytes(Vec<u8>),
     Damaged,
 }
 
-fn tolerate(read: Result<Option<Vec<u8>>, ReadError>) -> Result<Found, ReadError> {
+pub(crate) fn tolerate(read: Result<Option<Vec<u8>>, ReadError>) -> Result<Found, ReadError> {
     match read {
         Ok(Some(bytes)) => Ok(Found::Bytes(bytes)),
         Ok(None) => Ok(Found::Nothing),

@@ -17,7 +17,7 @@ use thiserror::Error;
 
 use crate::json::{self, JsonError};
 use crate::message::{self, Reply};
-use crate::repository::{Change, Twins, WriteError};
+use crate::repository::{Change, Ending, Twins, WriteError};
 use crate::thing::{self, ThingNameError};
 use crate::twin::{Refusal, Section, SectionPatch, Touched, Twin, TwinView, Update};
 
@@ -120,8 +120,12 @@ impl Transaction {
         };
         let wall_ms = self.wall_ms;
         let working = self.working(thing)?;
-        // A later change by anyone else is a conflict, so a time taken now is greater than all in the twin.
-        let pen = inner.shelf.lock().pen(wall_ms);
+        let pen = {
+            let mut shelf = inner.shelf.lock();
+            inner.check_allowed(&shelf, thing, [section].into_iter())?;
+            // A later change by anyone else is a conflict, so a time taken now is greater than all in the twin.
+            shelf.pen(wall_ms)
+        };
         let mut pen = Pen { next_seq: working.next_seq, ..pen };
         let update = Update { patches: vec![(section, patch)], expected_version };
         let (after, touched) = working.after.updated(&update, &mut pen, &inner.config)?;
@@ -139,9 +143,9 @@ impl Transaction {
         on_durable: impl FnOnce(Result<Vec<Publication>, CommitError>) + Send + 'static,
     ) -> Result<(), PatchError> {
         let twins = self.twins.clone();
-        self.commit_with(batch, move |batch, publications, finish| {
+        self.commit_with(batch, move |batch, publications, ending| {
             let on_durable = move |result: Result<(), CommitError>| {
-                finish();
+                ending.end(result.is_ok());
                 on_durable(result.map(|()| publications));
             };
             twins.inner.path().commit(batch, Box::new(on_durable));
@@ -154,7 +158,7 @@ impl Transaction {
     pub fn commit_with(
         self,
         batch: Batch,
-        submit: impl FnOnce(Batch, Vec<Publication>, Box<dyn FnOnce() + Send>),
+        submit: impl FnOnce(Batch, Vec<Publication>, Ending),
     ) -> Result<(), PatchError> {
         let inner = &self.twins.inner;
         let publications: Vec<Publication> = self.changed().map(publication).collect();
@@ -165,18 +169,18 @@ impl Transaction {
                 return Err(PatchError::Conflict { thing: thing.clone(), current });
             }
         }
-        let (origin, mut next_seq) = (shelf.origin, shelf.next_seq);
+        let (origin, mut next_seq) = shelf.origin();
         let changes: Vec<Change> = self.changed().map(|entry| change(entry, origin, &mut next_seq)).collect();
-        let (batch, underway) = if changes.is_empty() {
-            (batch, Vec::new())
+        let (batch, ending) = if changes.is_empty() {
+            (batch, inner.ending(&shelf, Vec::new(), Vec::new()))
         } else {
-            inner.write(&mut shelf, &changes, next_seq, batch).map_err(|error| match error {
+            inner.write(&mut shelf, &changes, batch).map_err(|error| match error {
                 WriteError::Refused(refusal) => PatchError::Refused(refusal),
                 WriteError::Put(error) => PatchError::Put(error),
                 WriteError::Read(error) => PatchError::Read(error),
             })?
         };
-        submit(batch, publications, Box::new(move || drop(underway)));
+        submit(batch, publications, ending);
         Ok(())
     }
 
@@ -212,7 +216,7 @@ fn change((thing, working): (&String, &Working), origin: Origin, next_seq: &mut 
     }
     // What was removed and forgotten within the transaction never had a number.
     touched.floor.cap(origin, next_seq.saturating_sub(1));
-    Change { thing: thing.clone(), before: before.clone(), after, touched }
+    Change::new(thing, before.clone(), Arc::unwrap_or_clone(after), touched)
 }
 
 fn publication((thing, working): (&String, &Working)) -> Publication {

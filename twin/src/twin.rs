@@ -21,6 +21,7 @@ use crate::document::Document;
 use crate::json;
 use crate::merge_patch;
 use crate::path::Path;
+use crate::sums::Sums;
 
 /// What a request wants of a section.
 #[derive(Debug, Clone, PartialEq)]
@@ -89,6 +90,14 @@ pub enum Refusal {
         /// Fields allowed.
         max: usize,
     },
+    /// The group's policy does not let this node write there.
+    #[error("the policy of the group does not let this node write {} of {thing:?}", section.name())]
+    NotAllowed {
+        /// Which section.
+        section: Section,
+        /// Of which thing.
+        thing: String,
+    },
     /// There are as many twins as may be.
     #[error("there are {max} twins already, which is the limit")]
     TooManyTwins {
@@ -121,6 +130,13 @@ impl Touched {
         }
     }
 
+    /// Adds a path of a section.
+    pub fn add(&mut self, section: Section, path: &Path) {
+        if !self.section(section).contains(path) {
+            self.section(section).insert(path.clone());
+        }
+    }
+
     /// Adds what `other` touched.
     pub fn extend(&mut self, other: Touched) {
         self.desired.extend(other.desired);
@@ -149,12 +165,15 @@ pub struct Twin {
     pub updated: Stamp,
     /// False before the first update and after a deletion.
     pub exists: bool,
+    /// Of its cells, as of when it was kept last.
+    pub sums: Sums,
 }
 
 impl Default for Twin {
     fn default() -> Self {
         let updated = Stamp { time: HybridTime::default(), node: NodeId(0) };
-        Self { desired: Document::default(), reported: Document::default(), version: 0, updated, exists: false }
+        let (desired, reported) = (Document::default(), Document::default());
+        Self { desired, reported, version: 0, updated, exists: false, sums: Sums::default() }
     }
 }
 
@@ -263,6 +282,8 @@ impl Twin {
     fn forget_tombstones(&mut self, keep_max: usize, touched: &mut Touched) {
         let tombstones = Section::ALL.into_iter().flat_map(|section| {
             let found = self.section(section).tombstones();
+            // Others wait until everybody has seen them.
+            let found = found.filter(|(_, part, _)| !part.removal_hides());
             found.map(move |(path, part, event)| (event, section, path, part))
         });
         let mut oldest: Vec<_> = tombstones.collect();

@@ -24,6 +24,7 @@ mod setup;
 mod soak;
 mod test;
 mod tidy;
+mod twin_partitions;
 
 use clap::{Parser, Subcommand};
 
@@ -86,6 +87,8 @@ enum Task {
     OtaSteps(ota_steps::Options),
     /// Flood a node with connection attempts, guard off and on: what others notice, and what it costs
     NetFlood(net_flood::Options),
+    /// Cut the wires between nodes that exchange twins, and kill them: they agree in the end and nothing acknowledged is lost
+    TwinPartitions(twin_partitions::Options),
     /// Rebuild the function components that are committed beside their source, or compare with them.
     Guests(guests::Options),
     /// Rebuild the programs for the kernel that are committed as an object, or compare with it.
@@ -120,6 +123,7 @@ fn main() -> std::process::ExitCode {
         Task::OtaBench(arguments) => ota_bench::run(&arguments),
         Task::OtaSteps(arguments) => ota_steps::run(&arguments),
         Task::NetFlood(arguments) => net_flood::run(&arguments),
+        Task::TwinPartitions(arguments) => twin_partitions::run(&arguments),
         Task::Guests(arguments) => guests::run(&arguments),
         Task::Ebpf(arguments) => ebpf::run(&arguments),
         Task::Package(arguments) => package::run(&arguments),

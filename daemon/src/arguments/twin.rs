@@ -3,6 +3,7 @@
 use clap::{Args, Subcommand};
 
 use super::node::SocketArguments;
+use super::twin_group::{self, TwinGroupCommand, TwinSyncCommand};
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
@@ -34,6 +35,12 @@ pub enum TwinCommand {
     Watch(TwinNameArguments),
     /// Print the twins of which something holds
     Query(TwinQueryArguments),
+    /// How the exchange of twins with other nodes stands
+    #[command(subcommand, after_help = twin_group::SYNC_EXAMPLES)]
+    Sync(TwinSyncCommand),
+    /// The group of nodes that exchange twins
+    #[command(subcommand, after_help = twin_group::GROUP_EXAMPLES)]
+    Group(TwinGroupCommand),
 }
 
 /// Half of a twin.

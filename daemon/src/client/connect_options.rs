@@ -232,6 +232,27 @@ impl ConnectOptions {
         Some(topic.to_owned())
     }
 
+    /// A new session without a name, a user or encryption.
+    pub fn plain(host: &str, port: u16, version: ProtocolVersion) -> Self {
+        Self {
+            host: host.to_owned(),
+            port,
+            encryption: None,
+            bind: None,
+            version,
+            client_id: String::new(),
+            username: None,
+            password: None,
+            keep_alive_s: 60,
+            clean_start: true,
+            session_expiry_s: None,
+            will: None,
+            properties: PropertySet::default(),
+            debug: false,
+            quiet: true,
+        }
+    }
+
     /// Calls `use_it` with the CONNECT that says all this.
     pub fn with_connect<R>(&self, use_it: impl FnOnce(&Connect<'_>) -> R) -> R {
         let user: Vec<_> = borrowed(&self.properties.connect.user);

@@ -4,6 +4,7 @@
 mod access;
 mod net;
 mod ota;
+mod sync;
 
 use std::time::Duration;
 
@@ -34,6 +35,7 @@ pub fn violations(config: &Config, around: &Surroundings) -> Vec<Violation> {
     parts(config, &mut found);
     ota::ota(config, &mut found);
     net::net(config, &mut found);
+    sync::sync(config, &mut found);
     found.0
 }
 

@@ -30,6 +30,8 @@ pub fn run(command: TwinCommand) -> anyhow::Result<()> {
         TwinCommand::List(arguments) => list(&arguments),
         TwinCommand::Watch(arguments) => watch(&arguments),
         TwinCommand::Query(arguments) => query(&arguments),
+        TwinCommand::Sync(command) => super::twin_group::sync(command),
+        TwinCommand::Group(command) => super::twin_group::group(command),
     }
 }
 

@@ -139,6 +139,11 @@ pub trait Node: Send + Sync + 'static {
     /// Does something about the guard; answers when it is done.
     fn guard(&self, wish: NetWish) -> Pending<Value>;
 
+    /// How the exchange of twins with other nodes stands.
+    fn sync(&self) -> Value;
+    /// Takes the group's next policy, signed; answers when it is durable.
+    fn adopt_policy(&self, signed: Vec<u8>) -> Pending<Value>;
+
     /// How updates are.
     fn updates(&self) -> Value;
     /// Where a bundle goes that comes in.

@@ -1,6 +1,7 @@
 //! Which path answers what. The reading half is the same over TCP and the socket; the changing half is on the socket only.
 
 mod net;
+mod sync;
 mod twins;
 mod updates;
 
@@ -100,7 +101,9 @@ pub fn controlling(node: Arc<dyn Node>, config: &HttpConfig) -> Router {
         .merge(updates::changing())
         .merge(twins::changing())
         .merge(net::reading())
-        .merge(net::changing());
+        .merge(net::changing())
+        .merge(sync::reading())
+        .merge(sync::changing());
     let working = updates::working(Arc::clone(&node), config);
     let deploying = Router::new()
         .route("/v1/functions", post(deploy))
@@ -122,7 +125,7 @@ fn bounded(router: Router, config: &HttpConfig) -> Router {
     router
         .fallback(|| async {
             ApiError::not_found(
-                "nothing is here; see /livez, /readyz, /metrics, /v1/twins, /v1/functions, /v1/ota, /v1/net",
+                "nothing is here; see /livez, /readyz, /metrics, /v1/twins, /v1/functions, /v1/ota, /v1/net, /v1/sync",
             )
         })
         .layer(middleware::from_fn_with_state(config.request_timeout.0, gate::deadline))
@@ -146,6 +149,8 @@ fn reading_routes() -> Router<Serving> {
         .merge(updates::reading())
         .merge(net::reading())
         .merge(net::elsewhere())
+        .merge(sync::reading())
+        .merge(sync::elsewhere())
 }
 
 async fn only_over_the_socket() -> ApiError {

@@ -121,6 +121,14 @@ impl Node for FakeNode {
         let events = follow.then(|| self.watch_twin("endless")).transpose()?;
         Ok((vec![json!({ "text": "one" }), json!({ "text": "two\nlines" })], events))
     }
+    fn sync(&self) -> Value {
+        json!({ "node": "0000000000000001" })
+    }
+
+    fn adopt_policy(&self, signed: Vec<u8>) -> Pending<Value> {
+        Box::pin(async move { Ok(json!({ "policy_bytes": signed.len() })) })
+    }
+
     fn net(&self, top: usize) -> Pending<Value> {
         Box::pin(async move { Ok(json!({ "top": top })) })
     }
@@ -221,6 +229,7 @@ fn tcp_reads_and_only_the_socket_changes() {
         ("PUT", "/v1/net/denials/192.0.2.7", ""),
         ("DELETE", "/v1/net/denials/192.0.2.7", ""),
         ("PUT", "/v1/net/allowed/192.0.2.0/24", ""),
+        ("POST", "/v1/sync/policy", "x"),
     ];
     for (method, path, body) in changes {
         let (status, answer) = running.over_tcp(&request(method, path, body));

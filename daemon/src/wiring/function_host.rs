@@ -229,14 +229,14 @@ impl Host for FunctionHost {
         // `done` is wanted in both arms, and only one of them takes it.
         let done = Arc::new(Mutex::new(Some(done)));
         let on_durable_done = Arc::clone(&done);
-        let committed = prepared.transaction.commit_with(prepared.batch, move |batch, publications, finish| {
+        let committed = prepared.transaction.commit_with(prepared.batch, move |batch, publications, ending| {
             let told = publications.iter().flat_map(|publication| {
                 let (thing, replies) = (&publication.thing, publication.replies.clone());
                 twins.messages_of(thing, replies, None, Some(Arc::clone(&publisher)))
             });
             let all = outputs.into_iter().chain(told).collect();
             let on_durable = move |result: Result<(), CommitError>| {
-                finish();
+                ending.end(result.is_ok());
                 let Some(done) = on_durable_done.lock().take() else { return };
                 match result {
                     Ok(()) => {

@@ -1,5 +1,5 @@
 //! The node's own number and secret: random, made once, kept for ever. Stamps of twins carry the number; of the secret are made
-//! answers about users that do not exist.
+//! answers about users that do not exist; with the signing key it signs its writes to twins for other nodes.
 
 use anyhow::Context;
 use selvedge_store::{Batch, Space, Store};
@@ -7,6 +7,7 @@ use selvedge_twin::NodeId;
 
 const KEY: &[u8] = b"identity";
 const SECRET_KEY: &[u8] = b"access-secret";
+const SIGNING_KEY: &[u8] = b"signing-key";
 
 /// The number in `store`; made and made durable when there is none.
 ///
@@ -22,6 +23,14 @@ pub fn node_id(store: &Store) -> anyhow::Result<NodeId> {
 /// The store or the system's randomness fails.
 pub fn node_secret(store: &Store) -> anyhow::Result<[u8; 32]> {
     kept_or_made(store, SECRET_KEY).context("the node's secret")
+}
+
+/// The secret key with which the node signs what it writes to twins, in `store`; made and made durable when there is none.
+///
+/// # Errors
+/// The store or the system's randomness fails.
+pub fn signing_secret(store: &Store) -> anyhow::Result<[u8; 32]> {
+    kept_or_made(store, SIGNING_KEY).context("the node's signing key")
 }
 
 /// Random bytes of this run of the process.

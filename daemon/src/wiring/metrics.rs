@@ -4,6 +4,7 @@ mod access;
 mod broker;
 mod net;
 mod ota;
+mod sync;
 
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use selvedge_broker::Snapshot;
 use selvedge_functions::{FunctionCounters, FunctionState, FunctionStatus};
 use selvedge_store::Space;
 
+use super::exchange::SyncReadings;
 use super::function_lines::LineCounts;
 use super::net::NetReadings;
 use super::updates::OtaReadings;
@@ -41,6 +43,8 @@ pub struct Readings {
     pub ota: OtaReadings,
     /// Packets, counted in the kernel.
     pub net: NetReadings,
+    /// The exchange of twins with other nodes.
+    pub sync: SyncReadings,
 }
 
 /// All of it as text.
@@ -61,6 +65,7 @@ pub fn exposition(readings: &Readings) -> Exposition {
     access::logins(&mut out, &readings.access);
     ota::updates(&mut out, &readings.ota);
     net::packets(&mut out, &readings.net);
+    sync::exchange(&mut out, &readings.sync);
     out
 }
 
@@ -267,6 +272,7 @@ mod tests {
             lines: vec![LineCounts { waiting: 4, dropped: 5 }, LineCounts::default()],
             ota: OtaReadings::default(),
             net: NetReadings::default(),
+            sync: SyncReadings::default(),
             access: AccessReadings {
                 logins: vec![("password", "accepted", 3)],
                 statistics: LoginStatistics::default(),

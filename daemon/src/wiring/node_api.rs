@@ -10,11 +10,13 @@ use parking_lot::Mutex;
 use selvedge_broker::{Handle, Snapshot};
 use selvedge_functions::{FunctionState, LogLine, LogSink, Runtime};
 use selvedge_store::{Health, Store};
-use selvedge_twin::{Operation, Query, TwinError};
+use selvedge_twin::policy::PolicyRefusal;
+use selvedge_twin::{ExchangeError, Operation, Query, TwinError};
 use serde_json::{Value, json};
 
 use super::access::http_login::HttpLogins;
 use super::access::reload::Reloader;
+use super::exchange::Exchange;
 use super::function_lines::FunctionLines;
 use super::metrics::{self, AccessReadings, Readings};
 use super::net::Net;
@@ -63,6 +65,8 @@ pub struct NodeApi {
     pub updates: Arc<Updates>,
     /// Packets, counted in the kernel.
     pub net: Arc<Net>,
+    /// Twins of other nodes.
+    pub exchange: Arc<Exchange>,
     /// What `about` says besides the time.
     pub about: Value,
 }
@@ -84,7 +88,7 @@ impl Node for NodeApi {
         let functions = functions_state(&self.runtime);
         let stopping = self.stopping.load(Ordering::Acquire);
         let access = self.reloader.states();
-        let net = self.net.part();
+        let rest = [self.net.part(), self.exchange.part()];
         Box::pin(async move {
             let (ready, detail) = match snapshot(broker).await {
                 Some(_) if stopping => (false, "shutting down".to_owned()),
@@ -94,7 +98,7 @@ impl Node for NodeApi {
                 None => (false, "does not answer".to_owned()),
             };
             let broker = PartState { name: "broker", ready, detail };
-            Ok([broker, store, functions].into_iter().chain(access).chain([net]).collect())
+            Ok([broker, store, functions].into_iter().chain(access).chain(rest).collect())
         })
     }
 
@@ -114,6 +118,7 @@ impl Node for NodeApi {
             access: self.access_readings(),
             ota: self.updates.readings(),
             net: self.net.readings(),
+            sync: self.exchange.readings(),
         };
         Box::pin(async move {
             readings.broker = snapshot(broker).await;
@@ -206,6 +211,35 @@ impl Node for NodeApi {
             })?;
             tracing::info!(function = name, "function removed");
             Ok(json!({ "removed": name }))
+        })
+    }
+
+    fn sync(&self) -> Value {
+        self.exchange.report()
+    }
+
+    fn adopt_policy(&self, signed: Vec<u8>) -> Pending<Value> {
+        let exchange = Arc::clone(&self.exchange);
+        Box::pin(async move {
+            let (done, wait) = tokio::sync::oneshot::channel();
+            let adopting = Arc::clone(&exchange);
+            // It may look at all twins, and wait for room in the store's queue.
+            let adopted = tokio::task::spawn_blocking(move || {
+                adopting.adopt(&signed, move |is_durable| {
+                    // Nobody waits any more if the connection is gone.
+                    let _ = done.send(is_durable);
+                })
+            });
+            let adopted = adopted.await.map_err(|error| ApiError::new(500, error.to_string()))?;
+            adopted.map_err(|error| match error {
+                ExchangeError::Unavailable(_) | ExchangeError::Unfit(_) => ApiError::new(500, error.to_string()),
+                ExchangeError::Policy(PolicyRefusal::Order { .. }) => ApiError::new(409, error.to_string()),
+                error => ApiError::invalid(error.to_string()),
+            })?;
+            match wait.await {
+                Ok(true) => Ok(exchange.report()),
+                _ => Err(ApiError::new(500, "the policy could not be made durable".to_owned())),
+            }
         })
     }
 

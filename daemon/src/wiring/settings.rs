@@ -191,7 +191,7 @@ fn seconds(period: Period) -> u32 {
     u32::try_from(period.0.as_secs()).unwrap_or(u32::MAX)
 }
 
-fn milliseconds(period: Period) -> u64 {
+pub fn milliseconds(period: Period) -> u64 {
     u64::try_from(period.0.as_millis()).unwrap_or(u64::MAX)
 }
 

@@ -258,6 +258,7 @@ fn a_removal_waits_for_the_deployment_before_it() {
         clock: Arc::clone(&node.clock),
         updates: Arc::clone(&node.updates),
         net: Arc::clone(&node.net),
+        exchange: Arc::clone(&node.exchange),
         about: Value::Null,
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

@@ -16,8 +16,9 @@ use parking_lot::Mutex;
 use selvedge_broker::{Attachment, Handle};
 use selvedge_codec::{PacketId, QoS};
 use selvedge_core::{Delivery, Message};
-use selvedge_store::{Commit, CommitError};
-use selvedge_twin::{Answer, Operation, Reply, Twins};
+use selvedge_store::{Batch, Commit, CommitError};
+use selvedge_twin::sync::{Input, Now};
+use selvedge_twin::{Answer, Ending, ExchangeError, Operation, Publication, Reply, Twins};
 use serde_json::{Value, json};
 
 use super::clock::wall_ms;
@@ -209,6 +210,62 @@ impl TwinService {
             }
             done(answer.unwrap_or(Err(Value::Null)));
         });
+    }
+
+    /// Lets something happen in the exchange with other nodes. What it changes is published and told to watchers.
+    ///
+    /// # Errors
+    /// It could not be taken.
+    pub fn exchange(self: &Arc<Self>, input: Input<'_>, now: Now) -> Result<(), ExchangeError> {
+        let service = Arc::clone(self);
+        self.twins.exchange(input, now, move |batch, publications, ending| {
+            service.hand_over(batch, publications, ending, |_| {});
+        })
+    }
+
+    /// Takes the group's next policy; `done` hears whether it became durable.
+    ///
+    /// # Errors
+    /// It could not be taken.
+    pub fn adopt_policy(
+        self: &Arc<Self>,
+        signed: &[u8],
+        now: Now,
+        done: impl FnOnce(bool) + Send + 'static,
+    ) -> Result<(), ExchangeError> {
+        let service = Arc::clone(self);
+        self.twins.adopt_policy(signed, now, move |batch, publications, ending| {
+            service.hand_over(batch, publications, ending, done);
+        })
+    }
+
+    fn hand_over(
+        self: &Arc<Self>,
+        batch: Batch,
+        publications: Vec<Publication>,
+        ending: Ending,
+        done: impl FnOnce(bool) + Send + 'static,
+    ) {
+        let messages = publications
+            .iter()
+            .flat_map(|publication| self.messages_of(&publication.thing, publication.replies.clone(), None, None));
+        let messages = messages.collect();
+        // It runs on the store's own thread, which must not be the last to hold the store.
+        let told = Arc::downgrade(self);
+        let on_durable = move |result: Result<(), CommitError>| {
+            ending.end(result.is_ok());
+            if let (true, Some(told)) = (result.is_ok(), told.upgrade()) {
+                for publication in &publications {
+                    told.tell_watchers(&publication.thing, &publication.replies);
+                }
+            }
+            done(result.is_ok());
+        };
+        let commit = Commit { batch, on_durable: Box::new(on_durable) };
+        if let Some(attachment) = self.attachment.get() {
+            // A broker that has stopped takes nothing in any more; the others tell it again.
+            let _ = attachment.commit(Vec::new(), messages, Some(Box::new(commit)));
+        }
     }
 
     /// Changes of `thing` from now on; `None` when too many are followed already.

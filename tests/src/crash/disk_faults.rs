@@ -14,7 +14,7 @@ use super::recovery::{Attendance, recover};
 use super::report::{Breach, Kind, Report};
 use super::world::World;
 use super::{functions, round};
-use crate::siege::random::Random;
+use crate::random::Random;
 use crate::volatile_disk::{Cut, Fault, Operation, Options, Tree, VolatileDisk, Which};
 
 /// Load after which a fault that did not come is given up.

@@ -5,7 +5,7 @@
 use super::endpoint::Endpoint;
 use super::ledger::MessageId;
 use crate::client::Version;
-use crate::siege::random::Random;
+use crate::random::Random;
 
 /// Publishers of a run, each with topics of its own.
 pub const PUBLISHERS: usize = 4;

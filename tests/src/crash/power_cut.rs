@@ -15,7 +15,7 @@ use super::recovery::{Attendance, recover};
 use super::report::{Breach, Kind, Report};
 use super::world::World;
 use super::{functions, round};
-use crate::siege::random::Random;
+use crate::random::Random;
 use crate::volatile_disk::{Cut, CutPoint, Ignored, NamesKept, Operation, Options, Tree, VolatileDisk, Which};
 
 /// Rounds on the same data.

@@ -16,8 +16,8 @@ use super::report::{Breach, Kind, Report};
 use super::retained::Retained;
 use super::things::Thing;
 use crate::client_packet::Will;
+use crate::random::Random;
 use crate::server_packet::Publish;
-use crate::siege::random::Random;
 
 /// QoS of a marker's subscription.
 const MARKER_QOS: u8 = 1;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
 
-use crate::siege::random::Random;
+use crate::random::Random;
 
 /// Bytes behind the script, which are never run.
 const PADDING_BYTES: usize = 200_000;

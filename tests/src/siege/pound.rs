@@ -13,11 +13,11 @@ use anyhow::{Context as _, bail, ensure};
 use serde::Serialize;
 
 use super::attack::elsewhere;
-use super::random::Random;
 use super::wire::{Target, Way, Wire, abandon};
 use crate::client::Version;
 use crate::client_packet::{self, Connect, Publish, Will};
 use crate::installed;
+use crate::random::Random;
 
 /// What to do.
 #[derive(Debug, Clone)]

@@ -2,7 +2,7 @@
 //!
 //! Invariant: the same mode, seed and history give the same survivors.
 
-use crate::siege::random::Random;
+use crate::random::Random;
 
 /// What is written or lost as a whole.
 pub const PAGE_BYTES: usize = 4096;

@@ -19,6 +19,13 @@ pub fn bucket(thing: &str) -> usize {
     (hash(thing.as_bytes()) as usize) % BUCKETS
 }
 
+/// Whether the bucket of `thing` is among these, a bit each.
+#[must_use]
+pub fn is_among(buckets: &[u8; BUCKETS / 8], thing: &str) -> bool {
+    let bucket = bucket(thing);
+    buckets.get(bucket / 8).is_some_and(|bits| bits & (1 << (bucket % 8)) != 0)
+}
+
 /// What an event adds to the sum of its thing's bucket, with wrapping.
 #[must_use]
 pub fn share(key: &Key, event: &Event) -> u64 {

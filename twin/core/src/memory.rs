@@ -8,7 +8,7 @@ use crate::digest::{self, BUCKETS, Digests};
 use crate::document::Document;
 use crate::event::Event;
 use crate::place::{Key, Section};
-use crate::sync::{Knowledge, State};
+use crate::sync::{Knowledge, State, Wanted};
 
 /// The documents of all things, and what was saved last.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -56,15 +56,30 @@ impl Memory {
     }
 }
 
+impl Memory {
+    fn is_wanted(&self, thing: &str, wanted: Wanted<'_>) -> bool {
+        let documents = || Section::ALL.into_iter().filter_map(|section| self.document(thing, section));
+        match wanted {
+            Wanted::All => true,
+            Wanted::Beyond(since) => documents()
+                .flat_map(Document::cells)
+                .flat_map(|(_, _, cell)| cell.siblings())
+                .any(|event| !since.covers(event.dot)),
+            Wanted::Removals => documents().any(|document| document.tombstones().next().is_some()),
+            Wanted::Buckets(buckets) => digest::is_among(buckets, thing),
+        }
+    }
+}
+
 impl State for Memory {
     fn cell(&self, key: &Key) -> Cell {
         let document = self.document(&key.thing, key.section);
         document.and_then(|document| document.cell(&key.path, &key.part)).cloned().unwrap_or_default()
     }
 
-    fn scan(&self, after: Option<&Key>, visit: &mut dyn FnMut(Key, &Cell) -> ControlFlow<()>) {
+    fn scan(&self, after: Option<&Key>, wanted: Wanted<'_>, visit: &mut dyn FnMut(Key, &Cell) -> ControlFlow<()>) {
         for (key, cell) in self.cells().filter(|(key, _)| after.is_none_or(|after| key > after)) {
-            if visit(key, cell).is_break() {
+            if self.is_wanted(&key.thing, wanted) && visit(key, cell).is_break() {
                 return;
             }
         }

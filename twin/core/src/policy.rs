@@ -116,6 +116,15 @@ impl Policy {
         }
     }
 
+    /// Whether everything that counts by `before`, an earlier policy, counts by this one.
+    #[must_use]
+    pub fn counts_all_of(&self, before: &Policy) -> bool {
+        let counts = |(node, member): (&NodeId, &Member)| {
+            self.members.get(node).is_some_and(|now| now.first_incarnation <= member.first_incarnation)
+        };
+        self.cutoffs == before.cutoffs && before.members.iter().all(counts)
+    }
+
     /// Takes out of `vector` what does not count.
     pub fn cap(&self, vector: &mut VersionVector) {
         let dots: Vec<_> = vector.dots().collect();

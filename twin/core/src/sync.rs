@@ -30,16 +30,18 @@ use std::collections::BTreeMap;
 use crate::cell::Pen;
 use crate::clock::{Clock, NodeId};
 use crate::digest::Digests;
-use crate::dot::Origin;
+use crate::dot::{Dot, Origin};
 use crate::event::Event;
 use crate::keys::Keys;
 use crate::place::Key;
 use crate::policy::{Chain, PolicyRefusal};
 use crate::vector::VersionVector;
 
+use self::collect::Collection;
+
 pub use self::knowledge::{Knowledge, Mode};
 pub use self::message::MESSAGE_BYTES_MAX;
-pub use self::state::State;
+pub use self::state::{State, Wanted};
 
 /// Largest content of a message, in bytes: what is left of [`MESSAGE_BYTES_MAX`] for events.
 pub const PAGE_BYTES_MAX: usize = MESSAGE_BYTES_MAX - 8 * 1024;
@@ -64,6 +66,8 @@ pub struct Config {
     pub tombstones_max: usize,
     /// How often removals are looked through, in milliseconds.
     pub collect_every_ms: u64,
+    /// Cells that one call looks at for a page, or for removals, at most; the next goes on there. At least 2.
+    pub cells_max: usize,
 }
 
 impl Default for Config {
@@ -77,6 +81,7 @@ impl Default for Config {
             held_max: 1_024,
             tombstones_max: 100_000,
             collect_every_ms: 60_000,
+            cells_max: 4_096,
         }
     }
 }
@@ -165,6 +170,19 @@ pub struct Counters {
     pub renewed: u64,
 }
 
+/// A member, as this node sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MemberState {
+    /// Which.
+    pub node: NodeId,
+    /// When it was heard last, by the steady clock; `None` if it was not since the start.
+    pub heard_ms: Option<u64>,
+    /// Numbers of events that it had, by what it told last, and this node has not.
+    pub lacking: u64,
+    /// The other way round; `None` before it was heard.
+    pub unseen: Option<u64>,
+}
+
 /// See the module.
 #[derive(Debug)]
 pub struct Sync {
@@ -175,7 +193,7 @@ pub struct Sync {
     /// Whether `knowledge` changed in this call.
     dirty: bool,
     told_ms: Option<u64>,
-    collected_ms: Option<u64>,
+    collection: Collection,
     started_ms: Option<u64>,
     pulls_begun: u64,
     counters: Counters,
@@ -193,6 +211,8 @@ struct Peer {
     differing: Option<Box<message::Buckets>>,
     /// Not asked before this.
     rest_until_ms: u64,
+    /// When it was told last, alone, what this node has.
+    answered_ms: Option<u64>,
 }
 
 impl Sync {
@@ -208,7 +228,7 @@ impl Sync {
             connected: false,
             dirty: false,
             told_ms: None,
-            collected_ms: None,
+            collection: Collection::default(),
             started_ms: None,
             pulls_begun: 0,
             counters: Counters::default(),
@@ -236,6 +256,45 @@ impl Sync {
         Pen { origin, next_seq, time: clock.tick(wall_ms).time, policy: self.knowledge.chain.version() }
     }
 
+    /// Notes removals that the node forgot by itself, and what they had removed. The caller keeps the knowledge together
+    /// with that.
+    pub fn forgot(&mut self, removals: &VersionVector) {
+        self.knowledge.floor.join(removals);
+    }
+
+    /// Counts this node's own events up to and including the number `through` and tells nobody: for a node that is not
+    /// connected, which would only waste [`Input::Written`]. The caller keeps the knowledge together with them.
+    pub fn wrote(&mut self, through: u64) {
+        self.knowledge.known.add(self.knowledge.origin.dot(through));
+    }
+
+    /// Whether the way to the other nodes is open.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        self.connected
+    }
+
+    /// Goes back to what was saved, because what the last call changed cannot be kept.
+    pub fn rewind(&mut self, saved: Knowledge) {
+        self.knowledge = saved;
+        self.dirty = false;
+        self.outputs.clear();
+    }
+
+    /// Members of the group, with what this node has heard of them since it started: when, by the steady clock, and how
+    /// many events of theirs it still lacks.
+    pub fn members(&self) -> impl Iterator<Item = MemberState> + '_ {
+        let members = self.knowledge.chain.head().into_iter().flat_map(|policy| policy.members.keys());
+        members.map(|node| {
+            let peer = self.peers.get(node);
+            let lacks = |dot: Dot| dot.seq.saturating_sub(self.knowledge.known.get(dot.origin));
+            let lacking = peer.map_or(0, |peer| peer.known.dots().map(lacks).sum());
+            let unseen = |dot: Dot| peer.map_or(0, |peer| dot.seq.saturating_sub(peer.known.get(dot.origin)));
+            let unseen = peer.map(|_| self.knowledge.known.dots().map(unseen).sum());
+            MemberState { node: *node, heard_ms: peer.map(|peer| peer.heard_ms), lacking, unseen }
+        })
+    }
+
     /// Lets one thing happen. What comes out is to be sent when what was saved is durable.
     #[must_use = "other nodes wait for what is to be sent"]
     pub fn handle(&mut self, input: Input<'_>, mut turn: Turn<'_>) -> Vec<Output> {
@@ -261,8 +320,9 @@ impl Sync {
     /// If it is not the next one or not signed; nothing has changed.
     pub fn adopt(&mut self, signed: &[u8], mut turn: Turn<'_>) -> Result<Vec<Output>, PolicyRefusal> {
         let turn = &mut turn;
+        let before = self.knowledge.chain.head().cloned();
         self.knowledge.chain.adopt(signed, turn.keys)?;
-        self.policy_changed(turn);
+        self.policy_changed(before.as_ref(), turn);
         self.tell(turn);
         self.save(turn);
         Ok(std::mem::take(&mut self.outputs))

@@ -14,7 +14,8 @@ use selvedge_twin_core::event::{Base, Body, Event, PolicyVersion};
 use selvedge_twin_core::place::Part;
 use selvedge_twin_core::vector::VersionVector;
 
-use super::{PATH_BYTES_LIMIT, State};
+use super::PATH_BYTES_LIMIT;
+use super::node::{Known, State};
 use crate::clock::{HybridTime, NodeId, Stamp};
 use crate::path::Path;
 
@@ -26,7 +27,8 @@ const CELL_REMOVED: u8 = 2;
 
 pub(super) fn decode_state(bytes: &[u8]) -> Option<State> {
     let mut reader = Reader(bytes);
-    let state = State { time: HybridTime(reader.u64()?), twins: reader.u64()?, ..State::default() };
+    let (time, twins) = (HybridTime(reader.u64()?), reader.u64()?);
+    let state = State { time, twins, known_of: Known::Counted, ..State::default() };
     reader.0.is_empty().then_some(state)
 }
 
@@ -133,7 +135,8 @@ mod tests {
     #[test]
     fn a_state_of_format_1_is_of_the_first_life() {
         let bytes = [&[1][..], &9_u64.to_le_bytes(), &3_u64.to_le_bytes()].concat();
-        let expected = State { time: HybridTime(9), twins: 3, ..State::default() };
-        assert_eq!(record::decode_state(&bytes), Some(expected));
+        let (time, known_of) = (HybridTime(9), Known::Counted);
+        let expected = State { time, twins: 3, known_of, ..State::default() };
+        assert_eq!(record::node::decode_state(&bytes), Some(expected));
     }
 }

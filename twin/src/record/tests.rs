@@ -3,6 +3,7 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 use selvedge_twin_core::cell::Pen;
 
+use super::node::{State, decode_state, encode_state};
 use super::*;
 use crate::clock::NodeId;
 
@@ -41,7 +42,8 @@ fn any_document() -> impl Strategy<Value = Document> {
 fn any_state() -> impl Strategy<Value = State> {
     (any::<u64>(), any::<u64>(), any::<u32>(), any::<u64>()).prop_map(|(time, twins, incarnation, last_seq)| {
         let floor = [Origin::first(NodeId(twins)).dot(last_seq.max(1))].into_iter().collect();
-        State { time: HybridTime(time), twins, incarnation, last_seq, floor }
+        let known = [Origin::first(NodeId(time)).dot(twins.max(1))].into_iter().collect();
+        State { time: HybridTime(time), twins, incarnation, last_seq, floor, known, ..State::default() }
     })
 }
 
@@ -63,7 +65,9 @@ proptest! {
             prop_assert_eq!(&stored(&document, Spread(spread)), &document);
         }
         let updated = Stamp { time: state.time, node: NodeId(state.twins) };
-        let header = Header { exists, version, updated };
+        let newest = [Origin::first(NodeId(version)).dot(version.max(1))].into_iter().collect();
+        let sums = Some(Sums { digest: version, removals: version, newest });
+        let header = Header { exists, version, updated, sums };
         prop_assert_eq!(decode_header(&encode_header(&header)), Some(header));
         prop_assert_eq!(decode_state(&encode_state(&state)), Some(state));
     }

@@ -74,6 +74,12 @@ impl Chain {
         &self.group
     }
 
+    /// The key that signs the first policy.
+    #[must_use]
+    pub fn signer(&self) -> PublicKey {
+        self.signer
+    }
+
     /// The version of the last policy; 0 if there is none.
     #[must_use]
     pub fn version(&self) -> PolicyVersion {

@@ -139,3 +139,14 @@ fn patterns_are_names_or_beginnings() {
     }
     assert!(Pattern::parse("a*b").is_none() && Pattern::parse("").is_none());
 }
+
+#[test]
+fn what_counted_goes_on_to_count_unless_a_member_leaves_or_a_life_ends() {
+    let first = next(&empty(), &[1, 2], &[]);
+    let counts_all = |members: &[u8], cutoffs: &[(Origin, u64)]| next(&empty(), members, cutoffs).counts_all_of(&first);
+    assert!(counts_all(&[1, 2], &[]) && counts_all(&[1, 2, 3], &[]));
+    assert!(!counts_all(&[1], &[]) && !counts_all(&[1, 2], &[(Origin::first(NodeId(2)), 5)]));
+    let mut later = first.clone();
+    later.members.get_mut(&NodeId(2)).unwrap().first_incarnation = 1;
+    assert!(!later.counts_all_of(&first) && first.counts_all_of(&later));
+}

@@ -9,12 +9,13 @@
 
 use std::ops::ControlFlow;
 
-use super::{Peer, Sync, Turn};
+use super::{Peer, Sync, Turn, Wanted};
 use crate::event::Event;
 use crate::place::{Key, Part};
 use crate::vector::VersionVector;
 
 /// What everybody has.
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Stable {
     /// All members whose lease has not ended.
     present: VersionVector,
@@ -29,37 +30,98 @@ impl Stable {
     }
 }
 
+/// How far the looking through of removals has come.
+#[derive(Debug, Default)]
+pub(super) struct Collection {
+    /// When it last began, by the steady clock.
+    begun_ms: Option<u64>,
+    /// What stood then; it need not begin again before that changes.
+    begun_with: Option<(Stable, VersionVector)>,
+    /// Where it goes on, if it has not come to the end.
+    next: Option<Stop>,
+    /// Removals that were kept so far.
+    kept: usize,
+}
+
+/// A place between two calls.
+#[derive(Debug)]
+enum Stop {
+    Beginning,
+    After(Key),
+}
+
 impl Sync {
     /// Forgets removals that may be forgotten, if it is time.
     pub(super) fn collect(&mut self, turn: &mut Turn<'_>) {
-        let is_due = |at: u64| turn.now.steady_ms.saturating_sub(at) >= self.config.collect_every_ms;
-        if !self.collected_ms.is_none_or(is_due) || !self.is_member() {
+        if !self.is_member() {
             return;
         }
-        self.collected_ms = Some(turn.now.steady_ms);
         let stable = self.stable(turn.now.steady_ms);
+        if self.collection.next.is_none() {
+            let now_ms = turn.now.steady_ms;
+            let is_due = |at: u64| now_ms.saturating_sub(at) >= self.config.collect_every_ms;
+            let with = (stable.clone(), self.knowledge.known.clone());
+            if !self.collection.begun_ms.is_none_or(is_due) || self.collection.begun_with.as_ref() == Some(&with) {
+                return;
+            }
+            let next = Some(Stop::Beginning);
+            self.collection = Collection { begun_ms: Some(now_ms), begun_with: Some(with), next, kept: 0 };
+        }
+        self.collect_some(&stable, turn);
+        if self.collection.next.is_none() {
+            self.cap(self.collection.kept.saturating_sub(self.config.tombstones_max), turn);
+        }
+    }
+
+    /// Goes on for as many cells as one call may look at.
+    fn collect_some(&mut self, stable: &Stable, turn: &mut Turn<'_>) {
+        let after = match self.collection.next.take() {
+            Some(Stop::After(key)) => Some(key),
+            _ => None,
+        };
         let mut dead: Vec<(Key, Event)> = Vec::new();
-        let mut kept = Vec::new();
-        turn.state.scan(None, &mut |key, cell| {
+        let (mut looked_at, mut last) = (0, None);
+        let collection = &mut self.collection;
+        turn.state.scan(after.as_ref(), Wanted::Removals, &mut |key, cell| {
+            if looked_at >= self.config.cells_max {
+                collection.next = last.take().map(Stop::After);
+                return ControlFlow::Break(());
+            }
+            looked_at += 1;
             for event in cell.tombstones(&key.part) {
                 if stable.allows(&key.part, event) {
                     dead.push((key.clone(), event.clone()));
                 } else if !key.part.removal_hides() {
-                    kept.push((event.rank(), key.clone(), event.clone()));
+                    collection.kept += 1;
                 }
             }
+            last = Some(key);
             ControlFlow::Continue(())
         });
         self.counters.collected += dead.len() as u64;
-        let surplus = kept.len().saturating_sub(self.config.tombstones_max);
-        if surplus > 0 {
-            let seen = self.knowledge.seen();
-            kept.retain(|(_, _, event)| seen.covers(event.dot) && seen.includes(&event.context));
-            kept.sort_by_key(|(rank, _, _)| *rank);
-            kept.truncate(surplus);
-            self.counters.capped += kept.len() as u64;
-            dead.extend(kept.into_iter().map(|(_, key, event)| (key, event)));
+        self.forget(dead, turn);
+    }
+
+    /// Forgets the oldest `surplus` removals, seen everywhere or not.
+    fn cap(&mut self, surplus: usize, turn: &mut Turn<'_>) {
+        if surplus == 0 {
+            return;
         }
+        let seen = self.knowledge.seen();
+        let mut kept = Vec::new();
+        turn.state.scan(None, Wanted::Removals, &mut |key, cell| {
+            let found = cell.tombstones(&key.part).filter(|_| !key.part.removal_hides());
+            let ours = found.filter(|event| seen.covers(event.dot) && seen.includes(&event.context));
+            kept.extend(ours.map(|event| (event.rank(), key.clone(), event.clone())));
+            ControlFlow::Continue(())
+        });
+        kept.sort_by_key(|(rank, _, _)| *rank);
+        kept.truncate(surplus);
+        self.counters.capped += kept.len() as u64;
+        self.forget(kept.into_iter().map(|(_, key, event)| (key, event)).collect(), turn);
+    }
+
+    fn forget(&mut self, dead: Vec<(Key, Event)>, turn: &mut Turn<'_>) {
         for (key, event) in dead {
             turn.state.drop_events(&key, &mut |found| found.dot == event.dot);
             self.knowledge.floor.add(event.dot);

@@ -13,6 +13,8 @@ const TRIES_MAX: u8 = 3;
 const SILENT_HEARTBEATS: u64 = 3;
 /// A peer that gave what cannot be used, or had nothing new, is not asked again for this many heartbeats.
 const REST_HEARTBEATS: u64 = 2;
+/// How often at most a peer is answered that tells that it lacks something.
+const ANSWERS_PER_HEARTBEAT: u64 = 16;
 
 impl Sync {
     /// Tells all what this node has.
@@ -20,10 +22,27 @@ impl Sync {
         if !self.connected || self.knowledge.chain.head().is_none() {
             return;
         }
+        self.told_ms = Some(turn.now.steady_ms);
+        let hello = self.hello(turn);
+        self.broadcast(hello, turn);
+    }
+
+    fn hello(&self, turn: &Turn<'_>) -> Message {
         let (known, seen, floor) = (self.knowledge.known.clone(), self.knowledge.seen(), self.knowledge.floor.clone());
         let digests = *digests(&self.knowledge, turn.state);
-        self.told_ms = Some(turn.now.steady_ms);
-        self.broadcast(Message::Hello(Box::new(Hello { known, seen, floor, digests })), turn);
+        Message::Hello(Box::new(Hello { known, seen, floor, digests }))
+    }
+
+    /// Tells one who lacks something what this node has, so that it need not wait for the next heartbeat.
+    fn answer(&mut self, peer: NodeId, turn: &Turn<'_>) {
+        let pause_ms = self.config.heartbeat_ms / ANSWERS_PER_HEARTBEAT;
+        let state = self.peers.entry(peer).or_default();
+        let is_due = state.answered_ms.is_none_or(|at| turn.now.steady_ms.saturating_sub(at) >= pause_ms);
+        if is_due && !state.known.includes(&self.knowledge.known) {
+            state.answered_ms = Some(turn.now.steady_ms);
+            let hello = self.hello(turn);
+            self.send(peer, hello, turn);
+        }
     }
 
     pub(super) fn broadcast(&mut self, message: Message, turn: &Turn<'_>) {
@@ -110,6 +129,7 @@ impl Sync {
         if paused {
             self.ask(turn);
         }
+        self.answer(sender, turn);
         self.look_after_pull(turn);
     }
 

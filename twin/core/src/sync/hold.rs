@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
-use super::{Knowledge, State, Sync, Turn};
+use super::{Knowledge, State, Sync, Turn, Wanted};
 use crate::cell::Cell;
 use crate::digest::{self, Digests};
 use crate::event::Event;
@@ -74,11 +74,13 @@ fn whole_cell(knowledge: &Knowledge, key: &Key, cell: &Cell) -> Cell {
     whole
 }
 
-/// Shows all cells from `from` on, or from the first, with what is held, in the order of their keys.
+/// Shows the cells of wanted things from `from` on, or from the first, and all with something held, in the order of their
+/// keys.
 pub(super) fn scan(
     knowledge: &Knowledge,
     state: &dyn State,
     from: Option<&Key>,
+    wanted: Wanted<'_>,
     visit: &mut dyn FnMut(&Key, &Cell) -> ControlFlow<()>,
 ) {
     let mut held: BTreeSet<&Key> = knowledge.held.keys().map(|(key, _)| key).collect();
@@ -87,7 +89,7 @@ pub(super) fn scan(
     let mut show = |key: Key, cell: &Cell| {
         while let Some(before) = held.first().copied().filter(|held| **held < key) {
             held.remove(before);
-            visit(before, &whole_cell(knowledge, before, &Cell::default()))?;
+            visit(before, &whole_cell(knowledge, before, &state.cell(before)))?;
         }
         if held.remove(&key) { visit(&key, &whole_cell(knowledge, &key, cell)) } else { visit(&key, cell) }
     };
@@ -97,7 +99,7 @@ pub(super) fn scan(
             return;
         }
     }
-    state.scan(from, &mut |key, cell| {
+    state.scan(from, wanted, &mut |key, cell| {
         let flow = show(key, cell);
         stopped = flow.is_break();
         flow
@@ -106,7 +108,7 @@ pub(super) fn scan(
         return;
     }
     for key in held {
-        if visit(key, &whole_cell(knowledge, key, &Cell::default())).is_break() {
+        if visit(key, &whole_cell(knowledge, key, &state.cell(key))).is_break() {
             return;
         }
     }

@@ -3,10 +3,11 @@
 use std::ops::ControlFlow;
 
 use super::message::Message;
-use super::{PAGE_BYTES_MAX, Sync, Turn};
+use super::{PAGE_BYTES_MAX, Sync, Turn, Wanted};
 use crate::clock::NodeId;
 use crate::event::PolicyVersion;
 use crate::place::Key;
+use crate::policy::Policy;
 
 impl Sync {
     pub(super) fn ask_for_policies(&mut self, peer: NodeId, turn: &Turn<'_>) {
@@ -28,23 +29,40 @@ impl Sync {
     }
 
     pub(super) fn take_policies(&mut self, policies: &[Vec<u8>], turn: &mut Turn<'_>) {
-        let before = self.knowledge.chain.version();
+        let before = self.knowledge.chain.head().cloned();
+        let version = self.knowledge.chain.version();
         for policy in policies {
             if self.knowledge.chain.adopt(policy, turn.keys).is_err() {
                 self.counters.policy += 1;
                 break;
             }
         }
-        if self.knowledge.chain.version() > before {
-            self.policy_changed(turn);
+        if self.knowledge.chain.version() > version {
+            self.policy_changed(before.as_ref(), turn);
             self.tell(turn);
         }
     }
 
-    /// Removes what does not count any more. What it had taken the place of comes back from those who still have it: their
-    /// sums differ.
-    pub(super) fn policy_changed(&mut self, turn: &mut Turn<'_>) {
+    /// Removes what does not count any more, and sees to it that this node counts.
+    pub(super) fn policy_changed(&mut self, before: Option<&Policy>, turn: &mut Turn<'_>) {
         self.dirty = true;
+        let Some(policy) = self.knowledge.chain.head() else { return };
+        // Its own name may have ended; under the next it is a member again.
+        let own = self.knowledge.origin;
+        let member = policy.members.get(&own.node);
+        let first = member.map_or(0, |member| member.first_incarnation);
+        let ended = policy.cutoffs.contains_key(&own) || own.incarnation < first;
+        if !before.is_some_and(|before| policy.counts_all_of(before)) {
+            self.remove_uncounted(turn);
+        }
+        if ended {
+            self.knowledge.renew(first.saturating_sub(1));
+            self.counters.renewed += 1;
+        }
+    }
+
+    /// What the removed had taken the place of comes back from those who still have it: their sums differ.
+    fn remove_uncounted(&mut self, turn: &mut Turn<'_>) {
         let chain = &self.knowledge.chain;
         let Some(policy) = chain.head() else { return };
         for peer in self.peers.values_mut() {
@@ -54,7 +72,7 @@ impl Sync {
             peer.differing = None;
         }
         let mut dead: Vec<Key> = Vec::new();
-        turn.state.scan(None, &mut |key, cell| {
+        turn.state.scan(None, Wanted::All, &mut |key, cell| {
             if cell.siblings().iter().any(|event| !chain.counts(event)) {
                 dead.push(key);
             }
@@ -67,14 +85,5 @@ impl Sync {
         policy.cap(&mut self.knowledge.known);
         policy.cap(&mut self.knowledge.floor);
         self.knowledge.pull = None;
-        // Its own name may have ended; under the next it is a member again.
-        let member = policy.members.get(&self.knowledge.origin.node);
-        let ended = policy.cutoffs.contains_key(&self.knowledge.origin)
-            || member.is_some_and(|member| self.knowledge.origin.incarnation < member.first_incarnation);
-        if ended {
-            let first = member.map_or(0, |member| member.first_incarnation.saturating_sub(1));
-            self.knowledge.renew(first);
-            self.counters.renewed += 1;
-        }
     }
 }

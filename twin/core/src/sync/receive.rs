@@ -9,7 +9,7 @@ use std::ops::ControlFlow;
 
 use super::knowledge::{Mode, Pull};
 use super::message::{Cursor, Page, PageCell};
-use super::{Sync, Turn};
+use super::{Sync, Turn, Wanted};
 use crate::clock::NodeId;
 use crate::dot::Dot;
 use crate::event::Event;
@@ -135,7 +135,7 @@ impl Sync {
         let is_past = |key: &Key| page.upto.as_ref().is_some_and(|upto| *key > upto.key);
         let mut dead = Vec::new();
         // What is shown and what is held, each for itself: what a held event takes the place of may be absent as well.
-        turn.state.scan(page.after.as_ref().map(|after| &after.key), &mut |key, cell| {
+        turn.state.scan(page.after.as_ref().map(|after| &after.key), Wanted::All, &mut |key, cell| {
             if is_past(&key) {
                 return ControlFlow::Break(());
             }

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use super::knowledge::Mode;
 use super::message::{Cursor, Message, Page, PageCell, PullRequest, event_bytes, key_bytes};
-use super::{PAGE_BYTES_MAX, Sync, Turn, hold};
+use super::{PAGE_BYTES_MAX, Sync, Turn, Wanted, hold};
 use crate::cell::Cell;
 use crate::clock::NodeId;
 use crate::digest;
@@ -60,13 +60,25 @@ impl Sync {
     ) -> (Vec<PageCell>, Option<Cursor>) {
         let bytes_max = self.config.page_bytes.min(PAGE_BYTES_MAX);
         let (cells, keys) = (Vec::new(), turn.keys);
+        let cells_max = self.config.cells_max.max(2);
+        let wanted = match request.mode {
+            Mode::Since => Wanted::Beyond(&request.since),
+            // What is there is named too.
+            Mode::Whole => Wanted::All,
+            Mode::Repair => Wanted::Buckets(&request.buckets),
+        };
         let mut filling = Filling { sync: self, request, after, keys, cells, bytes: 0, bytes_max, end: None };
-        let mut last = after.cloned();
-        hold::scan(&filling.sync.knowledge, turn.state, after.map(|cursor| &cursor.key), &mut |key, cell| {
+        let (mut last, mut looked_at) = (after.cloned(), 0);
+        hold::scan(&filling.sync.knowledge, turn.state, after.map(|cursor| &cursor.key), wanted, &mut |key, cell| {
             let done = after.is_some_and(|after| after.key == *key && after.dot.is_none());
             if done {
                 return ControlFlow::Continue(());
             }
+            if looked_at >= cells_max {
+                filling.end = last.take();
+                return ControlFlow::Break(());
+            }
+            looked_at += 1;
             let flow = filling.add(key, cell, last.take());
             last = Some(Cursor { key: key.clone(), dot: None });
             flow
@@ -131,12 +143,8 @@ impl Filling<'_> {
     fn wants(&self, key: &Key, event: &Event) -> bool {
         match self.request.mode {
             Mode::Since | Mode::Whole => !self.request.since.covers(event.dot),
-            Mode::Repair => {
-                let bucket = digest::bucket(&key.thing);
-                let bits = self.request.buckets.get(bucket / 8).copied().unwrap_or(0);
-                // Removals too: one of them may be why an event is not there.
-                bits & (1 << (bucket % 8)) != 0
-            }
+            // Removals too: one of them may be why an event is not there.
+            Mode::Repair => digest::is_among(&self.request.buckets, &key.thing),
         }
     }
 }

@@ -123,6 +123,7 @@ impl World {
             held_max: chance.pick(&[2, 1_000]),
             tombstones_max: chance.pick(&[0, 3, 1_000]),
             collect_every_ms: chance.pick(&[200, 2_000]),
+            cells_max: chance.pick(&[2, 5, 4_096]),
         };
         let members: BTreeMap<NodeId, Member> = (0..count)
             .map(|node| (NodeId(node), Member { key: SumKeys(node as u8).public(), first_incarnation: 0 }))
