@@ -435,11 +435,8 @@ impl RunningNode {
         self.lines.stop();
         self.updates.stop();
         self.net.stop();
-        self.exchange.stop();
         // Before the broker: what it takes in goes through that.
-        if self.exchange_thread.is_some_and(|thread| thread.join().is_err()) {
-            tracing::error!("the thread that exchanges twins panicked");
-        }
+        self.exchange.stop(self.exchange_thread);
         drop(self.pushes);
         self.reloader.stop();
         if let Some(fetcher) = &self.fetcher {

@@ -1,4 +1,4 @@
-//! Questions about twins: `reported.temp > 50 and desired.site = "a"`. Pure: text in, a condition on a [`TwinView`] out.
+//! Questions about twins: `reported.temp > 50 and desired.site = "a"`. Pure: text in, a condition on a [`Twin`] out.
 //!
 //! ```text
 //! condition  = conjunction { "or" conjunction }
@@ -15,12 +15,14 @@
 
 mod token;
 
+use std::cell::OnceCell;
 use std::cmp::Ordering;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 use thiserror::Error;
 
-use crate::twin::TwinView;
+use crate::delta::delta;
+use crate::twin::Twin;
 use token::{Token, Tokens};
 
 /// Longest question, bytes.
@@ -36,6 +38,37 @@ pub struct QueryError {
     pub at: usize,
     /// What was expected.
     pub message: String,
+}
+
+/// A twin of which something is asked. What is asked for is made out of its cells once, and nothing else is.
+#[derive(Debug)]
+pub struct Subject<'a> {
+    thing: &'a str,
+    twin: &'a Twin,
+    desired: OnceCell<Map<String, Value>>,
+    reported: OnceCell<Map<String, Value>>,
+    delta: OnceCell<Map<String, Value>>,
+}
+
+impl<'a> Subject<'a> {
+    /// The twin of `thing`.
+    #[must_use]
+    pub fn new(thing: &'a str, twin: &'a Twin) -> Self {
+        let (desired, reported, delta) = (OnceCell::new(), OnceCell::new(), OnceCell::new());
+        Self { thing, twin, desired, reported, delta }
+    }
+
+    fn desired(&self) -> &Map<String, Value> {
+        self.desired.get_or_init(|| self.twin.desired.to_json())
+    }
+
+    fn reported(&self) -> &Map<String, Value> {
+        self.reported.get_or_init(|| self.twin.reported.to_json())
+    }
+
+    fn delta(&self) -> &Map<String, Value> {
+        self.delta.get_or_init(|| delta(self.desired(), self.reported()))
+    }
 }
 
 /// A condition on twins.
@@ -89,13 +122,13 @@ impl Query {
 
     /// Whether it holds for a twin.
     #[must_use]
-    pub fn holds(&self, twin: &TwinView) -> bool {
+    pub fn holds(&self, twin: &Subject<'_>) -> bool {
         self.0.holds(twin)
     }
 }
 
 impl Condition {
-    fn holds(&self, twin: &TwinView) -> bool {
+    fn holds(&self, twin: &Subject<'_>) -> bool {
         match self {
             Self::All(conditions) => conditions.iter().all(|condition| condition.holds(twin)),
             Self::Any(conditions) => conditions.iter().any(|condition| condition.holds(twin)),
@@ -108,14 +141,14 @@ impl Condition {
 
 impl Place {
     /// What `judge` says of the value; no if there is none.
-    fn with(&self, twin: &TwinView, judge: impl FnOnce(&Value) -> bool) -> bool {
+    fn with(&self, twin: &Subject<'_>, judge: impl FnOnce(&Value) -> bool) -> bool {
         let (members, path) = match self {
-            Self::Desired(path) => (&twin.desired, path),
-            Self::Reported(path) => (&twin.reported, path),
-            Self::Delta(path) => (&twin.delta, path),
-            Self::Version => return judge(&Value::from(twin.version)),
-            Self::Updated => return judge(&Value::from(twin.updated_ms)),
-            Self::Thing => return judge(&Value::from(&*twin.thing)),
+            Self::Desired(path) => (twin.desired(), path),
+            Self::Reported(path) => (twin.reported(), path),
+            Self::Delta(path) => (twin.delta(), path),
+            Self::Version => return judge(&Value::from(twin.twin.version)),
+            Self::Updated => return judge(&Value::from(twin.twin.updated.time.ms())),
+            Self::Thing => return judge(&Value::from(twin.thing)),
         };
         let Some((first, rest)) = path.split_first() else {
             // The section itself: there if it has members.

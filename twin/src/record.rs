@@ -142,6 +142,12 @@ pub(crate) fn bucket_key(thing: &str, section: Section, bucket: Bucket) -> Vec<u
     key
 }
 
+/// The thing in a bucket's key.
+pub(crate) fn thing_of_bucket(key: &[u8]) -> Option<&str> {
+    let (name, [0, _, _]) = key.strip_prefix(CELLS_PREFIX)?.split_last_chunk()? else { return None };
+    std::str::from_utf8(name).ok()
+}
+
 /// The section from the part of a bucket's key after [`cells_prefix`].
 pub(crate) fn section_of_bucket(rest: &[u8]) -> Option<Section> {
     let [section, _] = rest else { return None };

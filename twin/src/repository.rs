@@ -25,6 +25,7 @@ use crate::clock::{Clock, HybridTime, NodeId, Trust};
 use crate::config::{Config, ConfigError};
 use crate::exchange::{Group, OnlyVerifies};
 use crate::message::{self, Operation, Rejection, Reply};
+use crate::query::{Query, Subject};
 use crate::record::Header;
 use crate::storage::{self, Damage};
 use crate::thing::{self, ThingNameError};
@@ -34,6 +35,9 @@ use requests::Outcome;
 
 pub use writing::Ending;
 pub(crate) use writing::{Change, Kept, WriteError};
+
+/// Twins whose names are listed at once for a question.
+const TWINS_PER_LOOK: usize = 256;
 
 /// Why twins could not be opened.
 #[derive(Debug, Error)]
@@ -66,6 +70,17 @@ pub struct Summary {
     pub version: u64,
     /// When it changed last, in milliseconds since 1970.
     pub updated_ms: u64,
+}
+
+/// An answer to a question about all twins.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Found {
+    /// Those of which it holds.
+    pub twins: Vec<TwinView>,
+    /// The name to go on after; `None` at the end.
+    pub next: Option<String>,
+    /// How many were looked at.
+    pub looked_at: usize,
 }
 
 /// Counters since the start and current sizes.
@@ -306,6 +321,62 @@ impl Twins {
         drop(shelf);
         let summaries = found.into_iter().map(|(thing, (version, updated_ms))| Summary { thing, version, updated_ms });
         Ok(summaries.take(limit).collect())
+    }
+
+    /// The twins of which `query` holds and that `may_see` lets through, in the order of names: at most `limit` of those that
+    /// come after `after`. Looks at no more than `look_max` twins, and takes none of them into memory.
+    pub fn ask(
+        &self,
+        query: &Query,
+        after: Option<&str>,
+        limit: usize,
+        look_max: usize,
+        may_see: impl Fn(&str) -> bool,
+    ) -> Result<Found, TwinError> {
+        let mut found = Found { twins: Vec::new(), next: after.map(str::to_owned), looked_at: 0 };
+        loop {
+            let page = self.look_after(found.next.as_deref(), TWINS_PER_LOOK)?;
+            let is_last = page.len() < TWINS_PER_LOOK;
+            for (thing, twin) in page {
+                found.looked_at += 1;
+                if twin.exists && may_see(&thing) && query.holds(&Subject::new(&thing, &twin)) {
+                    found.twins.push(twin.view(&thing));
+                }
+                found.next = Some(thing);
+                if found.twins.len() >= limit || found.looked_at >= look_max {
+                    return Ok(found);
+                }
+            }
+            if is_last {
+                return Ok(Found { next: None, ..found });
+            }
+        }
+    }
+
+    /// At least the first `count` twins after `after`, if there are so many, deleted ones too: as the store has them, or newer.
+    fn look_after(&self, after: Option<&str>, count: usize) -> Result<Vec<(String, Arc<Twin>)>, ReadError> {
+        let inner = &self.inner;
+        let stored = storage::twins_after(&inner.store, after, &inner.damage).take(count);
+        let mut found: BTreeMap<String, Arc<Twin>> =
+            stored.map(|entry| entry.map(|(thing, twin)| (thing, Arc::new(twin)))).collect::<Result<_, _>>()?;
+        let end = found.keys().next_back().filter(|_| found.len() >= count).cloned();
+        let shelf = inner.shelf.lock();
+        for (thing, twin) in &mut found {
+            if let Some(newer) = shelf.cache.get_quietly(thing) {
+                *twin = newer;
+            }
+        }
+        // Those that the store may not have yet.
+        let is_within =
+            |thing: &str| after.is_none_or(|after| thing > after) && end.as_deref().is_none_or(|end| thing < end);
+        for (thing, _) in shelf.cache.underway().filter(|(thing, _)| is_within(thing)) {
+            if !found.contains_key(thing)
+                && let Some(twin) = shelf.cache.get_quietly(thing)
+            {
+                found.insert(thing.to_owned(), twin);
+            }
+        }
+        Ok(found.into_iter().collect())
     }
 
     /// Begins a set of reads and patches that are committed together, with `wall_ms` as the time of its writes.

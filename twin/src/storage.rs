@@ -9,15 +9,13 @@ use selvedge_store::{Batch, KEY_BYTES_MAX, PutError, ReadError, Space, Store};
 
 use crate::clock::HybridTime;
 use crate::record::{self, Bucket, Header, Spread};
-use crate::sums::Sums;
 use crate::twin::{Section, Touched, Twin};
 
-/// Most buckets that are read for one twin: all that its two sections can have.
-const BUCKETS_MAX: usize = 2 * 256;
-
 mod node;
+mod reading;
 
 pub(crate) use self::node::{put_group, put_held, put_policies, put_state, read_node};
+pub(crate) use self::reading::{read_twin, twins_after};
 
 /// Most deleted things that are read back, whatever the configuration says.
 const DELETED_MAX: usize = 100_000;
@@ -35,51 +33,6 @@ impl Damage {
         self.0.fetch_add(1, Ordering::Relaxed);
         tracing::error!(thing, what, "a record of a twin is damaged and was left out");
     }
-}
-
-/// The twin as the store has it. A thing that was never heard of is [`Twin::default`].
-pub(crate) fn read_twin(store: &Store, thing: &str, damage: &Damage) -> Result<Twin, ReadError> {
-    let header = match tolerate(store.get(Space::Twin, &record::header_key(thing)))? {
-        Found::Nothing => return Ok(Twin::default()),
-        Found::Bytes(bytes) => record::decode_header(&bytes),
-        Found::Damaged => None,
-    };
-    let mut twin = Twin::default();
-    let mut is_damaged = false;
-    let prefix = record::cells_prefix(thing);
-    for entry in store.scan(Space::Twin, &prefix, None, BUCKETS_MAX) {
-        let decoded = match entry {
-            Ok((key, value)) => {
-                key.strip_prefix(&prefix[..]).and_then(record::section_of_bucket).zip(record::decode_bucket(&value))
-            }
-            Err(ReadError::Corrupt { .. }) => None,
-            Err(failed @ ReadError::Failed { .. }) => return Err(failed),
-        };
-        match decoded {
-            Some((section, cells)) => {
-                let document = twin.section_mut(section);
-                for (path, part, event) in cells {
-                    document.join(&path, &part, event);
-                }
-            }
-            None => {
-                is_damaged = true;
-                damage.found(thing, "bucket of cells");
-            }
-        }
-    }
-    match header {
-        Some(header) => {
-            (twin.exists, twin.version, twin.updated) = (header.exists, header.version, header.updated);
-            twin.sums = header.sums.filter(|_| !is_damaged).unwrap_or_else(|| Sums::of(thing, &twin));
-        }
-        None => {
-            damage.found(thing, "header");
-            rebuild_header(&mut twin);
-            twin.sums = Sums::of(thing, &twin);
-        }
-    }
-    Ok(twin)
 }
 
 /// Adds what has to be written for a change from `before` to `after` that touched `touched`.
@@ -192,15 +145,6 @@ fn decoded<'a>(
         }
         Err(failed @ ReadError::Failed { .. }) => Some(Err(failed)),
     })
-}
-
-/// A version that is greater than any that was counted: the seconds of the latest stamp.
-fn rebuild_header(twin: &mut Twin) {
-    let cells = Section::ALL.into_iter().flat_map(|section| twin.section(section).cells());
-    let latest = cells.flat_map(|(_, _, cell)| cell.siblings()).map(|event| event.stamp()).max();
-    twin.exists = twin.desired.live_count() + twin.reported.live_count() > 0;
-    twin.updated = latest.unwrap_or(twin.updated);
-    twin.version = twin.updated.time.ms() / 1000;
 }
 
 pub(crate) enum Found {

@@ -25,6 +25,7 @@ mod soak;
 mod test;
 mod tidy;
 mod twin_partitions;
+mod twin_scale;
 
 use clap::{Parser, Subcommand};
 
@@ -89,6 +90,8 @@ enum Task {
     NetFlood(net_flood::Options),
     /// Cut the wires between nodes that exchange twins, and kill them: they agree in the end and nothing acknowledged is lost
     TwinPartitions(twin_partitions::Options),
+    /// Ten thousand twins on one node: memory, start, questions, durable updates
+    TwinScale(twin_scale::Options),
     /// Rebuild the function components that are committed beside their source, or compare with them.
     Guests(guests::Options),
     /// Rebuild the programs for the kernel that are committed as an object, or compare with it.
@@ -124,6 +127,7 @@ fn main() -> std::process::ExitCode {
         Task::OtaSteps(arguments) => ota_steps::run(&arguments),
         Task::NetFlood(arguments) => net_flood::run(&arguments),
         Task::TwinPartitions(arguments) => twin_partitions::run(&arguments),
+        Task::TwinScale(arguments) => twin_scale::run(&arguments),
         Task::Guests(arguments) => guests::run(&arguments),
         Task::Ebpf(arguments) => ebpf::run(&arguments),
         Task::Package(arguments) => package::run(&arguments),

@@ -8,8 +8,8 @@
 mod outbox;
 mod report;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -42,6 +42,8 @@ const TICK: Duration = Duration::from_secs(1);
 /// First pause before connecting again; doubles up to the last.
 const PAUSE_FIRST: Duration = Duration::from_millis(500);
 const PAUSE_LAST: Duration = Duration::from_secs(60);
+/// For the broker to answer the subscription.
+const SUBSCRIBE_MAX: Duration = Duration::from_secs(20);
 /// Messages that the broker has not acknowledged, at most.
 const IN_FLIGHT_MAX: u16 = 16;
 /// Largest packet that is taken: a message with its topic.
@@ -60,6 +62,7 @@ pub struct Exchange {
     outbox: Arc<Outbox>,
     started: Instant,
     stopping: AtomicBool,
+    dialling: AtomicBool,
     /// Why there is no connection.
     trouble: Mutex<Option<String>>,
     /// Why the last input was not taken.
@@ -104,6 +107,7 @@ impl Exchange {
             outbox,
             started,
             stopping: AtomicBool::new(false),
+            dialling: AtomicBool::new(false),
             trouble: Mutex::default(),
             not_taken: Mutex::default(),
             connections: AtomicU64::new(0),
@@ -116,15 +120,19 @@ impl Exchange {
     /// It cannot be started.
     pub fn start(self: &Arc<Self>) -> std::io::Result<Option<JoinHandle<()>>> {
         let Some(address) = self.address.clone() else { return Ok(None) };
-        let exchange = Arc::clone(self);
+        let exchange = Arc::downgrade(self);
         let thread = std::thread::Builder::new().name("exchange".to_owned()).stack_size(STACK_BYTES);
-        thread.spawn(move || exchange.run(&address)).map(Some)
+        thread.spawn(move || run(&exchange, &address)).map(Some)
     }
 
-    /// Ends the thread.
-    pub fn stop(&self) {
-        self.stopping.store(true, Ordering::Release);
+    /// Ends the thread. One that is just dialling ends by itself later, and holds nothing meanwhile.
+    pub fn stop(&self, thread: Option<JoinHandle<()>>) {
+        self.stopping.store(true, Ordering::SeqCst);
         self.outbox.wake();
+        let is_dialling = self.dialling.load(Ordering::SeqCst);
+        if thread.filter(|_| !is_dialling).is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the thread that exchanges twins panicked");
+        }
     }
 
     /// Takes the group's next policy, and answers when it is durable.
@@ -140,30 +148,7 @@ impl Exchange {
     }
 
     fn is_stopping(&self) -> bool {
-        self.stopping.load(Ordering::Acquire)
-    }
-
-    fn run(&self, address: &BrokerAddress) {
-        let mut pause = PAUSE_FIRST;
-        let mut version = ProtocolVersion::V5;
-        while !self.is_stopping() {
-            let ended = self.connect(address, version).and_then(|(link, receive_maximum)| {
-                pause = PAUSE_FIRST;
-                let ended = self.serve(link, version, receive_maximum);
-                self.outbox.clear();
-                self.input(Input::Disconnected);
-                ended
-            });
-            let Err(error) = ended else { return };
-            if is_of_other_version(&error) && version == ProtocolVersion::V5 {
-                version = ProtocolVersion::V311;
-                continue;
-            }
-            self.say(&format!("{error:#}"));
-            self.rest(pause);
-            // Nodes that lost the same broker do not all come back in the same moment.
-            pause = (pause * 2).min(PAUSE_LAST) + Duration::from_millis(self.node.0 % 500);
-        }
+        self.stopping.load(Ordering::SeqCst)
     }
 
     /// Waits; time passes for the twins meanwhile.
@@ -185,9 +170,14 @@ impl Exchange {
         }
     }
 
-    fn connect(&self, address: &BrokerAddress, version: ProtocolVersion) -> anyhow::Result<(Link, u16)> {
-        let (link, greeting) = Link::open(&self.options(address, version)?)?;
-        Ok((link, greeting.receive_maximum))
+    /// Says that it dials now; `None` if the node stops.
+    fn before_dialling(
+        &self,
+        address: &BrokerAddress,
+        version: ProtocolVersion,
+    ) -> Option<anyhow::Result<ConnectOptions>> {
+        self.dialling.store(true, Ordering::SeqCst);
+        (!self.is_stopping()).then(|| self.options(address, version))
     }
 
     fn options(&self, address: &BrokerAddress, version: ProtocolVersion) -> anyhow::Result<ConnectOptions> {
@@ -227,6 +217,7 @@ impl Exchange {
         link.send(&out)?;
         let in_flight_max = usize::from(IN_FLIGHT_MAX.min(receive_maximum));
         let mut is_subscribed = false;
+        let answered_until = Instant::now() + SUBSCRIBE_MAX;
         let mut tick = Instant::now() + TICK;
         loop {
             if self.is_stopping() {
@@ -245,10 +236,11 @@ impl Exchange {
                 is_subscribed |= self.take(&mut session, version, &frame, &mut out)?;
                 link.send(&out)?;
             }
-            if is_subscribed && Instant::now() >= tick {
+            if Instant::now() >= tick {
                 self.input(Input::Tick);
                 tick = Instant::now() + TICK;
-            } else if Instant::now() >= tick {
+            }
+            if !is_subscribed && Instant::now() >= answered_until {
                 bail!("the broker did not answer the subscription");
             }
             out.clear();
@@ -327,6 +319,39 @@ impl Exchange {
             tracing::warn!(cause, "twins of other nodes cannot be taken in");
         }
         *last = refused;
+    }
+}
+
+/// Connects again and again. While it dials it holds nothing of the node, which may end meanwhile.
+fn run(exchange: &Weak<Exchange>, address: &BrokerAddress) {
+    let mut pause = PAUSE_FIRST;
+    let mut version = ProtocolVersion::V5;
+    loop {
+        let Some(options) = exchange.upgrade().and_then(|exchange| exchange.before_dialling(address, version)) else {
+            return;
+        };
+        let opened = options.and_then(|options| Ok(Link::open(&options)?));
+        let Some(exchange) = exchange.upgrade() else { return };
+        exchange.dialling.store(false, Ordering::SeqCst);
+        if exchange.is_stopping() {
+            return;
+        }
+        let ended = opened.and_then(|(link, greeting)| {
+            pause = PAUSE_FIRST;
+            let ended = exchange.serve(link, version, greeting.receive_maximum);
+            exchange.outbox.clear();
+            exchange.input(Input::Disconnected);
+            ended
+        });
+        let Err(error) = ended else { return };
+        if is_of_other_version(&error) && version == ProtocolVersion::V5 {
+            version = ProtocolVersion::V311;
+            continue;
+        }
+        exchange.say(&format!("{error:#}"));
+        exchange.rest(pause);
+        // Nodes that lost the same broker do not all come back in the same moment.
+        pause = (pause * 2).min(PAUSE_LAST) + Duration::from_millis(exchange.node.0 % 500);
     }
 }
 

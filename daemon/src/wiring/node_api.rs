@@ -32,8 +32,6 @@ use crate::trusted_clock::TrustedClock;
 const BROKER_ANSWER_MAX: Duration = Duration::from_secs(2);
 /// Twins that one question looks at before it answers with where to go on.
 const TWINS_LOOKED_AT_MAX: usize = 5000;
-/// Twins whose names are listed at once for it.
-const TWINS_PER_LOOK: usize = 256;
 /// Log lines that a follower may be behind before it is dropped.
 const LOG_LINES_BEHIND_MAX: usize = 256;
 
@@ -360,29 +358,9 @@ fn rejected(rejection: &Value) -> ApiError {
 fn ask_twins(twins: &TwinService, question: &TwinQuestion) -> Result<Value, ApiError> {
     let query = Query::parse(&question.text).map_err(|error| ApiError::invalid(format!("where: {error}")))?;
     let may_see = |thing: &str| question.reader.as_ref().is_none_or(|reader| reader.0.may_read_twin(thing));
-    let mut found = Vec::new();
-    let mut after = question.after.clone();
-    let mut looked_at = 0;
-    loop {
-        let page = twins.twins().list("", after.as_deref(), TWINS_PER_LOOK).map_err(twin_error)?;
-        let is_last = page.len() < TWINS_PER_LOOK;
-        for summary in page {
-            looked_at += 1;
-            // One that is deleted in between is left out.
-            let view =
-                if may_see(&summary.thing) { twins.twins().get(&summary.thing).map_err(twin_error)? } else { None };
-            after = Some(summary.thing);
-            if let Some(view) = view.filter(|view| query.holds(view)) {
-                found.push(serde_json::to_value(view).map_err(|error| ApiError::new(500, error.to_string()))?);
-            }
-            if found.len() >= question.limit || looked_at >= TWINS_LOOKED_AT_MAX {
-                return Ok(json!({ "twins": found, "next": after, "looked_at": looked_at }));
-            }
-        }
-        if is_last {
-            return Ok(json!({ "twins": found, "next": null, "looked_at": looked_at }));
-        }
-    }
+    let after = question.after.as_deref();
+    let found = twins.twins().ask(&query, after, question.limit, TWINS_LOOKED_AT_MAX, may_see).map_err(twin_error)?;
+    Ok(json!({ "twins": found.twins, "next": found.next, "looked_at": found.looked_at }))
 }
 
 fn twin_error(error: TwinError) -> ApiError {

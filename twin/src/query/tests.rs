@@ -1,28 +1,42 @@
+use std::collections::BTreeSet;
+
 use proptest::prelude::*;
+use selvedge_twin_core::cell::Pen;
+use selvedge_twin_core::dot::Origin;
+use selvedge_twin_core::event::PolicyVersion;
 use serde_json::json;
 
 use super::*;
-use crate::twin::Metadata;
+use crate::clock::{HybridTime, NodeId, Stamp};
+use crate::document::Document;
+use crate::merge_patch;
 
-fn twin() -> TwinView {
-    let members = |value: Value| value.as_object().cloned().unwrap();
-    TwinView {
-        thing: "pump-1".to_owned(),
-        desired: members(json!({ "interval": 5, "site": "a", "on": true })),
-        reported: members(
-            json!({ "temp": 51.5, "count": 9_007_199_254_740_993_u64, "room 1": { "temp": 20 }, "list": [1, 2] }),
-        ),
-        delta: members(json!({ "interval": 5 })),
-        metadata: Metadata { desired: members(json!({})), reported: members(json!({})) },
+/// Its delta is `{"interval": 5}`.
+fn twin() -> Twin {
+    let document = |members: Value, seq| {
+        let (time, policy) = (HybridTime::from_ms(1000), PolicyVersion(0));
+        let mut pen = Pen { origin: Origin::first(NodeId(1)), next_seq: seq, time, policy };
+        let mut document = Document::default();
+        merge_patch::apply(&mut document, members.as_object().unwrap(), &mut pen, &mut BTreeSet::new());
+        document
+    };
+    let reported = json!({
+        "temp": 51.5, "count": 9_007_199_254_740_993_u64, "room 1": { "temp": 20 }, "list": [1, 2], "site": "a", "on": true
+    });
+    Twin {
+        desired: document(json!({ "interval": 5, "site": "a", "on": true }), 1),
+        reported: document(reported, 100),
         version: 7,
-        updated_ms: 1000,
+        updated: Stamp { time: HybridTime::from_ms(1000), node: NodeId(1) },
+        exists: true,
+        ..Twin::default()
     }
 }
 
 #[track_caller]
 fn check(text: &str, expected: bool) {
     let query = Query::parse(text).unwrap_or_else(|error| panic!("{text}: {error}"));
-    assert_eq!(query.holds(&twin()), expected, "{text}");
+    assert_eq!(query.holds(&Subject::new("pump-1", &twin())), expected, "{text}");
 }
 
 #[test]
@@ -109,7 +123,7 @@ proptest! {
     #[test]
     fn no_text_panics(text in ".{0,200}") {
         if let Ok(query) = Query::parse(&text) {
-            let _ = query.holds(&twin());
+            let _ = query.holds(&Subject::new("pump-1", &twin()));
         }
     }
 
@@ -119,7 +133,7 @@ proptest! {
         0..40,
     )) {
         if let Ok(query) = Query::parse(&words.join(" ")) {
-            let _ = query.holds(&twin());
+            let _ = query.holds(&Subject::new("pump-1", &twin()));
         }
     }
 }

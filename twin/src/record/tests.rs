@@ -77,6 +77,7 @@ proptest! {
         let key = bucket_key("pump-7", Section::Reported, Bucket(bucket));
         let rest = key.strip_prefix(&cells_prefix("pump-7")[..]).unwrap();
         prop_assert_eq!(section_of_bucket(rest), Some(Section::Reported));
+        prop_assert_eq!(thing_of_bucket(&key), Some("pump-7"));
         let key = deleted_key(HybridTime(time), "pump-7");
         prop_assert_eq!(decode_deleted_key(&key), Some((HybridTime(time), "pump-7")));
         let key = header_key("pump-7");

@@ -419,3 +419,28 @@ fn a_configuration_that_cannot_work_is_refused() {
     let config = Config { section_bytes_max: 64 * 1024, ..Config::default() };
     assert!(matches!(Twins::open(store, NodeId(1), config), Err(OpenError::Config(_))));
 }
+
+#[test]
+fn a_question_goes_through_all_twins_in_the_order_of_their_names() {
+    let dir = tempfile::tempdir().unwrap();
+    let twins = open(dir.path());
+    for index in 0..600 {
+        report(&twins, &format!("t{index:03}"), json!({"n": index % 100}));
+    }
+    report(&twins, "t", json!({"n": 7}));
+    report(&twins, "t-", json!({"n": 7}));
+    ask(&twins, "t007", Operation::Delete, "");
+    let query = Query::parse("reported.n = 7").unwrap();
+    let names = |found: &Found| found.twins.iter().map(|twin| twin.thing.clone()).collect::<Vec<_>>();
+    let found = twins.ask(&query, None, 100, 1_000, |_| true).unwrap();
+    assert_eq!(names(&found), ["t", "t-", "t107", "t207", "t307", "t407", "t507"]);
+    assert_eq!((found.next, found.looked_at), (None, 602));
+    let found = twins.ask(&query, None, 3, 1_000, |thing| thing != "t-").unwrap();
+    assert_eq!((names(&found), found.next.as_deref()), (vec!["t".into(), "t107".into(), "t207".into()], Some("t207")));
+    // What is not durable yet is found as well.
+    let release = hold(&twins);
+    twins.handle("t300-", Operation::Update, br#"{"state": {"reported": {"n": 7}}}"#, NOW, |_| {});
+    let found = twins.ask(&query, Some("t207"), 100, 150, |_| true).unwrap();
+    assert_eq!((names(&found), found.next.as_deref()), (vec!["t300-".to_owned(), "t307".to_owned()], Some("t356")));
+    drop(release);
+}
