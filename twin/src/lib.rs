@@ -12,6 +12,7 @@ mod cache;
 mod config;
 pub mod delta;
 pub mod explain;
+pub mod history;
 pub mod merge_patch;
 pub mod message;
 pub mod query;
@@ -27,6 +28,7 @@ pub use selvedge_twin_core::{json, path, thing};
 
 pub use config::{Config, ConfigError};
 pub use explain::{Claim, FieldOrigin};
+pub use history::{History, Moment, MomentError};
 pub use message::{Operation, Reply};
 pub use path::Path;
 pub use query::{Query, QueryError};

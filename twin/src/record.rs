@@ -6,6 +6,7 @@
 //! 'h' thing                          header:  1 exists:u8 version:u64le time:u64le node:u64le
 //! 'c' thing 0 ('d'|'r') bucket:u8    bucket:  2 count origin... cell...
 //! 'd' time:u64be thing               a deleted thing, no value: the order in which they are forgotten
+//! 'v' thing 0 revision:u64be         history: see `history::ring` and `history::record`
 //!
 //! cell  = path part count event...
 //! event = origin:index seq time:u64le policy count (origin:index seq)... body (0 | 1 signature:64)

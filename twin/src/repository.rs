@@ -20,6 +20,7 @@ use thiserror::Error;
 use crate::cache::{Cache, Underway};
 use crate::clock::{Clock, HybridTime, NodeId, Trust};
 use crate::config::{Config, ConfigError};
+use crate::history::{Cause, ring::Recording};
 use crate::message::{self, Operation, Rejection, Reply, Request};
 use crate::record::{Header, State};
 use crate::storage::{self, Damage};
@@ -393,6 +394,7 @@ impl Inner {
         for change in changes {
             storage::put_change(&mut batch, &change.thing, &change.before, &change.after, &change.touched)?;
         }
+        let mut recording = Recording::put(&mut batch, &self.store, shelf, &self.config, changes, Cause::Request)?;
         let mut floor = shelf.floor.clone();
         changes.iter().for_each(|change| floor.join(&change.touched.floor));
         let remembered = Remembered::after(changes, &shelf.deleted, self.config.deleted_twins_max);
@@ -400,6 +402,7 @@ impl Inner {
             let changed = changes.iter().find(|change| change.thing == *thing);
             let twin = changed.map_or_else(|| self.load(shelf, thing), |change| Ok(change.after.clone()))?;
             storage::put_forgotten(&mut batch, thing, &twin)?;
+            recording.put_forgotten(&mut batch, &self.store, shelf, thing)?;
             twin.events().for_each(|event| {
                 floor.add(event.dot);
                 floor.join(&event.context);
@@ -414,6 +417,7 @@ impl Inner {
         let mut underway: Vec<Underway> = after.collect();
         let forgotten = remembered.forgotten.iter();
         underway.extend(forgotten.map(|(_, thing)| shelf.cache.put_underway(thing, Arc::default())));
+        recording.keep(&mut shelf.cache);
         remembered.apply(&mut shelf.deleted);
         Ok((batch, underway))
     }
