@@ -15,6 +15,7 @@ pub mod explain;
 pub mod history;
 pub mod merge_patch;
 pub mod message;
+pub mod ops;
 pub mod query;
 mod record;
 pub mod repository;
