@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use selvedge_twin_core::cell::Cell;
 use selvedge_twin_core::event::Body;
 
+use crate::history::ring::Past;
 use crate::twin::{Section, Twin};
 
 /// Estimated for a twin beside its cells, in bytes.
@@ -44,6 +45,8 @@ struct Entry {
     bytes: usize,
     used: u64,
     underway: Arc<AtomicU32>,
+    /// Its history, if it was changed since it was read.
+    past: Option<Arc<Past>>,
 }
 
 impl Cache {
@@ -84,6 +87,21 @@ impl Cache {
         self.entries.get(thing).is_some_and(Entry::is_underway)
     }
 
+    /// The history of a twin that was changed since it was read.
+    pub(crate) fn past(&self, thing: &str) -> Option<Arc<Past>> {
+        self.entries.get(thing)?.past.clone()
+    }
+
+    /// Keeps the history of a twin that is here.
+    pub(crate) fn keep_past(&mut self, thing: &str, past: Arc<Past>) {
+        if let Some(entry) = self.entries.get_mut(thing) {
+            let before = entry.past.as_ref().map_or(0, |past| past.bytes());
+            entry.bytes = entry.bytes - before + past.bytes();
+            self.bytes = self.bytes - before + past.bytes();
+            entry.past = Some(past);
+        }
+    }
+
     /// All twins whose commits are not finished.
     pub(crate) fn underway(&self) -> impl Iterator<Item = (&str, &Twin)> {
         self.entries
@@ -108,8 +126,11 @@ impl Cache {
             bytes,
             used: 0,
             underway: Arc::default(),
+            past: None,
         });
-        (entry.twin, entry.bytes, entry.used) = (twin, bytes, self.uses);
+        let past_bytes = entry.past.as_ref().map_or(0, |past| past.bytes());
+        (entry.twin, entry.bytes, entry.used) = (twin, bytes + past_bytes, self.uses);
+        self.bytes += past_bytes;
         entry
     }
 

@@ -26,6 +26,10 @@ pub struct Config {
     pub tombstones_max: usize,
     /// Deleted twins that are remembered, so that their version goes on; the ones deleted first are forgotten first.
     pub deleted_twins_max: usize,
+    /// Changes of each twin that are remembered; 0 remembers none.
+    pub history_changes_max: usize,
+    /// Most bytes that they take for one twin; the oldest are forgotten first.
+    pub history_bytes_max: usize,
     /// Memory for twins that are kept decoded, in bytes, estimated. Twins with unfinished commits stay beyond it.
     pub cache_bytes_max: usize,
     /// A wall clock before this is not trusted. Milliseconds since 1970.
@@ -45,6 +49,8 @@ impl Default for Config {
             twins_max: 10_000,
             tombstones_max: 256,
             deleted_twins_max: 1_000,
+            history_changes_max: 32,
+            history_bytes_max: 64 * 1024,
             cache_bytes_max: 512 * 1024,
             clock_floor_ms: crate::clock::BUILD_FLOOR_MS,
             clock_ahead_max_ms: 5 * 60 * 1_000,
@@ -77,6 +83,8 @@ impl Config {
             ("path_bytes_max", self.path_bytes_max, 2, PATH_BYTES_LIMIT),
             ("tombstones_max", self.tombstones_max, 0, 4_096),
             ("deleted_twins_max", self.deleted_twins_max, 0, 100_000),
+            ("history_changes_max", self.history_changes_max, 0, 1_024),
+            ("history_bytes_max", self.history_bytes_max, 1_024, 1024 * 1024),
         ];
         for (key, value, min, max) in ranges {
             if !(min..=max).contains(&value) {

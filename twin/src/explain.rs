@@ -1,11 +1,15 @@
 //! Why a field has the value that it has: who wrote it and when, and what else was written that it won over.
 
+use std::collections::BTreeMap;
+
 use selvedge_twin_core::document::Document;
 use selvedge_twin_core::event::{Body, Event};
 use selvedge_twin_core::place::Part;
 use serde::Serialize;
 
 use crate::clock::Stamp;
+use crate::repository::{TwinError, Twins};
+use crate::thing;
 
 /// One field and all that is known of it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -34,12 +38,44 @@ pub struct Claim {
     pub value: Option<serde_json::Value>,
 }
 
+/// All fields of a twin.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TwinOrigin {
+    /// The thing's name.
+    pub thing: String,
+    /// Of `desired`.
+    pub desired: Vec<FieldOrigin>,
+    /// Of `reported`.
+    pub reported: Vec<FieldOrigin>,
+    /// The version that this is about.
+    pub version: u64,
+}
+
+impl Twins {
+    /// Why the fields of `thing` are as they are, removed ones too; `None` if the twin does not exist. May show a change
+    /// some milliseconds before it is durable.
+    ///
+    /// # Errors
+    /// There can be no such thing, or the store could not be read.
+    pub fn explain(&self, thing: &str) -> Result<Option<TwinOrigin>, TwinError> {
+        thing::check(thing)?;
+        let twin = self.inner.load(&mut self.inner.shelf.lock(), thing)?;
+        let origin = || TwinOrigin {
+            thing: thing.to_owned(),
+            desired: explain(&twin.desired),
+            reported: explain(&twin.reported),
+            version: twin.version,
+        };
+        Ok(twin.exists.then(origin))
+    }
+}
+
 /// All fields of a document, in the order of their paths.
 #[must_use]
 pub fn explain(document: &Document) -> Vec<FieldOrigin> {
-    let seen = document.seen();
+    let seen: BTreeMap<_, _> = document.seen().into_iter().collect();
     let fields = document.fields().map(|(path, field)| {
-        let sight = seen.iter().find(|(found, _)| *found == path).map(|(_, sight)| sight);
+        let sight = seen.get(path);
         let mut events: Vec<(&Part, &Event)> =
             field.cells().flat_map(|(part, cell)| cell.siblings().iter().map(move |event| (part, event))).collect();
         events.sort_by_key(|(_, event)| std::cmp::Reverse(event.rank()));

@@ -10,6 +10,7 @@ use crate::clock::Stamp;
 use crate::config::Config;
 use crate::delta::{delta, restrict};
 use crate::json;
+use crate::ops;
 use crate::twin::{Refusal, Section, SectionPatch, Twin, Update};
 
 /// Longest `clientToken`, in bytes.
@@ -24,6 +25,8 @@ pub enum Operation {
     Update,
     /// `.../delete`
     Delete,
+    /// `.../ops`
+    Ops,
 }
 
 impl Operation {
@@ -34,6 +37,7 @@ impl Operation {
             "get" => Some(Operation::Get),
             "update" => Some(Operation::Update),
             "delete" => Some(Operation::Delete),
+            "ops" => Some(Operation::Ops),
             _ => None,
         }
     }
@@ -43,6 +47,7 @@ impl Operation {
             Operation::Get => "get/rejected",
             Operation::Update => "update/rejected",
             Operation::Delete => "delete/rejected",
+            Operation::Ops => "ops/rejected",
         }
     }
 }
@@ -91,6 +96,7 @@ impl Rejection {
             Refusal::TooDeep { .. } | Refusal::PathTooLong { .. } => 400,
             Refusal::SectionTooLarge { .. } => 413,
             Refusal::TooManyFields { .. } | Refusal::TooManyTwins { .. } => 422,
+            Refusal::OtherKind { .. } | Refusal::CounterFull { .. } => 422,
         };
         Self::new(code, refusal.to_string())
     }
@@ -102,7 +108,7 @@ pub fn parse_request(operation: Operation, payload: &[u8], limits: &Config) -> R
         let (bytes, max) = (payload.len(), limits.request_bytes_max);
         return Err(Rejection::new(413, format!("the request has {bytes} bytes, at most {max} are allowed")));
     }
-    if payload.is_empty() && operation != Operation::Update {
+    if payload.is_empty() && matches!(operation, Operation::Get | Operation::Delete) {
         return Ok(Request::default());
     }
     let value = json::parse(payload).map_err(|error| Rejection::new(400, error.to_string()))?;
@@ -110,7 +116,11 @@ pub fn parse_request(operation: Operation, payload: &[u8], limits: &Config) -> R
         return Err(Rejection::new(400, "the request is not a JSON object"));
     };
     let client_token = take_client_token(&mut root)?;
-    let update = if operation == Operation::Update { take_update(&mut root) } else { Ok(Update::default()) };
+    let update = match operation {
+        Operation::Get | Operation::Delete => Ok(Update::default()),
+        Operation::Update => take_version(&mut root).and_then(|version| take_update(&mut root, version)),
+        Operation::Ops => take_version(&mut root).and_then(|version| ops::take_ops(&mut root, version)),
+    };
     let rest = update.and_then(|update| match root.keys().next() {
         Some(key) => Err(Rejection::new(400, format!("the request has an unknown member {key:?}"))),
         None => Ok(update),
@@ -121,13 +131,14 @@ pub fn parse_request(operation: Operation, payload: &[u8], limits: &Config) -> R
     }
 }
 
-/// What an accepted update is answered with: `update/accepted`; if anything changed, `update/delta` and
+/// What an accepted update is answered with: `update/accepted`, or `ops/accepted`; if anything changed, `update/delta` and
 /// `update/documents` as [`change_replies`] has them.
 #[must_use]
 pub fn update_replies(request: &Request, before: &Twin, after: &Twin, now_ms: u64) -> Vec<Reply> {
     let mut state = Map::new();
     let mut metadata = Map::new();
     let written = timestamp(after.updated);
+    let mut has_ops = false;
     for (section, patch) in &request.update.patches {
         let name = section.name().to_owned();
         match patch {
@@ -138,13 +149,18 @@ pub fn update_replies(request: &Request, before: &Twin, after: &Twin, now_ms: u6
             SectionPatch::Clear => {
                 state.insert(name, Value::Null);
             }
+            SectionPatch::Op(_) => has_ops = true,
         }
     }
     let token = request.client_token.as_deref();
-    let state = Value::Object(state).to_string();
-    let metadata = Value::Object(metadata).to_string();
-    let body = vec![("state", state), ("metadata", metadata), ("version", after.version.to_string())];
-    let mut replies = vec![reply("update/accepted", body, now_ms, token)];
+    let version = after.version.to_string();
+    let mut replies = vec![if has_ops {
+        let state = Value::Object(ops::outcome(&request.update, after)).to_string();
+        reply("ops/accepted", vec![("state", state), ("version", version)], now_ms, token)
+    } else {
+        let (state, metadata) = (Value::Object(state).to_string(), Value::Object(metadata).to_string());
+        reply("update/accepted", vec![("state", state), ("metadata", metadata), ("version", version)], now_ms, token)
+    }];
     if before.version != after.version {
         replies.extend(change_replies(before, after, now_ms, token));
     }
@@ -289,14 +305,17 @@ fn take_client_token(root: &mut Map<String, Value>) -> Result<Option<String>, Re
     }
 }
 
-fn take_update(root: &mut Map<String, Value>) -> Result<Update, Rejection> {
-    let expected_version = match root.shift_remove("version") {
-        None | Some(Value::Null) => None,
+fn take_version(root: &mut Map<String, Value>) -> Result<Option<u64>, Rejection> {
+    match root.shift_remove("version") {
+        None | Some(Value::Null) => Ok(None),
         Some(version) => {
             let version = version.as_u64();
-            Some(version.ok_or_else(|| Rejection::new(400, "version is not an integer of 0 or more"))?)
+            Ok(Some(version.ok_or_else(|| Rejection::new(400, "version is not an integer of 0 or more"))?))
         }
-    };
+    }
+}
+
+fn take_update(root: &mut Map<String, Value>, expected_version: Option<u64>) -> Result<Update, Rejection> {
     let mut state = match root.shift_remove("state") {
         Some(Value::Object(state)) => state,
         Some(_) => return Err(Rejection::new(400, "state is not an object")),

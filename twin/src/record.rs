@@ -7,6 +7,7 @@
 //! 'c' thing 0 ('d'|'r') bucket:u8    bucket:  2 count origin... cell...
 //! 'd' time:u64be thing               a deleted thing, no value: the order in which they are forgotten
 //! 'g' 'p' 'q'                        the group, its policies, and events that are held ([`node`])
+//! 'v' thing 0 revision:u64be         history: see `history::ring` and `history::record`
 //!
 //! cell  = path part count event...
 //! event = origin:index seq time:u64le policy count (origin:index seq)... body (0 | 1 signature:64)

@@ -251,7 +251,7 @@ impl Twins {
         let now_ms = shelf.clock.reading_ms(wall_ms);
         let outcome = request.and_then(|request| match operation {
             Operation::Get => inner.get(&mut shelf, thing, &request, now_ms),
-            Operation::Update => inner.update(&mut shelf, thing, &request, wall_ms),
+            Operation::Update | Operation::Ops => inner.update(&mut shelf, thing, &request, wall_ms),
             Operation::Delete => inner.delete(&mut shelf, thing, &request, wall_ms),
         });
         let rejected = move |rejection: Rejection| {

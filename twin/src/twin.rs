@@ -20,6 +20,7 @@ use crate::delta::delta;
 use crate::document::Document;
 use crate::json;
 use crate::merge_patch;
+use crate::ops::{self, Op};
 use crate::path::Path;
 use crate::sums::Sums;
 
@@ -30,15 +31,23 @@ pub enum SectionPatch {
     Merge(Map<String, Value>),
     /// Remove everything: the request had null.
     Clear,
+    /// Count, or change a set.
+    Op(Op),
 }
 
 /// A change of one or both sections.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Update {
-    /// At most one patch a section, applied in order.
+    /// Applied in order. At most one a section, unless they are operations.
     pub patches: Vec<(Section, SectionPatch)>,
     /// The version that the twin must have; 0 also stands for a twin that does not exist.
     pub expected_version: Option<u64>,
+}
+
+impl Update {
+    fn has_ops_for(&self, section: Section) -> bool {
+        self.patches.iter().any(|(found, patch)| *found == section && matches!(patch, SectionPatch::Op(_)))
+    }
 }
 
 /// Why an update is refused although it was understood.
@@ -83,7 +92,7 @@ pub enum Refusal {
         max: usize,
     },
     /// The twin would have too many fields.
-    #[error("the twin would have {fields} fields, at most {max} are allowed")]
+    #[error("the twin would have {fields} fields and elements of sets, at most {max} are allowed")]
     TooManyFields {
         /// The number it would have.
         fields: usize,
@@ -97,6 +106,22 @@ pub enum Refusal {
         section: Section,
         /// Of which thing.
         thing: String,
+    },
+    /// An operation is for another kind of value than there is.
+    #[error("{place} is {found}, not {wanted}: remove it first")]
+    OtherKind {
+        /// Section and path.
+        place: String,
+        /// What is there.
+        found: &'static str,
+        /// What the operation is for.
+        wanted: &'static str,
+    },
+    /// A counter would pass what 64 bits hold.
+    #[error("{place} would pass what 64 bits hold")]
+    CounterFull {
+        /// Section and path.
+        place: String,
     },
     /// There are as many twins as may be.
     #[error("there are {max} twins already, which is the limit")]
@@ -215,9 +240,15 @@ impl Twin {
                     check_size(*section, document, limits)?;
                 }
                 SectionPatch::Clear => merge_patch::clear(document, pen, touched.section(*section)),
+                SectionPatch::Op(op) => {
+                    touched.section(*section).extend(ops::apply(document, *section, op, pen, limits)?);
+                }
             }
         }
-        let fields = twin.desired.live_count() + twin.reported.live_count();
+        for section in Section::ALL.into_iter().filter(|section| update.has_ops_for(*section)) {
+            check_size(section, twin.section(section), limits)?;
+        }
+        let fields = Section::ALL.into_iter().map(|section| live_cells(twin.section(section))).sum();
         if fields > limits.fields_max {
             return Err(Refusal::TooManyFields { fields, max: limits.fields_max });
         }
@@ -352,6 +383,11 @@ fn longest_path(members: &Map<String, Value>) -> usize {
         Path::root_member(key).as_str().len() + inner
     });
     lengths.max().unwrap_or(0)
+}
+
+/// Values and elements of sets, each of which takes a cell.
+fn live_cells(document: &Document) -> usize {
+    document.cells().filter(|(_, _, cell)| cell.is_live()).count()
 }
 
 fn check_size(section: Section, document: &Document, limits: &Config) -> Result<(), Refusal> {

@@ -82,7 +82,7 @@ pub fn client_may_write(topic: &str) -> bool {
     }
     let levels: SmallVec<[&str; 8]> = topic.split('/').take(8).collect();
     match levels.as_slice() {
-        ["$twin", thing, "get" | "update" | "delete"] => !thing.is_empty(),
+        ["$twin", thing, "get" | "update" | "delete" | "ops"] => !thing.is_empty(),
         ["$aws", "things", thing, "shadow", "get" | "update" | "delete"] => !thing.is_empty(),
         ["$aws", "things", thing, "shadow", "name", name, "get" | "update" | "delete"] => {
             !thing.is_empty() && !name.is_empty()

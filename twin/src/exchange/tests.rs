@@ -206,6 +206,8 @@ fn what_one_node_writes_the_other_shows_and_tells_of() {
     connect(&mut nodes, 1);
     nodes[0].update("pump", json!({"desired": {"speed": 3}, "reported": {"a": {"b": [1, 2]}}}));
     carry(&mut nodes, 2);
+    let history = nodes[1].twins.history("pump").unwrap().unwrap();
+    assert_eq!(history.changes(0, 10).last().unwrap().cause, crate::history::Cause::Exchange);
     let expected = json!({"desired": {"speed": 3}, "reported": {"a": {"b": [1, 2]}}});
     assert_eq!(nodes[1].shows("pump"), Some(expected));
     let suffixes: Vec<_> = nodes[1].published[0].replies.iter().map(|reply| reply.suffix).collect();

@@ -231,8 +231,8 @@ fn the_longest_deleted_twins_are_forgotten_and_leave_nothing_in_the_store() {
         ask(&twins, thing, Operation::Delete, "");
     }
     assert_eq!(twins.metrics().deleted, 2);
-    // For each of two: header, bucket of tombstones, deletion; and the node's state.
-    assert_eq!(twins.inner.store.metrics().keys[Space::Twin.index()], 2 * 3 + 1);
+    // For each of two: header, bucket of tombstones, deletion, history; and the node's state.
+    assert_eq!(twins.inner.store.metrics().keys[Space::Twin.index()], 2 * 4 + 1);
     assert_eq!(report(&twins, "first", json!({}))[0].1["version"], 1);
     assert_eq!(report(&twins, "fourth", json!({}))[0].1["version"], 3);
 }

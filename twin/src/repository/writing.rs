@@ -17,6 +17,8 @@ use super::{Inner, Shelf};
 use crate::cache::Underway;
 use crate::clock::HybridTime;
 use crate::exchange::{Sender, Unchanging};
+use crate::history::Cause;
+use crate::history::ring::Recording;
 use crate::record::node::{Known, State};
 use crate::storage;
 use crate::twin::{Refusal, Touched, Twin};
@@ -98,6 +100,7 @@ impl Ending {
 
 /// A batch with what memory takes over once it is sure to be handed on.
 pub(crate) struct Prepared {
+    recording: Recording,
     batch: Batch,
     twins: u64,
     floor: VersionVector,
@@ -122,7 +125,7 @@ impl Inner {
         let mut state = self.state(shelf);
         state.last_seq = state.last_seq.max(through);
         state.known.add(shelf.origin().0.dot(through));
-        let prepared = self.prepare(shelf, changes, state, batch)?;
+        let prepared = self.prepare(shelf, changes, state, batch, Cause::Request)?;
         let (batch, underway) = take_over(shelf, changes, prepared);
         let mut outputs = Vec::new();
         match self.group.get() {
@@ -148,7 +151,7 @@ impl Inner {
         storage::put_policies(&mut batch, &knowledge.chain, shelf.kept.policies)?;
         storage::put_held(&mut batch, knowledge, &shelf.kept.held)?;
         let kept = Kept::of(knowledge);
-        let prepared = self.prepare(shelf, changes, self.state(shelf), batch)?;
+        let prepared = self.prepare(shelf, changes, self.state(shelf), batch, Cause::Exchange)?;
         let (batch, underway) = take_over(shelf, changes, prepared);
         shelf.kept = kept;
         Ok((batch, self.ending(shelf, underway, outputs)))
@@ -180,16 +183,19 @@ impl Inner {
         changes: &[Change],
         mut state: State,
         mut batch: Batch,
+        cause: Cause,
     ) -> Result<Prepared, WriteError> {
         for change in changes {
             storage::put_change(&mut batch, &change.thing, &change.before, &change.after, &change.touched)?;
             state.floor.join(&change.touched.floor);
         }
+        let mut recording = Recording::put(&mut batch, &self.store, shelf, &self.config, changes, cause)?;
         let remembered = Remembered::after(changes, &shelf.deleted, self.config.deleted_twins_max);
         for (_, thing) in &remembered.forgotten {
             let changed = changes.iter().find(|change| change.thing == *thing);
             let twin = changed.map_or_else(|| self.load(shelf, thing), |change| Ok(change.after.clone()))?;
             storage::put_forgotten(&mut batch, thing, &twin)?;
+            recording.put_forgotten(&mut batch, &self.store, shelf, thing)?;
             twin.events().for_each(|event| {
                 state.floor.add(event.dot);
                 state.floor.join(&event.context);
@@ -197,7 +203,7 @@ impl Inner {
         }
         state.twins = count_twins(shelf.twins, changes);
         storage::put_state(&mut batch, &state)?;
-        Ok(Prepared { batch, twins: state.twins, floor: state.floor, remembered })
+        Ok(Prepared { recording, batch, twins: state.twins, floor: state.floor, remembered })
     }
 }
 
@@ -208,7 +214,7 @@ fn count_twins(before: u64, changes: &[Change]) -> u64 {
 }
 
 fn take_over(shelf: &mut Shelf, changes: &[Change], prepared: Prepared) -> (Batch, Vec<Underway>) {
-    let Prepared { batch, twins, floor, remembered } = prepared;
+    let Prepared { recording, batch, twins, floor, remembered } = prepared;
     shelf.twins = twins;
     shelf.sync.forgot(&floor);
     if let Some(digests) = &mut shelf.digests {
@@ -222,6 +228,7 @@ fn take_over(shelf: &mut Shelf, changes: &[Change], prepared: Prepared) -> (Batc
     let mut underway: Vec<Underway> = after.collect();
     let forgotten = remembered.forgotten.iter();
     underway.extend(forgotten.map(|(_, thing)| shelf.cache.put_underway(thing, Arc::default())));
+    recording.keep(&mut shelf.cache);
     remembered.apply(&mut shelf.deleted);
     (batch, underway)
 }
