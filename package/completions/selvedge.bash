@@ -454,20 +454,38 @@ _selvedge() {
             selvedge__subcmd__help__subcmd__store,import)
                 cmd="selvedge__subcmd__help__subcmd__store__subcmd__import"
                 ;;
+            selvedge__subcmd__help__subcmd__twin,add)
+                cmd="selvedge__subcmd__help__subcmd__twin__subcmd__add"
+                ;;
+            selvedge__subcmd__help__subcmd__twin,blame)
+                cmd="selvedge__subcmd__help__subcmd__twin__subcmd__blame"
+                ;;
             selvedge__subcmd__help__subcmd__twin,delete)
                 cmd="selvedge__subcmd__help__subcmd__twin__subcmd__delete"
+                ;;
+            selvedge__subcmd__help__subcmd__twin,diff)
+                cmd="selvedge__subcmd__help__subcmd__twin__subcmd__diff"
                 ;;
             selvedge__subcmd__help__subcmd__twin,get)
                 cmd="selvedge__subcmd__help__subcmd__twin__subcmd__get"
                 ;;
+            selvedge__subcmd__help__subcmd__twin,inc)
+                cmd="selvedge__subcmd__help__subcmd__twin__subcmd__inc"
+                ;;
             selvedge__subcmd__help__subcmd__twin,list)
                 cmd="selvedge__subcmd__help__subcmd__twin__subcmd__list"
+                ;;
+            selvedge__subcmd__help__subcmd__twin,log)
+                cmd="selvedge__subcmd__help__subcmd__twin__subcmd__log"
                 ;;
             selvedge__subcmd__help__subcmd__twin,patch)
                 cmd="selvedge__subcmd__help__subcmd__twin__subcmd__patch"
                 ;;
             selvedge__subcmd__help__subcmd__twin,query)
                 cmd="selvedge__subcmd__help__subcmd__twin__subcmd__query"
+                ;;
+            selvedge__subcmd__help__subcmd__twin,remove)
+                cmd="selvedge__subcmd__help__subcmd__twin__subcmd__remove"
                 ;;
             selvedge__subcmd__help__subcmd__twin,set)
                 cmd="selvedge__subcmd__help__subcmd__twin__subcmd__set"
@@ -721,8 +739,17 @@ _selvedge() {
             selvedge__subcmd__store__subcmd__help,import)
                 cmd="selvedge__subcmd__store__subcmd__help__subcmd__import"
                 ;;
+            selvedge__subcmd__twin,add)
+                cmd="selvedge__subcmd__twin__subcmd__add"
+                ;;
+            selvedge__subcmd__twin,blame)
+                cmd="selvedge__subcmd__twin__subcmd__blame"
+                ;;
             selvedge__subcmd__twin,delete)
                 cmd="selvedge__subcmd__twin__subcmd__delete"
+                ;;
+            selvedge__subcmd__twin,diff)
+                cmd="selvedge__subcmd__twin__subcmd__diff"
                 ;;
             selvedge__subcmd__twin,get)
                 cmd="selvedge__subcmd__twin__subcmd__get"
@@ -730,8 +757,14 @@ _selvedge() {
             selvedge__subcmd__twin,help)
                 cmd="selvedge__subcmd__twin__subcmd__help"
                 ;;
+            selvedge__subcmd__twin,inc)
+                cmd="selvedge__subcmd__twin__subcmd__inc"
+                ;;
             selvedge__subcmd__twin,list)
                 cmd="selvedge__subcmd__twin__subcmd__list"
+                ;;
+            selvedge__subcmd__twin,log)
+                cmd="selvedge__subcmd__twin__subcmd__log"
                 ;;
             selvedge__subcmd__twin,patch)
                 cmd="selvedge__subcmd__twin__subcmd__patch"
@@ -739,14 +772,26 @@ _selvedge() {
             selvedge__subcmd__twin,query)
                 cmd="selvedge__subcmd__twin__subcmd__query"
                 ;;
+            selvedge__subcmd__twin,remove)
+                cmd="selvedge__subcmd__twin__subcmd__remove"
+                ;;
             selvedge__subcmd__twin,set)
                 cmd="selvedge__subcmd__twin__subcmd__set"
                 ;;
             selvedge__subcmd__twin,watch)
                 cmd="selvedge__subcmd__twin__subcmd__watch"
                 ;;
+            selvedge__subcmd__twin__subcmd__help,add)
+                cmd="selvedge__subcmd__twin__subcmd__help__subcmd__add"
+                ;;
+            selvedge__subcmd__twin__subcmd__help,blame)
+                cmd="selvedge__subcmd__twin__subcmd__help__subcmd__blame"
+                ;;
             selvedge__subcmd__twin__subcmd__help,delete)
                 cmd="selvedge__subcmd__twin__subcmd__help__subcmd__delete"
+                ;;
+            selvedge__subcmd__twin__subcmd__help,diff)
+                cmd="selvedge__subcmd__twin__subcmd__help__subcmd__diff"
                 ;;
             selvedge__subcmd__twin__subcmd__help,get)
                 cmd="selvedge__subcmd__twin__subcmd__help__subcmd__get"
@@ -754,14 +799,23 @@ _selvedge() {
             selvedge__subcmd__twin__subcmd__help,help)
                 cmd="selvedge__subcmd__twin__subcmd__help__subcmd__help"
                 ;;
+            selvedge__subcmd__twin__subcmd__help,inc)
+                cmd="selvedge__subcmd__twin__subcmd__help__subcmd__inc"
+                ;;
             selvedge__subcmd__twin__subcmd__help,list)
                 cmd="selvedge__subcmd__twin__subcmd__help__subcmd__list"
+                ;;
+            selvedge__subcmd__twin__subcmd__help,log)
+                cmd="selvedge__subcmd__twin__subcmd__help__subcmd__log"
                 ;;
             selvedge__subcmd__twin__subcmd__help,patch)
                 cmd="selvedge__subcmd__twin__subcmd__help__subcmd__patch"
                 ;;
             selvedge__subcmd__twin__subcmd__help,query)
                 cmd="selvedge__subcmd__twin__subcmd__help__subcmd__query"
+                ;;
+            selvedge__subcmd__twin__subcmd__help,remove)
+                cmd="selvedge__subcmd__twin__subcmd__help__subcmd__remove"
                 ;;
             selvedge__subcmd__twin__subcmd__help,set)
                 cmd="selvedge__subcmd__twin__subcmd__help__subcmd__set"
@@ -3460,7 +3514,7 @@ _selvedge() {
             return 0
             ;;
         selvedge__subcmd__help__subcmd__twin)
-            opts="get set patch delete list watch query"
+            opts="get set patch inc add remove delete list watch query log blame diff"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3473,7 +3527,49 @@ _selvedge() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        selvedge__subcmd__help__subcmd__twin__subcmd__add)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        selvedge__subcmd__help__subcmd__twin__subcmd__blame)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         selvedge__subcmd__help__subcmd__twin__subcmd__delete)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        selvedge__subcmd__help__subcmd__twin__subcmd__diff)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -3501,7 +3597,35 @@ _selvedge() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        selvedge__subcmd__help__subcmd__twin__subcmd__inc)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         selvedge__subcmd__help__subcmd__twin__subcmd__list)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        selvedge__subcmd__help__subcmd__twin__subcmd__log)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -3530,6 +3654,20 @@ _selvedge() {
             return 0
             ;;
         selvedge__subcmd__help__subcmd__twin__subcmd__query)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        selvedge__subcmd__help__subcmd__twin__subcmd__remove)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -5714,12 +5852,60 @@ _selvedge() {
             return 0
             ;;
         selvedge__subcmd__twin)
-            opts="-h --help get set patch delete list watch query help"
+            opts="-h --help get set patch inc add remove delete list watch query log blame diff help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        selvedge__subcmd__twin__subcmd__add)
+            opts="-h --data --socket --json --latest --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --data)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        selvedge__subcmd__twin__subcmd__blame)
+            opts="-h --data --socket --json --section --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --data)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --section)
+                    COMPREPLY=($(compgen -W "desired reported" -- "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -5749,8 +5935,30 @@ _selvedge() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        selvedge__subcmd__twin__subcmd__diff)
+            opts="-h --data --socket --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --data)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         selvedge__subcmd__twin__subcmd__get)
-            opts="-h --data --socket --json --section --help"
+            opts="-h --data --socket --json --section --at --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -5768,6 +5976,10 @@ _selvedge() {
                     COMPREPLY=($(compgen -W "desired reported" -- "${cur}"))
                     return 0
                     ;;
+                --at)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -5776,7 +5988,7 @@ _selvedge() {
             return 0
             ;;
         selvedge__subcmd__twin__subcmd__help)
-            opts="get set patch delete list watch query help"
+            opts="get set patch inc add remove delete list watch query log blame diff help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -5789,7 +6001,49 @@ _selvedge() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        selvedge__subcmd__twin__subcmd__help__subcmd__add)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        selvedge__subcmd__twin__subcmd__help__subcmd__blame)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         selvedge__subcmd__twin__subcmd__help__subcmd__delete)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        selvedge__subcmd__twin__subcmd__help__subcmd__diff)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -5831,7 +6085,35 @@ _selvedge() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        selvedge__subcmd__twin__subcmd__help__subcmd__inc)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         selvedge__subcmd__twin__subcmd__help__subcmd__list)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        selvedge__subcmd__twin__subcmd__help__subcmd__log)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -5873,6 +6155,20 @@ _selvedge() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        selvedge__subcmd__twin__subcmd__help__subcmd__remove)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         selvedge__subcmd__twin__subcmd__help__subcmd__set)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
@@ -5901,6 +6197,28 @@ _selvedge() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        selvedge__subcmd__twin__subcmd__inc)
+            opts="-h --data --socket --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --data)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         selvedge__subcmd__twin__subcmd__list)
             opts="-h --data --socket --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -5913,6 +6231,32 @@ _selvedge() {
                     return 0
                     ;;
                 --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        selvedge__subcmd__twin__subcmd__log)
+            opts="-h --data --socket --json --after --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --data)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --after)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -5960,6 +6304,28 @@ _selvedge() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --data)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        selvedge__subcmd__twin__subcmd__remove)
+            opts="-h --data --socket --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
                 --data)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
