@@ -454,8 +454,17 @@ _selvedge() {
             selvedge__subcmd__help__subcmd__store,import)
                 cmd="selvedge__subcmd__help__subcmd__store__subcmd__import"
                 ;;
+            selvedge__subcmd__help__subcmd__twin,add)
+                cmd="selvedge__subcmd__help__subcmd__twin__subcmd__add"
+                ;;
+            selvedge__subcmd__help__subcmd__twin,blame)
+                cmd="selvedge__subcmd__help__subcmd__twin__subcmd__blame"
+                ;;
             selvedge__subcmd__help__subcmd__twin,delete)
                 cmd="selvedge__subcmd__help__subcmd__twin__subcmd__delete"
+                ;;
+            selvedge__subcmd__help__subcmd__twin,diff)
+                cmd="selvedge__subcmd__help__subcmd__twin__subcmd__diff"
                 ;;
             selvedge__subcmd__help__subcmd__twin,get)
                 cmd="selvedge__subcmd__help__subcmd__twin__subcmd__get"
@@ -463,14 +472,23 @@ _selvedge() {
             selvedge__subcmd__help__subcmd__twin,group)
                 cmd="selvedge__subcmd__help__subcmd__twin__subcmd__group"
                 ;;
+            selvedge__subcmd__help__subcmd__twin,inc)
+                cmd="selvedge__subcmd__help__subcmd__twin__subcmd__inc"
+                ;;
             selvedge__subcmd__help__subcmd__twin,list)
                 cmd="selvedge__subcmd__help__subcmd__twin__subcmd__list"
+                ;;
+            selvedge__subcmd__help__subcmd__twin,log)
+                cmd="selvedge__subcmd__help__subcmd__twin__subcmd__log"
                 ;;
             selvedge__subcmd__help__subcmd__twin,patch)
                 cmd="selvedge__subcmd__help__subcmd__twin__subcmd__patch"
                 ;;
             selvedge__subcmd__help__subcmd__twin,query)
                 cmd="selvedge__subcmd__help__subcmd__twin__subcmd__query"
+                ;;
+            selvedge__subcmd__help__subcmd__twin,remove)
+                cmd="selvedge__subcmd__help__subcmd__twin__subcmd__remove"
                 ;;
             selvedge__subcmd__help__subcmd__twin,set)
                 cmd="selvedge__subcmd__help__subcmd__twin__subcmd__set"
@@ -751,8 +769,17 @@ _selvedge() {
             selvedge__subcmd__store__subcmd__help,import)
                 cmd="selvedge__subcmd__store__subcmd__help__subcmd__import"
                 ;;
+            selvedge__subcmd__twin,add)
+                cmd="selvedge__subcmd__twin__subcmd__add"
+                ;;
+            selvedge__subcmd__twin,blame)
+                cmd="selvedge__subcmd__twin__subcmd__blame"
+                ;;
             selvedge__subcmd__twin,delete)
                 cmd="selvedge__subcmd__twin__subcmd__delete"
+                ;;
+            selvedge__subcmd__twin,diff)
+                cmd="selvedge__subcmd__twin__subcmd__diff"
                 ;;
             selvedge__subcmd__twin,get)
                 cmd="selvedge__subcmd__twin__subcmd__get"
@@ -763,14 +790,23 @@ _selvedge() {
             selvedge__subcmd__twin,help)
                 cmd="selvedge__subcmd__twin__subcmd__help"
                 ;;
+            selvedge__subcmd__twin,inc)
+                cmd="selvedge__subcmd__twin__subcmd__inc"
+                ;;
             selvedge__subcmd__twin,list)
                 cmd="selvedge__subcmd__twin__subcmd__list"
+                ;;
+            selvedge__subcmd__twin,log)
+                cmd="selvedge__subcmd__twin__subcmd__log"
                 ;;
             selvedge__subcmd__twin,patch)
                 cmd="selvedge__subcmd__twin__subcmd__patch"
                 ;;
             selvedge__subcmd__twin,query)
                 cmd="selvedge__subcmd__twin__subcmd__query"
+                ;;
+            selvedge__subcmd__twin,remove)
+                cmd="selvedge__subcmd__twin__subcmd__remove"
                 ;;
             selvedge__subcmd__twin,set)
                 cmd="selvedge__subcmd__twin__subcmd__set"
@@ -823,8 +859,17 @@ _selvedge() {
             selvedge__subcmd__twin__subcmd__group__subcmd__help,show)
                 cmd="selvedge__subcmd__twin__subcmd__group__subcmd__help__subcmd__show"
                 ;;
+            selvedge__subcmd__twin__subcmd__help,add)
+                cmd="selvedge__subcmd__twin__subcmd__help__subcmd__add"
+                ;;
+            selvedge__subcmd__twin__subcmd__help,blame)
+                cmd="selvedge__subcmd__twin__subcmd__help__subcmd__blame"
+                ;;
             selvedge__subcmd__twin__subcmd__help,delete)
                 cmd="selvedge__subcmd__twin__subcmd__help__subcmd__delete"
+                ;;
+            selvedge__subcmd__twin__subcmd__help,diff)
+                cmd="selvedge__subcmd__twin__subcmd__help__subcmd__diff"
                 ;;
             selvedge__subcmd__twin__subcmd__help,get)
                 cmd="selvedge__subcmd__twin__subcmd__help__subcmd__get"
@@ -835,14 +880,23 @@ _selvedge() {
             selvedge__subcmd__twin__subcmd__help,help)
                 cmd="selvedge__subcmd__twin__subcmd__help__subcmd__help"
                 ;;
+            selvedge__subcmd__twin__subcmd__help,inc)
+                cmd="selvedge__subcmd__twin__subcmd__help__subcmd__inc"
+                ;;
             selvedge__subcmd__twin__subcmd__help,list)
                 cmd="selvedge__subcmd__twin__subcmd__help__subcmd__list"
+                ;;
+            selvedge__subcmd__twin__subcmd__help,log)
+                cmd="selvedge__subcmd__twin__subcmd__help__subcmd__log"
                 ;;
             selvedge__subcmd__twin__subcmd__help,patch)
                 cmd="selvedge__subcmd__twin__subcmd__help__subcmd__patch"
                 ;;
             selvedge__subcmd__twin__subcmd__help,query)
                 cmd="selvedge__subcmd__twin__subcmd__help__subcmd__query"
+                ;;
+            selvedge__subcmd__twin__subcmd__help,remove)
+                cmd="selvedge__subcmd__twin__subcmd__help__subcmd__remove"
                 ;;
             selvedge__subcmd__twin__subcmd__help,set)
                 cmd="selvedge__subcmd__twin__subcmd__help__subcmd__set"
@@ -3586,7 +3640,7 @@ _selvedge() {
             return 0
             ;;
         selvedge__subcmd__help__subcmd__twin)
-            opts="get set patch delete list watch query sync group"
+            opts="get set patch inc add remove delete list watch query log blame diff sync group"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3599,7 +3653,49 @@ _selvedge() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        selvedge__subcmd__help__subcmd__twin__subcmd__add)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        selvedge__subcmd__help__subcmd__twin__subcmd__blame)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         selvedge__subcmd__help__subcmd__twin__subcmd__delete)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        selvedge__subcmd__help__subcmd__twin__subcmd__diff)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -3725,7 +3821,35 @@ _selvedge() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        selvedge__subcmd__help__subcmd__twin__subcmd__inc)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         selvedge__subcmd__help__subcmd__twin__subcmd__list)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        selvedge__subcmd__help__subcmd__twin__subcmd__log)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -3754,6 +3878,20 @@ _selvedge() {
             return 0
             ;;
         selvedge__subcmd__help__subcmd__twin__subcmd__query)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        selvedge__subcmd__help__subcmd__twin__subcmd__remove)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -5980,12 +6118,60 @@ _selvedge() {
             return 0
             ;;
         selvedge__subcmd__twin)
-            opts="-h --help get set patch delete list watch query sync group help"
+            opts="-h --help get set patch inc add remove delete list watch query log blame diff sync group help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        selvedge__subcmd__twin__subcmd__add)
+            opts="-h --data --socket --json --latest --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --data)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        selvedge__subcmd__twin__subcmd__blame)
+            opts="-h --data --socket --json --section --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --data)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --section)
+                    COMPREPLY=($(compgen -W "desired reported" -- "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -6015,8 +6201,30 @@ _selvedge() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        selvedge__subcmd__twin__subcmd__diff)
+            opts="-h --data --socket --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --data)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         selvedge__subcmd__twin__subcmd__get)
-            opts="-h --data --socket --json --section --help"
+            opts="-h --data --socket --json --section --at --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -6032,6 +6240,10 @@ _selvedge() {
                     ;;
                 --section)
                     COMPREPLY=($(compgen -W "desired reported" -- "${cur}"))
+                    return 0
+                    ;;
+                --at)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 *)
@@ -6312,7 +6524,7 @@ _selvedge() {
             return 0
             ;;
         selvedge__subcmd__twin__subcmd__help)
-            opts="get set patch delete list watch query sync group help"
+            opts="get set patch inc add remove delete list watch query log blame diff sync group help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -6325,7 +6537,49 @@ _selvedge() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        selvedge__subcmd__twin__subcmd__help__subcmd__add)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        selvedge__subcmd__twin__subcmd__help__subcmd__blame)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         selvedge__subcmd__twin__subcmd__help__subcmd__delete)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        selvedge__subcmd__twin__subcmd__help__subcmd__diff)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -6465,7 +6719,35 @@ _selvedge() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        selvedge__subcmd__twin__subcmd__help__subcmd__inc)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         selvedge__subcmd__twin__subcmd__help__subcmd__list)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        selvedge__subcmd__twin__subcmd__help__subcmd__log)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -6494,6 +6776,20 @@ _selvedge() {
             return 0
             ;;
         selvedge__subcmd__twin__subcmd__help__subcmd__query)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        selvedge__subcmd__twin__subcmd__help__subcmd__remove)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -6577,6 +6873,28 @@ _selvedge() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        selvedge__subcmd__twin__subcmd__inc)
+            opts="-h --data --socket --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --data)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         selvedge__subcmd__twin__subcmd__list)
             opts="-h --data --socket --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -6589,6 +6907,32 @@ _selvedge() {
                     return 0
                     ;;
                 --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        selvedge__subcmd__twin__subcmd__log)
+            opts="-h --data --socket --json --after --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --data)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --after)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -6636,6 +6980,28 @@ _selvedge() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --data)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        selvedge__subcmd__twin__subcmd__remove)
+            opts="-h --data --socket --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
                 --data)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

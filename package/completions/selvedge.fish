@@ -148,21 +148,28 @@ complete -c selvedge -n "__fish_selvedge_using_subcommand sub" -l retained-only 
 complete -c selvedge -n "__fish_selvedge_using_subcommand sub" -l remove-retained -d 'Remove the retained messages that arrive'
 complete -c selvedge -n "__fish_selvedge_using_subcommand sub" -l retain-as-published -d 'Keep the retain flag as published (MQTT 5)'
 complete -c selvedge -n "__fish_selvedge_using_subcommand sub" -l no-local -d 'Do not send back what this client published (MQTT 5)'
-complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and not __fish_seen_subcommand_from get set patch delete list watch query sync group help" -s h -l help -d 'Print help'
-complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and not __fish_seen_subcommand_from get set patch delete list watch query sync group help" -f -a "get" -d 'Print a twin'
-complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and not __fish_seen_subcommand_from get set patch delete list watch query sync group help" -f -a "set" -d 'Set one member'
-complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and not __fish_seen_subcommand_from get set patch delete list watch query sync group help" -f -a "patch" -d 'Apply a JSON merge patch (RFC 7396: null removes)'
-complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and not __fish_seen_subcommand_from get set patch delete list watch query sync group help" -f -a "delete" -d 'Delete a twin'
-complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and not __fish_seen_subcommand_from get set patch delete list watch query sync group help" -f -a "list" -d 'List all twins'
-complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and not __fish_seen_subcommand_from get set patch delete list watch query sync group help" -f -a "watch" -d 'Print each change of a twin as it happens'
-complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and not __fish_seen_subcommand_from get set patch delete list watch query sync group help" -f -a "query" -d 'Print the twins of which something holds'
-complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and not __fish_seen_subcommand_from get set patch delete list watch query sync group help" -f -a "sync" -d 'How the exchange of twins with other nodes stands'
-complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and not __fish_seen_subcommand_from get set patch delete list watch query sync group help" -f -a "group" -d 'The group of nodes that exchange twins'
-complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and not __fish_seen_subcommand_from get set patch delete list watch query sync group help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and not __fish_seen_subcommand_from get set patch inc add remove delete list watch query log blame diff sync group help" -s h -l help -d 'Print help'
+complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and not __fish_seen_subcommand_from get set patch inc add remove delete list watch query log blame diff sync group help" -f -a "get" -d 'Print a twin'
+complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and not __fish_seen_subcommand_from get set patch inc add remove delete list watch query log blame diff sync group help" -f -a "set" -d 'Set one member'
+complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and not __fish_seen_subcommand_from get set patch inc add remove delete list watch query log blame diff sync group help" -f -a "patch" -d 'Apply a JSON merge patch (RFC 7396: null removes)'
+complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and not __fish_seen_subcommand_from get set patch inc add remove delete list watch query log blame diff sync group help" -f -a "inc" -d 'Count up or down'
+complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and not __fish_seen_subcommand_from get set patch inc add remove delete list watch query log blame diff sync group help" -f -a "add" -d 'Put an element into a set'
+complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and not __fish_seen_subcommand_from get set patch inc add remove delete list watch query log blame diff sync group help" -f -a "remove" -d 'Take an element out of a set, or remove a counter or set'
+complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and not __fish_seen_subcommand_from get set patch inc add remove delete list watch query log blame diff sync group help" -f -a "delete" -d 'Delete a twin'
+complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and not __fish_seen_subcommand_from get set patch inc add remove delete list watch query log blame diff sync group help" -f -a "list" -d 'List all twins'
+complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and not __fish_seen_subcommand_from get set patch inc add remove delete list watch query log blame diff sync group help" -f -a "watch" -d 'Print each change of a twin as it happens'
+complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and not __fish_seen_subcommand_from get set patch inc add remove delete list watch query log blame diff sync group help" -f -a "query" -d 'Print the twins of which something holds'
+complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and not __fish_seen_subcommand_from get set patch inc add remove delete list watch query log blame diff sync group help" -f -a "log" -d 'Print what was changed, the oldest first'
+complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and not __fish_seen_subcommand_from get set patch inc add remove delete list watch query log blame diff sync group help" -f -a "blame" -d 'Print who wrote each field and when, and what lost against it'
+complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and not __fish_seen_subcommand_from get set patch inc add remove delete list watch query log blame diff sync group help" -f -a "diff" -d 'Print what differs between two twins, or two revisions of one'
+complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and not __fish_seen_subcommand_from get set patch inc add remove delete list watch query log blame diff sync group help" -f -a "sync" -d 'How the exchange of twins with other nodes stands'
+complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and not __fish_seen_subcommand_from get set patch inc add remove delete list watch query log blame diff sync group help" -f -a "group" -d 'The group of nodes that exchange twins'
+complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and not __fish_seen_subcommand_from get set patch inc add remove delete list watch query log blame diff sync group help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and __fish_seen_subcommand_from get" -l data -d 'Data directory of the node; its socket is control.sock in it' -r -F
 complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and __fish_seen_subcommand_from get" -l socket -d 'Socket of the node' -r -F
 complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and __fish_seen_subcommand_from get" -l section -d 'Only this half' -r -f -a "desired\t'What the device should be'
 reported\t'What the device says it is'"
+complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and __fish_seen_subcommand_from get" -l at -d 'As it was: a revision (7) or a time (2026-11-29T12:00:00Z)' -r
 complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and __fish_seen_subcommand_from get" -l json -d 'Print JSON'
 complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and __fish_seen_subcommand_from get" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and __fish_seen_subcommand_from set" -l data -d 'Data directory of the node; its socket is control.sock in it' -r -F
@@ -173,6 +180,19 @@ complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and __fish_seen_
 complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and __fish_seen_subcommand_from patch" -l socket -d 'Socket of the node' -r -F
 complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and __fish_seen_subcommand_from patch" -l json -d 'Print JSON'
 complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and __fish_seen_subcommand_from patch" -s h -l help -d 'Print help'
+complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and __fish_seen_subcommand_from inc" -l data -d 'Data directory of the node; its socket is control.sock in it' -r -F
+complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and __fish_seen_subcommand_from inc" -l socket -d 'Socket of the node' -r -F
+complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and __fish_seen_subcommand_from inc" -l json -d 'Print JSON'
+complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and __fish_seen_subcommand_from inc" -s h -l help -d 'Print help'
+complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and __fish_seen_subcommand_from add" -l data -d 'Data directory of the node; its socket is control.sock in it' -r -F
+complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and __fish_seen_subcommand_from add" -l socket -d 'Socket of the node' -r -F
+complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and __fish_seen_subcommand_from add" -l json -d 'Print JSON'
+complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and __fish_seen_subcommand_from add" -l latest -d 'Let the later of an addition and a removal win that did not know of each other, not the addition'
+complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and __fish_seen_subcommand_from add" -s h -l help -d 'Print help'
+complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and __fish_seen_subcommand_from remove" -l data -d 'Data directory of the node; its socket is control.sock in it' -r -F
+complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and __fish_seen_subcommand_from remove" -l socket -d 'Socket of the node' -r -F
+complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and __fish_seen_subcommand_from remove" -l json -d 'Print JSON'
+complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and __fish_seen_subcommand_from remove" -s h -l help -d 'Print help'
 complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and __fish_seen_subcommand_from delete" -l data -d 'Data directory of the node; its socket is control.sock in it' -r -F
 complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and __fish_seen_subcommand_from delete" -l socket -d 'Socket of the node' -r -F
 complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and __fish_seen_subcommand_from delete" -l json -d 'Print JSON'
@@ -191,6 +211,21 @@ complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and __fish_seen_
 complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and __fish_seen_subcommand_from query" -l socket -d 'Socket of the node' -r -F
 complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and __fish_seen_subcommand_from query" -l json -d 'Print JSON'
 complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and __fish_seen_subcommand_from query" -s h -l help -d 'Print help'
+complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and __fish_seen_subcommand_from log" -l data -d 'Data directory of the node; its socket is control.sock in it' -r -F
+complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and __fish_seen_subcommand_from log" -l socket -d 'Socket of the node' -r -F
+complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and __fish_seen_subcommand_from log" -l after -d 'Only changes after this revision' -r
+complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and __fish_seen_subcommand_from log" -l json -d 'Print JSON'
+complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and __fish_seen_subcommand_from log" -s h -l help -d 'Print help'
+complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and __fish_seen_subcommand_from blame" -l data -d 'Data directory of the node; its socket is control.sock in it' -r -F
+complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and __fish_seen_subcommand_from blame" -l socket -d 'Socket of the node' -r -F
+complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and __fish_seen_subcommand_from blame" -l section -d 'Only this half' -r -f -a "desired\t'What the device should be'
+reported\t'What the device says it is'"
+complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and __fish_seen_subcommand_from blame" -l json -d 'Print JSON'
+complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and __fish_seen_subcommand_from blame" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and __fish_seen_subcommand_from diff" -l data -d 'Data directory of the node; its socket is control.sock in it' -r -F
+complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and __fish_seen_subcommand_from diff" -l socket -d 'Socket of the node' -r -F
+complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and __fish_seen_subcommand_from diff" -l json -d 'Print JSON'
+complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and __fish_seen_subcommand_from diff" -s h -l help -d 'Print help'
 complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and __fish_seen_subcommand_from sync" -s h -l help -d 'Print help'
 complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and __fish_seen_subcommand_from sync" -f -a "status" -d 'Show how the exchange with the other nodes stands'
 complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and __fish_seen_subcommand_from sync" -f -a "identity" -d 'Show the number and the public key of this node'
@@ -206,10 +241,16 @@ complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and __fish_seen_
 complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and __fish_seen_subcommand_from help" -f -a "get" -d 'Print a twin'
 complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and __fish_seen_subcommand_from help" -f -a "set" -d 'Set one member'
 complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and __fish_seen_subcommand_from help" -f -a "patch" -d 'Apply a JSON merge patch (RFC 7396: null removes)'
+complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and __fish_seen_subcommand_from help" -f -a "inc" -d 'Count up or down'
+complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and __fish_seen_subcommand_from help" -f -a "add" -d 'Put an element into a set'
+complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and __fish_seen_subcommand_from help" -f -a "remove" -d 'Take an element out of a set, or remove a counter or set'
 complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and __fish_seen_subcommand_from help" -f -a "delete" -d 'Delete a twin'
 complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and __fish_seen_subcommand_from help" -f -a "list" -d 'List all twins'
 complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and __fish_seen_subcommand_from help" -f -a "watch" -d 'Print each change of a twin as it happens'
 complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and __fish_seen_subcommand_from help" -f -a "query" -d 'Print the twins of which something holds'
+complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and __fish_seen_subcommand_from help" -f -a "log" -d 'Print what was changed, the oldest first'
+complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and __fish_seen_subcommand_from help" -f -a "blame" -d 'Print who wrote each field and when, and what lost against it'
+complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and __fish_seen_subcommand_from help" -f -a "diff" -d 'Print what differs between two twins, or two revisions of one'
 complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and __fish_seen_subcommand_from help" -f -a "sync" -d 'How the exchange of twins with other nodes stands'
 complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and __fish_seen_subcommand_from help" -f -a "group" -d 'The group of nodes that exchange twins'
 complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
@@ -879,10 +920,16 @@ complete -c selvedge -n "__fish_selvedge_using_subcommand help; and not __fish_s
 complete -c selvedge -n "__fish_selvedge_using_subcommand help; and __fish_seen_subcommand_from twin" -f -a "get" -d 'Print a twin'
 complete -c selvedge -n "__fish_selvedge_using_subcommand help; and __fish_seen_subcommand_from twin" -f -a "set" -d 'Set one member'
 complete -c selvedge -n "__fish_selvedge_using_subcommand help; and __fish_seen_subcommand_from twin" -f -a "patch" -d 'Apply a JSON merge patch (RFC 7396: null removes)'
+complete -c selvedge -n "__fish_selvedge_using_subcommand help; and __fish_seen_subcommand_from twin" -f -a "inc" -d 'Count up or down'
+complete -c selvedge -n "__fish_selvedge_using_subcommand help; and __fish_seen_subcommand_from twin" -f -a "add" -d 'Put an element into a set'
+complete -c selvedge -n "__fish_selvedge_using_subcommand help; and __fish_seen_subcommand_from twin" -f -a "remove" -d 'Take an element out of a set, or remove a counter or set'
 complete -c selvedge -n "__fish_selvedge_using_subcommand help; and __fish_seen_subcommand_from twin" -f -a "delete" -d 'Delete a twin'
 complete -c selvedge -n "__fish_selvedge_using_subcommand help; and __fish_seen_subcommand_from twin" -f -a "list" -d 'List all twins'
 complete -c selvedge -n "__fish_selvedge_using_subcommand help; and __fish_seen_subcommand_from twin" -f -a "watch" -d 'Print each change of a twin as it happens'
 complete -c selvedge -n "__fish_selvedge_using_subcommand help; and __fish_seen_subcommand_from twin" -f -a "query" -d 'Print the twins of which something holds'
+complete -c selvedge -n "__fish_selvedge_using_subcommand help; and __fish_seen_subcommand_from twin" -f -a "log" -d 'Print what was changed, the oldest first'
+complete -c selvedge -n "__fish_selvedge_using_subcommand help; and __fish_seen_subcommand_from twin" -f -a "blame" -d 'Print who wrote each field and when, and what lost against it'
+complete -c selvedge -n "__fish_selvedge_using_subcommand help; and __fish_seen_subcommand_from twin" -f -a "diff" -d 'Print what differs between two twins, or two revisions of one'
 complete -c selvedge -n "__fish_selvedge_using_subcommand help; and __fish_seen_subcommand_from twin" -f -a "sync" -d 'How the exchange of twins with other nodes stands'
 complete -c selvedge -n "__fish_selvedge_using_subcommand help; and __fish_seen_subcommand_from twin" -f -a "group" -d 'The group of nodes that exchange twins'
 complete -c selvedge -n "__fish_selvedge_using_subcommand help; and __fish_seen_subcommand_from fn" -f -a "new" -d 'Write a new function to start from'

@@ -25,25 +25,24 @@ pub struct Figures {
     pub bytes: f64,
 }
 
-/// The median of each figure over `rounds`.
-pub fn median<C: Contender>(writes: usize, batch: usize, rounds: usize) -> Figures {
-    let runs: Vec<Figures> = (0..rounds.max(1)).map(|_| run::<C>(writes, batch)).collect();
+/// The median of each figure of one contender.
+pub fn median<const CONTENDERS: usize>(rounds: &[[Figures; CONTENDERS]], contender: usize) -> Figures {
     let middle = |figure: &dyn Fn(&Figures) -> Duration| {
-        let mut found: Vec<Duration> = runs.iter().map(figure).collect();
+        let mut found: Vec<Duration> = rounds.iter().map(|round| figure(&round[contender])).collect();
         found.sort();
         found[found.len() / 2]
     };
     Figures {
-        name: C::NAME,
         write: middle(&|run| run.write),
         write_and_tell: middle(&|run| run.write_and_tell),
         merge: middle(&|run| run.merge),
         follow: middle(&|run| run.follow),
-        bytes: runs[0].bytes,
+        ..rounds[0][contender]
     }
 }
 
-fn run<C: Contender>(writes: usize, batch: usize) -> Figures {
+/// Does the job once.
+pub fn run<C: Contender>(writes: usize, batch: usize) -> Figures {
     let names: Vec<String> = (0..FIELDS).map(|field| format!("field-{field:04}")).collect();
     let first: Vec<Write<'_>> = names.iter().map(|name| Write { name, value: 0 }).collect();
     let mut replicas: Vec<C> = (0..4).map(C::new).collect();

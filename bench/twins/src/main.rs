@@ -28,12 +28,18 @@ fn main() {
     let mut arguments = std::env::args().skip(1).map(|text| text.parse().expect("a number"));
     let (writes, rounds) = (arguments.next().unwrap_or(10_000), arguments.next().unwrap_or(3));
     for batch in BATCHES {
-        let figures = [
-            job::median::<core::Core>(writes, batch, rounds),
-            job::median::<exchange::Exchange>(writes, batch, rounds),
-            job::median::<automerge::Automerge>(writes, batch, rounds),
-            job::median::<yrs::Yrs>(writes, batch, rounds),
-        ];
+        // In turn, so that what else the machine does meets all alike.
+        let runs: Vec<[job::Figures; 4]> = (0..rounds.max(1))
+            .map(|_| {
+                [
+                    job::run::<core::Core>(writes, batch),
+                    job::run::<exchange::Exchange>(writes, batch),
+                    job::run::<automerge::Automerge>(writes, batch),
+                    job::run::<yrs::Yrs>(writes, batch),
+                ]
+            })
+            .collect();
+        let figures = [0, 1, 2, 3].map(|contender| job::median(&runs, contender));
         report::print_job(writes, batch, &figures);
     }
     for batch in [1, overwrites::KEYS] {

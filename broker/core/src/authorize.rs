@@ -112,6 +112,7 @@ mod tests {
         for action in [Action::Publish { retain: false }, Action::Will { retain: true }] {
             let may = |topic| OpenAccess.may(who, action, topic);
             assert!(may("a/b") && may("$twin/t/update") && may("$twin/t/get") && may("$twin/t/delete"));
+            assert!(may("$twin/t/ops") && !may("$twin/t/ops/accepted") && !may("$aws/things/t/shadow/ops"));
             assert!(may("$aws/things/t/shadow/update") && may("$aws/things/t/shadow/name/n/get"));
             assert!(!may("$aws/things/t/shadow/update/accepted") && !may("$aws/things/t/shadow/name//get"));
             assert!(!may("$aws/things/t/shadow/name/n/update/delta") && !may("$aws/rules/x"));

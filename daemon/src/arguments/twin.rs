@@ -13,6 +13,12 @@ Examples:
   selvedge twin set pump-1 desired.mode '\"eco\"'
   selvedge twin patch pump-1 '{\"desired\": {\"interval\": 5, \"mode\": null}}'
   selvedge twin patch pump-1 @state.json
+  selvedge twin inc pump-1 reported.starts
+  selvedge twin add pump-1 reported.alarms high
+  selvedge twin get pump-1 --at 2026-11-29T12:00:00Z
+  selvedge twin log pump-1
+  selvedge twin diff pump-1@3 pump-1
+  selvedge twin blame pump-1
   selvedge twin watch pump-1
   selvedge twin list
   selvedge twin query 'reported.temp > 50 and desired.site = \"a\"'
@@ -27,6 +33,12 @@ pub enum TwinCommand {
     Set(TwinSetArguments),
     /// Apply a JSON merge patch (RFC 7396: null removes)
     Patch(TwinPatchArguments),
+    /// Count up or down
+    Inc(TwinIncArguments),
+    /// Put an element into a set
+    Add(TwinAddArguments),
+    /// Take an element out of a set, or remove a counter or set
+    Remove(TwinRemoveArguments),
     /// Delete a twin
     Delete(TwinNameArguments),
     /// List all twins
@@ -35,6 +47,12 @@ pub enum TwinCommand {
     Watch(TwinNameArguments),
     /// Print the twins of which something holds
     Query(TwinQueryArguments),
+    /// Print what was changed, the oldest first
+    Log(TwinLogArguments),
+    /// Print who wrote each field and when, and what lost against it
+    Blame(TwinBlameArguments),
+    /// Print what differs between two twins, or two revisions of one
+    Diff(TwinDiffArguments),
     /// How the exchange of twins with other nodes stands
     #[command(subcommand, after_help = twin_group::SYNC_EXAMPLES)]
     Sync(TwinSyncCommand),
@@ -74,6 +92,88 @@ pub struct TwinGetArguments {
     /// Only this half
     #[arg(long)]
     pub section: Option<SectionName>,
+    /// As it was: a revision (7) or a time (2026-11-29T12:00:00Z)
+    #[arg(long, value_name = "WHEN")]
+    pub at: Option<String>,
+}
+
+/// Flags of `twin inc`.
+#[derive(Debug, Args)]
+pub struct TwinIncArguments {
+    /// The twin.
+    #[command(flatten)]
+    pub name: TwinNameArguments,
+    /// Counter, from the half on: reported.starts
+    pub path: String,
+    /// How much
+    #[arg(default_value_t = 1, allow_hyphen_values = true)]
+    pub by: i64,
+}
+
+/// Flags of `twin add`.
+#[derive(Debug, Args)]
+pub struct TwinAddArguments {
+    /// The twin.
+    #[command(flatten)]
+    pub name: TwinNameArguments,
+    /// Set, from the half on: reported.alarms
+    pub path: String,
+    /// Text, number, true or false; what is no JSON is taken as a text
+    #[arg(allow_hyphen_values = true)]
+    pub value: String,
+    /// Let the later of an addition and a removal win that did not know of each other, not the addition
+    #[arg(long)]
+    pub latest: bool,
+}
+
+/// Flags of `twin remove`.
+#[derive(Debug, Args)]
+pub struct TwinRemoveArguments {
+    /// The twin.
+    #[command(flatten)]
+    pub name: TwinNameArguments,
+    /// Set or counter, from the half on: reported.alarms
+    pub path: String,
+    /// Element; without one, all
+    #[arg(allow_hyphen_values = true)]
+    pub value: Option<String>,
+}
+
+/// Flags of `twin log`.
+#[derive(Debug, Args)]
+pub struct TwinLogArguments {
+    /// The twin.
+    #[command(flatten)]
+    pub name: TwinNameArguments,
+    /// Only changes after this revision
+    #[arg(long, default_value_t = 0, value_name = "REVISION")]
+    pub after: u64,
+}
+
+/// Flags of `twin blame`.
+#[derive(Debug, Args)]
+pub struct TwinBlameArguments {
+    /// The twin.
+    #[command(flatten)]
+    pub name: TwinNameArguments,
+    /// Only this half
+    #[arg(long)]
+    pub section: Option<SectionName>,
+}
+
+/// Flags of `twin diff`.
+#[derive(Debug, Args)]
+pub struct TwinDiffArguments {
+    /// From: a thing, or a thing as it was (pump-1@3, pump-1@2026-11-29T12:00:00Z)
+    pub from: String,
+    /// To: the same, or @WHEN for the same thing
+    pub to: String,
+    /// How to find the node.
+    #[command(flatten)]
+    pub socket: SocketArguments,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Flags of `twin set`.

@@ -209,6 +209,8 @@ fn twins(config: &Config, found: &mut Found) {
     found.number("twins.twins_max", twins.twins_max, 1, 100_000_000);
     found.number("twins.tombstones_max", twins.tombstones_max, 0, 4096);
     found.number("twins.deleted_twins_max", twins.deleted_twins_max, 0, 100_000);
+    found.number("twins.history_changes_max", twins.history_changes_max, 0, 1024);
+    found.size("twins.history_bytes_max", twins.history_bytes_max, ByteSize::kib(1), ByteSize::mib(1));
     found.size("twins.cache_bytes_max", twins.cache_bytes_max, ByteSize(0), ByteSize(1 << 30));
     found.period("twins.clock_ahead_max", twins.clock_ahead_max, Period::seconds(0), Period::seconds(365 * 24 * 3600));
     found.number("twins.requests_in_flight_max", twins.requests_in_flight_max, 1, 65_535);

@@ -90,6 +90,10 @@ pub struct TwinsConfig {
     pub tombstones_max: u32,
     /// Deleted twins that are remembered, so that their version goes on.
     pub deleted_twins_max: u32,
+    /// Changes that are remembered of each twin; 0 for none.
+    pub history_changes_max: u32,
+    /// What they may take on disk for one twin; the oldest go first.
+    pub history_bytes_max: ByteSize,
     /// Twins kept decoded in memory.
     pub cache_bytes_max: ByteSize,
     /// How far ahead of this node's clock another node's change may be.
@@ -111,6 +115,8 @@ impl Default for TwinsConfig {
             twins_max: 10_000,
             tombstones_max: 256,
             deleted_twins_max: 1000,
+            history_changes_max: 32,
+            history_bytes_max: ByteSize::kib(64),
             cache_bytes_max: ByteSize::kib(512),
             clock_ahead_max: Period::seconds(300),
             requests_in_flight_max: 256,

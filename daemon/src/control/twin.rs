@@ -1,5 +1,8 @@
 //! `selvedge twin …`.
 
+mod ops;
+mod past;
+
 use std::io::Read;
 
 use anyhow::{Context, bail};
@@ -26,10 +29,16 @@ pub fn run(command: TwinCommand) -> anyhow::Result<()> {
         TwinCommand::Get(arguments) => get(&arguments),
         TwinCommand::Set(arguments) => set(&arguments),
         TwinCommand::Patch(arguments) => patch(&arguments),
+        TwinCommand::Inc(arguments) => ops::inc(&arguments),
+        TwinCommand::Add(arguments) => ops::add(&arguments),
+        TwinCommand::Remove(arguments) => ops::remove(&arguments),
         TwinCommand::Delete(arguments) => delete(&arguments),
         TwinCommand::List(arguments) => list(&arguments),
         TwinCommand::Watch(arguments) => watch(&arguments),
         TwinCommand::Query(arguments) => query(&arguments),
+        TwinCommand::Log(arguments) => past::log(&arguments),
+        TwinCommand::Blame(arguments) => past::blame(&arguments),
+        TwinCommand::Diff(arguments) => past::diff(&arguments),
         TwinCommand::Sync(command) => super::twin_group::sync(command),
         TwinCommand::Group(command) => super::twin_group::group(command),
     }
@@ -41,7 +50,7 @@ fn path(thing: &str) -> String {
 
 fn get(arguments: &TwinGetArguments) -> anyhow::Result<()> {
     let client = NodeClient::new(&arguments.name.socket)?;
-    let twin = client.call(Method::GET, &path(&arguments.name.thing), Vec::new())?;
+    let twin = past::fetch(&client, &arguments.name.thing, arguments.at.as_deref())?;
     let shown = match arguments.section {
         Some(SectionName::Desired) => twin["desired"].clone(),
         Some(SectionName::Reported) => twin["reported"].clone(),
@@ -64,8 +73,8 @@ fn set(arguments: &TwinSetArguments) -> anyhow::Result<()> {
     send_patch(&arguments.name, patch.to_string().into_bytes())
 }
 
-/// `{"desired": {"a": {"b": value}}}` for `desired.a.b`.
-fn member_patch(path: &str, value: &str) -> anyhow::Result<Value> {
+/// The names of `desired.a.b`.
+fn dotted(path: &str) -> anyhow::Result<Vec<&str>> {
     let names: Vec<&str> = path.split('.').collect();
     let well_formed = names.len() >= 2
         && matches!(names.first(), Some(&("desired" | "reported")))
@@ -73,14 +82,24 @@ fn member_patch(path: &str, value: &str) -> anyhow::Result<Value> {
     if !well_formed {
         bail!("{path}: expected desired.NAME or reported.NAME, with a dot between the names of nested members");
     }
-    let value = match serde_json::from_str(value) {
-        Ok(value) => value,
+    Ok(names)
+}
+
+/// JSON, or a text without quotes.
+fn json_or_text(value: &str) -> anyhow::Result<Value> {
+    match serde_json::from_str(value) {
+        Ok(value) => Ok(value),
         // Nobody means a text that begins so.
         Err(error) if value.trim_start().starts_with(['{', '[', '"']) => {
             bail!("{value}: begins like JSON and is not: {error}; a text goes without quotes, or as \"text\" with both")
         }
-        Err(_) => Value::from(value),
-    };
+        Err(_) => Ok(Value::from(value)),
+    }
+}
+
+/// `{"desired": {"a": {"b": value}}}` for `desired.a.b`.
+fn member_patch(path: &str, value: &str) -> anyhow::Result<Value> {
+    let (names, value) = (dotted(path)?, json_or_text(value)?);
     Ok(names.iter().rev().fold(value, |inner, name| Value::Object(Map::from_iter([((*name).to_owned(), inner)]))))
 }
 

@@ -1,4 +1,5 @@
-//! What every request passes before its route: a deadline, and over TCP a check of the Host header.
+//! What every request passes before its route: a deadline, and over TCP a check of the Host header; and what every refusal
+//! passes after it.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -9,6 +10,9 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::answer::ApiError;
+
+/// Of the text of a refusal, in bytes.
+const REFUSAL_BYTES_MAX: usize = 4096;
 
 /// Ends a request that is not answered in time, its body included. A stream of events counts as answered when it begins.
 pub async fn deadline(State(limit): State<Duration>, request: Request, next: Next) -> Response {
@@ -30,6 +34,30 @@ pub async fn local_host_only(request: Request, next: Next) -> Response {
         "the Host header names another machine; use localhost or a loopback address",
     )
     .into_response()
+}
+
+/// Makes JSON of refusals that are not: those of the router and of extractors, which speak plain text or say nothing.
+pub async fn refusals_are_json(response: Response) -> Response {
+    let status = response.status();
+    let is_json = response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind == "application/json");
+    if is_json || !(status.is_client_error() || status.is_server_error()) {
+        return response;
+    }
+    let (parts, body) = response.into_parts();
+    let text = axum::body::to_bytes(body, REFUSAL_BYTES_MAX).await.unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let message = match text.trim() {
+        "" => status.canonical_reason().unwrap_or("refused"),
+        text => text,
+    };
+    let mut refusal = ApiError::new(status.as_u16(), message).into_response();
+    // What says more than the text: Allow, Retry-After.
+    for (name, value) in &parts.headers {
+        if !matches!(*name, header::CONTENT_TYPE | header::CONTENT_LENGTH) {
+            refusal.headers_mut().append(name, value.clone());
+        }
+    }
+    refusal
 }
 
 fn is_local(host: &str) -> bool {

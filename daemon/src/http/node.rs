@@ -78,6 +78,26 @@ pub struct TwinQuestion {
     pub reader: Option<Reader>,
 }
 
+/// Which state of a twin is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TwinMoment {
+    /// The one with this version.
+    Revision(u64),
+    /// The one at this time, in milliseconds since 1970.
+    Time(u64),
+}
+
+/// A twin that is watched.
+#[derive(Debug)]
+pub struct Watched {
+    /// The version up to which `missed` goes, or which there was to begin with. What comes of it in `events` is known.
+    pub version: u64,
+    /// Changes before, the oldest first.
+    pub missed: Vec<Value>,
+    /// Changes from then on.
+    pub events: Events,
+}
+
 /// What somebody wants of the guard.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NetWish {
@@ -116,14 +136,20 @@ pub trait Node: Send + Sync + 'static {
     fn twins(&self, after: Option<&str>, limit: usize) -> Result<Vec<String>, ApiError>;
     /// The twins of which something holds, and where to go on.
     fn ask_twins(&self, question: TwinQuestion) -> Pending<Value>;
-    /// A twin's documents and version.
-    fn twin(&self, thing: &str) -> Result<Value, ApiError>;
+    /// A twin's documents and version, now or as they were.
+    fn twin(&self, thing: &str, moment: Option<TwinMoment>) -> Result<Value, ApiError>;
+    /// Changes of a twin after the revision `after`, the oldest first, at most `limit`.
+    fn twin_history(&self, thing: &str, after: u64, limit: usize) -> Result<Value, ApiError>;
+    /// Who wrote each field of a twin.
+    fn explain_twin(&self, thing: &str) -> Result<Value, ApiError>;
     /// Applies `{"desired": …, "reported": …, "version": …}`; answers when it is durable.
     fn patch_twin(&self, thing: &str, patch: Vec<u8>) -> Pending<Value>;
+    /// Applies `{"ops": […]}`; answers when it is durable.
+    fn change_twin(&self, thing: &str, ops: Vec<u8>) -> Pending<Value>;
     /// Deletes a twin; answers when that is durable.
     fn delete_twin(&self, thing: &str) -> Pending<Value>;
-    /// Changes of a twin from now on.
-    fn watch_twin(&self, thing: &str) -> Result<Events, ApiError>;
+    /// Changes of a twin from now on, or from the revision on that was seen last.
+    fn watch_twin(&self, thing: &str, last_seen: Option<u64>) -> Pending<Watched>;
 
     /// All functions.
     fn functions(&self) -> Value;

@@ -33,6 +33,8 @@ use crate::config::HttpConfig;
 /// probes.
 const CONNECTIONS_PER_STREAM: usize = 4;
 
+const OPENAPI: &str = include_str!("openapi.json");
+
 type NodeState = State<Arc<dyn Node>>;
 type Answer = Result<Response, ApiError>;
 
@@ -75,6 +77,10 @@ impl Serving {
 /// What TCP serves. On loopback the Host header must be local; where other machines connect, they log in, unless the
 /// configuration lets anyone in. The requests then carry a [`login::PeerAddress`].
 pub fn reading(node: Arc<dyn Node>, config: &HttpConfig) -> Router {
+    readable(node, config).layer(middleware::map_response(gate::refusals_are_json))
+}
+
+fn readable(node: Arc<dyn Node>, config: &HttpConfig) -> Router {
     let routes = reading_routes().method_not_allowed_fallback(only_over_the_socket);
     let router = |routes: Router<Serving>| bounded(routes.with_state(Serving::new(Arc::clone(&node), config)), config);
     if !config.listen.is_exposed() {
@@ -112,6 +118,7 @@ pub fn controlling(node: Arc<dyn Node>, config: &HttpConfig) -> Router {
     bounded(probes().merge(changing).merge(rest).with_state(Serving::new(node, config)), config)
         .merge(deploying)
         .merge(working)
+        .layer(middleware::map_response(gate::refusals_are_json))
 }
 
 /// Only the body of a deployment has the ordinary deadline. Compiling has one of its own, and deployments wait for each other.
@@ -125,7 +132,7 @@ fn bounded(router: Router, config: &HttpConfig) -> Router {
     router
         .fallback(|| async {
             ApiError::not_found(
-                "nothing is here; see /livez, /readyz, /metrics, /v1/twins, /v1/functions, /v1/ota, /v1/net, /v1/sync",
+                "nothing is here; see /livez, /readyz, /metrics, /v1/twins, /v1/functions, /v1/ota, /v1/net, /v1/sync, /v1/openapi.json",
             )
         })
         .layer(middleware::from_fn_with_state(config.request_timeout.0, gate::deadline))
@@ -138,6 +145,7 @@ fn probes() -> Router<Serving> {
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
         .route("/v1/status", get(status))
+        .route("/v1/openapi.json", get(openapi))
 }
 
 fn reading_routes() -> Router<Serving> {
@@ -165,6 +173,11 @@ async fn readyz(State(node): NodeState) -> Answer {
     let (ready, parts) = parts(&*node).await?;
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     Ok(json_response(status, &json!({ "ready": ready, "parts": parts })))
+}
+
+/// What is served here, for programs (OpenAPI 3.1).
+async fn openapi() -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], OPENAPI).into_response()
 }
 
 async fn parts(node: &dyn Node) -> Result<(bool, Value), ApiError> {
@@ -225,11 +238,11 @@ struct LogsQuery {
 async fn logs(State(serving): State<Serving>, Path(name): Path<String>, Query(query): Query<LogsQuery>) -> Answer {
     let slot = query.follow.then(|| serving.stream_slot()).transpose()?;
     let (kept, events) = serving.node.logs(&name, query.follow)?;
-    Ok(event_stream(kept, events.zip(slot)).into_response())
+    Ok(log_stream(kept, events.zip(slot)).into_response())
 }
 
 /// Server-sent events, one JSON value each; ends with `events`, or after `first`.
-fn event_stream(
+fn log_stream(
     first: Vec<Value>,
     events: Option<(Events, StreamSlot)>,
 ) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
@@ -241,3 +254,6 @@ fn event_stream(
     let all = stream::iter(first).chain(live).map(|value| Ok(Event::default().data(value.to_string())));
     Sse::new(all).keep_alive(KeepAlive::default())
 }
+
+#[cfg(test)]
+mod tests;

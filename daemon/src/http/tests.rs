@@ -36,6 +36,20 @@ struct FakeNode {
     bundles: std::sync::Mutex<Option<tempfile::TempDir>>,
 }
 
+impl FakeNode {
+    /// Versions 7 and 8 of `thing`, and no end if that is its name.
+    fn events(&self, thing: &str) -> Events {
+        let (sender, events) = tokio::sync::mpsc::channel(4);
+        for version in [7, 8] {
+            sender.try_send(json!({ "thing": thing, "version": version })).unwrap();
+        }
+        if thing == "endless" {
+            self.endless.lock().unwrap().push(sender);
+        }
+        events
+    }
+}
+
 impl Node for FakeNode {
     fn parts(&self) -> Pending<Vec<PartState>> {
         let ready = !self.broken.load(Ordering::SeqCst);
@@ -76,8 +90,10 @@ impl Node for FakeNode {
         let TwinQuestion { text, after, limit, .. } = question;
         Box::pin(async move { Ok(json!({ "text": text, "after": after, "limit": limit })) })
     }
-    fn twin(&self, thing: &str) -> Result<Value, ApiError> {
-        if thing == "a" {
+    fn twin(&self, thing: &str, moment: Option<TwinMoment>) -> Result<Value, ApiError> {
+        if moment.is_some() {
+            Ok(json!({ "moment": format!("{moment:?}") }))
+        } else if thing == "a" {
             Ok(json!({ "desired": { "x": { "y": 1, "z": 2 } }, "reported": {}, "version": 7 }))
         } else {
             Err(ApiError::not_found(format!("no twin {thing}")))
@@ -91,16 +107,22 @@ impl Node for FakeNode {
         };
         Box::pin(async { answer })
     }
+    fn twin_history(&self, thing: &str, after: u64, limit: usize) -> Result<Value, ApiError> {
+        Ok(json!({ "thing": thing, "after": after, "limit": limit }))
+    }
+    fn explain_twin(&self, thing: &str) -> Result<Value, ApiError> {
+        Ok(json!({ "explained": thing }))
+    }
+    fn change_twin(&self, thing: &str, ops: Vec<u8>) -> Pending<Value> {
+        self.patch_twin(thing, ops)
+    }
     fn delete_twin(&self, _thing: &str) -> Pending<Value> {
         Box::pin(std::future::pending())
     }
-    fn watch_twin(&self, thing: &str) -> Result<Events, ApiError> {
-        let (sender, events) = tokio::sync::mpsc::channel(4);
-        sender.try_send(json!({ "thing": thing })).unwrap();
-        if thing == "endless" {
-            self.endless.lock().unwrap().push(sender);
-        }
-        Ok(events)
+    fn watch_twin(&self, thing: &str, last_seen: Option<u64>) -> Pending<Watched> {
+        let missed = last_seen.map(|last| json!({ "missed": last, "version": 7 })).into_iter().collect();
+        let watched = Watched { version: 7, missed, events: self.events(thing) };
+        Box::pin(async { Ok(watched) })
     }
     fn functions(&self) -> Value {
         json!([])
@@ -118,7 +140,7 @@ impl Node for FakeNode {
         Box::pin(async { Ok(answer) })
     }
     fn logs(&self, _name: &str, follow: bool) -> Result<(Vec<Value>, Option<Events>), ApiError> {
-        let events = follow.then(|| self.watch_twin("endless")).transpose()?;
+        let events = follow.then(|| self.events("endless"));
         Ok((vec![json!({ "text": "one" }), json!({ "text": "two\nlines" })], events))
     }
     fn sync(&self) -> Value {
@@ -365,6 +387,55 @@ fn a_change_under_a_condition_that_does_not_hold_is_refused_with_412() {
 }
 
 #[test]
+fn a_watcher_is_told_the_version_and_who_comes_back_what_was_missed() {
+    let running = serve(|_| {});
+    let (status, body) = running.over_tcp(&request("GET", "/v1/twins/a/events", ""));
+    assert!(status == 200 && body.contains("\r\nid: 7\n\n\r\n"), "{body}");
+    assert!(
+        body.contains("data: {\"thing\":\"a\",\"version\":8}\nid: 8\n\n") && !body.contains("\"version\":7"),
+        "{body}"
+    );
+    let again = request("GET", "/v1/twins/a/events", "").replace("\r\n\r\n", "\r\nLast-Event-ID: 5\r\n\r\n");
+    let (_, body) = running.over_tcp(&again);
+    let missed = body.find("data: {\"missed\":5,\"version\":7}\nid: 7\n\n");
+    assert!(missed.is_some() && missed < body.find("\"version\":8"), "{body}");
+    assert_eq!(running.over_tcp(&again.replace("ID: 5", "ID: x")).0, 400);
+    running.server.stop();
+}
+
+#[test]
+fn what_a_twin_was_is_asked_by_revision_or_time() {
+    let running = serve(|_| {});
+    let ask = |path: &str| {
+        let (status, body) = running.over_tcp(&request("GET", path, ""));
+        (status, serde_json::from_str::<Value>(&body).unwrap())
+    };
+    assert_eq!(ask("/v1/twins/a?at=3"), (200, json!({ "moment": "Some(Revision(3))" })));
+    assert_eq!(ask("/v1/twins/a?at=1970-01-01T00:00:02Z").1, json!({ "moment": "Some(Time(2000))" }));
+    assert_eq!(ask("/v1/twins/a?at=yesterday").0, 400);
+    assert_eq!(ask("/v1/twins/a/history?after=4").1, json!({ "thing": "a", "after": 4, "limit": 100 }));
+    assert_eq!(ask("/v1/twins/a/history?limit=5000").1["limit"], 1000);
+    assert_eq!(ask("/v1/twins/a/explain").1, json!({ "explained": "a" }));
+    running.server.stop();
+}
+
+#[test]
+fn operations_on_counters_and_sets_go_over_the_socket_only() {
+    let running = serve(|_| {});
+    let body = "{\"ops\":[]}";
+    assert_eq!(running.over_tcp(&request("POST", "/v1/twins/a/ops", body)).0, 405);
+    let (status, answer) = running.over_unix(&request("POST", "/v1/twins/a/ops", body));
+    let answer: Value = serde_json::from_str(&answer).unwrap();
+    assert_eq!((status, &answer["patch"]), (200, &json!({ "ops": [] })));
+    let with = |tag: &str| {
+        request("POST", "/v1/twins/a/ops", body).replace("\r\n\r\n", &format!("\r\nIf-Match: {tag}\r\n\r\n"))
+    };
+    assert_eq!(running.over_unix(&with("\"6\"")).0, 412);
+    assert_eq!(running.over_unix(&with("\"7\"")).0, 200);
+    running.server.stop();
+}
+
+#[test]
 fn a_question_about_twins_goes_to_the_node() {
     let running = serve(|_| {});
     let (status, body) =
@@ -482,7 +553,12 @@ fn streams_are_server_sent_events() {
         body.contains("data: {\"text\":\"one\"}\n\n") && body.contains("data: {\"text\":\"two\\nlines\"}\n\n"),
         "{body}"
     );
-    assert!(running.over_unix(&request("GET", "/v1/twins/t/events", "")).1.contains("data: {\"thing\":\"t\"}\n\n"));
+    assert!(
+        running
+            .over_unix(&request("GET", "/v1/twins/t/events", ""))
+            .1
+            .contains("data: {\"thing\":\"t\",\"version\":8}\nid: 8\n\n")
+    );
     running.server.stop();
 }
 

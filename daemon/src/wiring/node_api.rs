@@ -1,5 +1,7 @@
 //! The node as HTTP sees it: each request to the part that knows.
 
+mod twins;
+
 use std::net::IpAddr;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -11,7 +13,7 @@ use selvedge_broker::{Handle, Snapshot};
 use selvedge_functions::{FunctionState, LogLine, LogSink, Runtime};
 use selvedge_store::{Health, Store};
 use selvedge_twin::policy::PolicyRefusal;
-use selvedge_twin::{ExchangeError, Operation, Query, TwinError};
+use selvedge_twin::{ExchangeError, Operation};
 use serde_json::{Value, json};
 
 use super::access::http_login::HttpLogins;
@@ -23,15 +25,13 @@ use super::net::Net;
 use super::twin_service::TwinService;
 use super::updates::{Job, Updates};
 use crate::http::{
-    ApiError, BundlePlace, DeployRequest, Events, Exposition, NetWish, Node, PartState, Pending, Reader, TwinQuestion,
-    UpdateWish,
+    ApiError, BundlePlace, DeployRequest, Events, Exposition, NetWish, Node, PartState, Pending, Reader, TwinMoment,
+    TwinQuestion, UpdateWish, Watched,
 };
 use crate::trusted_clock::TrustedClock;
 
 /// A broker that does not answer within this is not ready.
 const BROKER_ANSWER_MAX: Duration = Duration::from_secs(2);
-/// Twins that one question looks at before it answers with where to go on.
-const TWINS_LOOKED_AT_MAX: usize = 5000;
 /// Log lines that a follower may be behind before it is dropped.
 const LOG_LINES_BEHIND_MAX: usize = 256;
 
@@ -142,35 +142,46 @@ impl Node for NodeApi {
     }
 
     fn twins(&self, after: Option<&str>, limit: usize) -> Result<Vec<String>, ApiError> {
-        let found = self.twins.twins().list("", after, limit).map_err(twin_error)?;
-        Ok(found.into_iter().map(|summary| summary.thing).collect())
+        twins::names(&self.twins, after, limit)
     }
 
     fn ask_twins(&self, question: TwinQuestion) -> Pending<Value> {
         let twins = Arc::clone(&self.twins);
-        blocking(move || ask_twins(&twins, &question))
+        blocking(move || twins::ask(&twins, &question))
     }
 
-    fn twin(&self, thing: &str) -> Result<Value, ApiError> {
-        let view = self.twins.twins().get(thing).map_err(twin_error)?;
-        let view = view.ok_or_else(|| ApiError::not_found(format!("there is no twin of {thing:?}")))?;
-        serde_json::to_value(view).map_err(|error| ApiError::new(500, error.to_string()))
+    fn twin(&self, thing: &str, moment: Option<TwinMoment>) -> Result<Value, ApiError> {
+        match moment {
+            None => twins::present(&self.twins, thing),
+            Some(moment) => twins::past(&self.twins, thing, moment),
+        }
+    }
+
+    fn twin_history(&self, thing: &str, after: u64, limit: usize) -> Result<Value, ApiError> {
+        twins::history(&self.twins, thing, after, limit)
+    }
+
+    fn explain_twin(&self, thing: &str) -> Result<Value, ApiError> {
+        twins::explain(&self.twins, thing)
     }
 
     fn patch_twin(&self, thing: &str, patch: Vec<u8>) -> Pending<Value> {
-        match update_request(&patch) {
-            Ok(request) => self.twin_request(thing, Operation::Update, request),
+        match twins::update_request(&patch) {
+            Ok(request) => twins::request(&self.twins, thing, Operation::Update, request),
             Err(error) => Box::pin(async { Err(error) }),
         }
     }
 
-    fn delete_twin(&self, thing: &str) -> Pending<Value> {
-        self.twin_request(thing, Operation::Delete, Vec::new())
+    fn change_twin(&self, thing: &str, ops: Vec<u8>) -> Pending<Value> {
+        twins::request(&self.twins, thing, Operation::Ops, ops)
     }
 
-    fn watch_twin(&self, thing: &str) -> Result<Events, ApiError> {
-        selvedge_twin::thing::check(thing).map_err(|error| ApiError::invalid(error.to_string()))?;
-        self.twins.watch(thing).ok_or_else(|| ApiError::unavailable("as many twins are watched as may be"))
+    fn delete_twin(&self, thing: &str) -> Pending<Value> {
+        twins::request(&self.twins, thing, Operation::Delete, Vec::new())
+    }
+
+    fn watch_twin(&self, thing: &str, last_seen: Option<u64>) -> Pending<Watched> {
+        twins::watch(&self.twins, thing, last_seen)
     }
 
     fn functions(&self) -> Value {
@@ -302,72 +313,12 @@ impl NodeApi {
             clock_is_trusted: self.clock.judgement().is_trusted,
         }
     }
-
-    fn twin_request(&self, thing: &str, operation: Operation, payload: Vec<u8>) -> Pending<Value> {
-        let (twins, thing) = (Arc::clone(&self.twins), thing.to_owned());
-        let (answer, answered) = tokio::sync::oneshot::channel();
-        Box::pin(async move {
-            // May wait for room before the disk; not on the thread that serves everybody.
-            let asked = tokio::task::spawn_blocking(move || {
-                // Whoever asked may be gone.
-                twins.request(&thing, operation, &payload, move |result| drop(answer.send(result)));
-            });
-            asked.await.map_err(|error| ApiError::new(500, error.to_string()))?;
-            match answered.await {
-                Ok(Ok(value)) => Ok(value),
-                Ok(Err(rejection)) => Err(rejected(&rejection)),
-                Err(_) => Err(ApiError::unavailable("the twins do not answer")),
-            }
-        })
-    }
 }
 
 fn blocking(work: impl FnOnce() -> Result<Value, ApiError> + Send + 'static) -> Pending<Value> {
     Box::pin(async move {
         tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(ApiError::new(500, error.to_string())))
     })
-}
-
-/// A merge patch with `desired`, `reported` and perhaps `version`, as the twins take it. What has a `state` is that already.
-fn update_request(patch: &[u8]) -> Result<Vec<u8>, ApiError> {
-    let value: Value =
-        serde_json::from_slice(patch).map_err(|error| ApiError::invalid(format!("the patch is not JSON: {error}")))?;
-    let Value::Object(mut members) = value else {
-        return Err(ApiError::invalid("the patch is not a JSON object"));
-    };
-    if members.contains_key("state") {
-        return Ok(patch.to_vec());
-    }
-    let mut request = json!({});
-    for name in ["version", "clientToken"] {
-        if let Some(value) = members.shift_remove(name) {
-            request[name] = value;
-        }
-    }
-    request["state"] = members.into();
-    Ok(request.to_string().into_bytes())
-}
-
-fn rejected(rejection: &Value) -> ApiError {
-    let code = rejection.get("code").and_then(Value::as_u64).and_then(|code| u16::try_from(code).ok()).unwrap_or(500);
-    let message = rejection.get("message").and_then(Value::as_str).unwrap_or("the request was refused");
-    ApiError::new(code, message)
-}
-
-/// Looks through the twins in the order of their names, so many at a time.
-fn ask_twins(twins: &TwinService, question: &TwinQuestion) -> Result<Value, ApiError> {
-    let query = Query::parse(&question.text).map_err(|error| ApiError::invalid(format!("where: {error}")))?;
-    let may_see = |thing: &str| question.reader.as_ref().is_none_or(|reader| reader.0.may_read_twin(thing));
-    let after = question.after.as_deref();
-    let found = twins.twins().ask(&query, after, question.limit, TWINS_LOOKED_AT_MAX, may_see).map_err(twin_error)?;
-    Ok(json!({ "twins": found.twins, "next": found.next, "looked_at": found.looked_at }))
-}
-
-fn twin_error(error: TwinError) -> ApiError {
-    match error {
-        TwinError::Name(error) => ApiError::invalid(error.to_string()),
-        TwinError::Read(error) => ApiError::new(500, error.to_string()),
-    }
 }
 
 fn store_state(health: &Health) -> PartState {
@@ -393,29 +344,4 @@ fn functions_state(runtime: &Runtime) -> PartState {
         format!("{} deployed, broken: {}", all.len(), broken.join(", "))
     };
     PartState { name: "functions", ready: true, detail }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_patch_becomes_the_state_of_a_request() {
-        let read =
-            |text: &str| update_request(text.as_bytes()).map(|bytes| serde_json::from_slice::<Value>(&bytes).unwrap());
-        assert_eq!(read("{\"desired\": {\"a\": 1}}").unwrap(), json!({ "state": { "desired": { "a": 1 } } }));
-        assert_eq!(
-            read("{\"reported\": null, \"version\": 3}").unwrap(),
-            json!({ "version": 3, "state": { "reported": null } })
-        );
-        assert_eq!(read("{\"state\": {\"desired\": {}}}").unwrap(), json!({ "state": { "desired": {} } }));
-        assert_eq!(read("[]").unwrap_err().status, 400);
-        assert_eq!(read("{").unwrap_err().status, 400);
-    }
-
-    #[test]
-    fn a_rejection_keeps_its_code() {
-        assert_eq!(rejected(&json!({ "code": 409, "message": "no" })), ApiError::new(409, "no"));
-        assert_eq!(rejected(&Value::Null).status, 500);
-    }
 }

@@ -145,6 +145,8 @@ pub fn twins(config: &Config) -> selvedge_twin::Config {
         twins_max: twins.twins_max,
         tombstones_max: twins.tombstones_max as usize,
         deleted_twins_max: twins.deleted_twins_max as usize,
+        history_changes_max: twins.history_changes_max as usize,
+        history_bytes_max: twins.history_bytes_max.as_usize(),
         cache_bytes_max: twins.cache_bytes_max.as_usize(),
         clock_ahead_max_ms: milliseconds(twins.clock_ahead_max),
         ..selvedge_twin::Config::default()

@@ -29,7 +29,7 @@ const STACK_BYTES: usize = 512 * 1024;
 /// Followers of twins over HTTP at once.
 const WATCHERS_MAX: usize = 64;
 /// Changes that a follower may be behind before it is dropped.
-const WATCHER_EVENTS_MAX: usize = 64;
+pub const WATCHER_EVENTS_MAX: usize = 64;
 
 /// The twins, wired.
 pub struct TwinService {
@@ -316,7 +316,11 @@ impl TwinService {
                 _ => continue,
             };
             let body: Value = serde_json::from_slice(&reply.payload).unwrap_or(Value::Null);
-            let event = json!({ "event": name, "thing": thing, "current": body.get("current"), "timestamp": body.get("timestamp") });
+            let current = body.get("current");
+            let version = current.unwrap_or(&body).get("version");
+            let event = json!({
+                "event": name, "thing": thing, "version": version, "current": current, "timestamp": body.get("timestamp"),
+            });
             watchers.retain(|watcher| watcher.thing != thing || watcher.events.try_send(event.clone()).is_ok());
         }
     }

@@ -3,18 +3,20 @@
 //! A path is the segments behind the section; a segment is a reference token of a JSON pointer (RFC 6901: `~1` is a slash, `~0` a
 //! tilde). The version of a twin is its ETag (RFC 9110, 8.8.3), for all that is in it.
 
+mod events;
 mod member;
+mod past;
 
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::{Answer, MaybeReader, NodeState, Serving, event_stream};
+use super::{Answer, MaybeReader, NodeState, Serving};
 use crate::http::answer::{ApiError, json_response};
 use crate::http::login;
 use crate::http::node::TwinQuestion;
@@ -32,7 +34,9 @@ pub(super) fn reading() -> Router<Serving> {
     Router::new()
         .route("/v1/twins", get(twins))
         .route("/v1/twins/{thing}", get(twin))
-        .route("/v1/twins/{thing}/events", get(watch))
+        .route("/v1/twins/{thing}/events", get(events::watch))
+        .route("/v1/twins/{thing}/explain", get(past::explain))
+        .route("/v1/twins/{thing}/history", get(past::history))
         .route("/v1/twins/{thing}/{section}", get(section))
         .route("/v1/twins/{thing}/{section}/{*path}", get(below))
 }
@@ -42,7 +46,10 @@ pub(super) fn changing() -> Router<Serving> {
     Router::new()
         .route("/v1/twins", get(twins))
         .route("/v1/twins/{thing}", get(twin).patch(patch_twin).delete(delete_twin))
-        .route("/v1/twins/{thing}/events", get(watch))
+        .route("/v1/twins/{thing}/events", get(events::watch))
+        .route("/v1/twins/{thing}/explain", get(past::explain))
+        .route("/v1/twins/{thing}/history", get(past::history))
+        .route("/v1/twins/{thing}/ops", post(change_twin))
         .route("/v1/twins/{thing}/{section}", get(section).put(put_section).patch(patch_section).delete(clear_section))
         .route("/v1/twins/{thing}/{section}/{*path}", get(below).put(put_below).patch(patch_below).delete(delete_below))
 }
@@ -73,16 +80,22 @@ async fn twins(State(node): NodeState, reader: MaybeReader, Query(wanted): Query
     Ok(json_response(StatusCode::OK, &json!({ "things": names, "next": next })))
 }
 
-async fn twin(State(node): NodeState, reader: MaybeReader, headers: HeaderMap, Path(thing): Path<String>) -> Answer {
+async fn twin(
+    State(node): NodeState,
+    reader: MaybeReader,
+    headers: HeaderMap,
+    Path(thing): Path<String>,
+    Query(moment): Query<past::At>,
+) -> Answer {
     login::check_twin(reader.as_deref(), &thing)?;
-    let twin = node.twin(&thing)?;
-    Ok(tagged(&headers, &twin, &twin))
-}
-
-async fn watch(State(serving): State<Serving>, reader: MaybeReader, Path(thing): Path<String>) -> Answer {
-    login::check_twin(reader.as_deref(), &thing)?;
-    let slot = serving.stream_slot()?;
-    Ok(event_stream(Vec::new(), Some((serving.node.watch_twin(&thing)?, slot))).into_response())
+    match moment.parse()? {
+        // What was does not change, and has no tag of what is.
+        Some(moment) => Ok(json_response(StatusCode::OK, &node.twin(&thing, Some(moment))?)),
+        None => {
+            let twin = node.twin(&thing, None)?;
+            Ok(tagged(&headers, &twin, &twin))
+        }
+    }
 }
 
 async fn section(
@@ -102,7 +115,7 @@ async fn below(
 ) -> Answer {
     login::check_twin(reader.as_deref(), &thing)?;
     let place = Place::parse(&section, &path, false)?;
-    let twin = node.twin(&thing)?;
+    let twin = node.twin(&thing, None)?;
     let value = place.find(&twin).ok_or_else(|| place.not_there(&thing))?;
     Ok(tagged(&headers, &twin, value))
 }
@@ -123,10 +136,26 @@ async fn patch_twin(State(node): NodeState, headers: HeaderMap, Path(thing): Pat
     changed_as(&headers, changed)
 }
 
+async fn change_twin(State(node): NodeState, headers: HeaderMap, Path(thing): Path<String>, body: Bytes) -> Answer {
+    let ops = match precondition(&headers)? {
+        None => body.to_vec(),
+        Some(version) => {
+            let request = object(&body)?;
+            if request.contains_key("version") {
+                return Err(ApiError::invalid(
+                    "the condition is in If-Match already: leave \"version\" out of the body",
+                ));
+            }
+            with_version(request, version)
+        }
+    };
+    changed_as(&headers, node.change_twin(&thing, ops).await)
+}
+
 async fn delete_twin(State(node): NodeState, headers: HeaderMap, Path(thing): Path<String>) -> Answer {
     if let Some(version) = precondition(&headers)? {
         // The request has no condition of its own; what changes in between is deleted as well.
-        expect(&node.twin(&thing)?, version)?;
+        expect(&node.twin(&thing, None)?, version)?;
     }
     changed_as(&headers, node.delete_twin(&thing).await)
 }
@@ -150,7 +179,7 @@ async fn put_below(
     let wanted = json(&body)?;
     let expected = precondition(&headers)?;
     for _ in 0..PUT_TRIES {
-        let current = match node.twin(&thing) {
+        let current = match node.twin(&thing, None) {
             Err(error) if error.status == 404 => Value::Null,
             found => found?,
         };
@@ -202,7 +231,7 @@ async fn delete_below(
     Path((thing, section, path)): Path<(String, String, String)>,
 ) -> Answer {
     let place = Place::parse(&section, &path, true)?;
-    let twin = node.twin(&thing)?;
+    let twin = node.twin(&thing, None)?;
     if place.find(&twin).is_none() {
         return Err(place.not_there(&thing));
     }

@@ -22,12 +22,14 @@ impl Dialect {
 
     /// Filters of the requests.
     pub fn filters(self) -> Vec<String> {
-        let prefixes: &[&str] = match self {
-            Self::Own => &["$twin/+"],
-            Self::Aws => &["$aws/things/+/shadow", "$aws/things/+/shadow/name/+"],
+        let (prefixes, operations): (&[&str], &[&str]) = match self {
+            Self::Own => (&["$twin/+"], &["get", "update", "delete", "ops"]),
+            Self::Aws => (&["$aws/things/+/shadow", "$aws/things/+/shadow/name/+"], &["get", "update", "delete"]),
         };
-        let operations = ["get", "update", "delete"];
-        prefixes.iter().flat_map(|prefix| operations.map(|operation| format!("{prefix}/{operation}"))).collect()
+        prefixes
+            .iter()
+            .flat_map(|prefix| operations.iter().map(move |operation| format!("{prefix}/{operation}")))
+            .collect()
     }
 
     /// Where replies about `twin` go that end with `suffix`; `None` if it has no name in this dialect.
@@ -54,7 +56,9 @@ pub fn parse(topic: &str) -> Option<(Dialect, String, Operation)> {
         }
         _ => return None,
     };
-    Some((dialect, twin, Operation::parse(operation)?))
+    let operation = Operation::parse(operation)?;
+    // AWS has no counters and sets.
+    (dialect == Dialect::Own || operation != Operation::Ops).then_some((dialect, twin, operation))
 }
 
 /// Whether everybody is told, and not only whoever asked.
@@ -80,6 +84,8 @@ mod tests {
             ("$aws/things/pump-1/shadow/name/state/delete", Some((Dialect::Aws, "pump-1.state", Operation::Delete))),
             ("$aws/things/pump-1/shadow/name/state", None),
             ("$aws/things/pump-1/shadow/update/accepted", None),
+            ("$twin/pump-1/ops", Some((Dialect::Own, "pump-1", Operation::Ops))),
+            ("$aws/things/pump-1/shadow/ops", None),
             ("$twin/pump-1/set", None),
             ("$twin/pump-1", None),
         ] {

@@ -20,7 +20,11 @@ impl Place {
         let is_known =
             matches!(section, "desired" | "reported") || (!changes && matches!(section, "delta" | "metadata"));
         if !is_known {
-            let allowed = if changes { "desired or reported" } else { "desired, reported, delta, metadata or events" };
+            let allowed = if changes {
+                "desired or reported"
+            } else {
+                "desired, reported, delta, metadata, events, explain or history"
+            };
             return Err(ApiError::not_found(format!("{section:?} is no part of a twin: expected {allowed}")));
         }
         let names: Vec<String> = if path.is_empty() { Vec::new() } else { path.split('/').map(unescaped).collect() };
