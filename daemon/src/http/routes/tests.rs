@@ -6,8 +6,13 @@ use serde_json::Value;
 
 use super::OPENAPI;
 
-const SOURCES: [&str; 4] =
-    [include_str!("../routes.rs"), include_str!("net.rs"), include_str!("twins.rs"), include_str!("updates.rs")];
+const SOURCES: [&str; 5] = [
+    include_str!("../routes.rs"),
+    include_str!("net.rs"),
+    include_str!("sync.rs"),
+    include_str!("twins.rs"),
+    include_str!("updates.rs"),
+];
 const METHODS: [&str; 5] = ["get", "put", "post", "patch", "delete"];
 
 type Routes = BTreeMap<String, BTreeSet<String>>;
