@@ -180,3 +180,77 @@ fn twins_of_which_something_holds_are_found_page_by_page() -> anyhow::Result<()>
     ensure!(!wrong.status.success() && said.contains("expected desired, reported"), "{said}");
     Ok(())
 }
+
+#[test]
+fn what_a_twin_was_is_remembered_over_a_crash_and_told_by_the_command_line() -> anyhow::Result<()> {
+    let node = Node::start()?;
+    for interval in [5, 6, 7] {
+        node.cli_succeeds(&["twin", "set", "pump", "desired.interval", &interval.to_string()])?;
+    }
+    node.cli_succeeds(&["twin", "inc", "pump", "reported.starts", "2"])?;
+    node.cli_succeeds(&["twin", "add", "pump", "reported.alarms", "high"])?;
+    let node = node.kill()?.start()?;
+    let then = node.cli_succeeds(&["twin", "get", "pump", "--at", "2", "--json"])?;
+    let then: Value = serde_json::from_str(&then).with_context(|| format!("read {then}"))?;
+    assert_eq!((&then["desired"], &then["version"]), (&json!({ "interval": 6 }), &json!(2)));
+    let log = node.cli_succeeds(&["twin", "log", "pump"])?;
+    ensure!(log.starts_with("1 ") && log.contains("  ~ desired/interval: 6 -> 7"), "{log}");
+    ensure!(log.contains("  + reported/alarms: [\"high\"]"), "{log}");
+    let differences = node.cli_succeeds(&["twin", "diff", "pump@1", "@4"])?;
+    assert_eq!(differences, "  ~ desired/interval: 5 -> 7\n  + reported/starts: 2\n");
+    let blame = node.cli_succeeds(&["twin", "blame", "pump", "--section", "desired"])?;
+    ensure!(blame.starts_with("desired/interval = 7\n") && blame.contains("write 7 by node"), "{blame}");
+    let early = node.cli(&["twin", "get", "pump", "--at", "2020-01-01T00:00:00Z"])?;
+    ensure!(!early.status.success(), "nothing was there then");
+    node.cli_succeeds(&["twin", "remove", "pump", "reported.alarms", "high"])?;
+    let now: Value = serde_json::from_str(&node.cli_succeeds(&["twin", "get", "pump", "--json"])?)?;
+    assert_eq!(now["reported"], json!({ "starts": 2 }));
+    Ok(())
+}
+
+#[test]
+fn counters_and_sets_are_changed_by_operations_over_mqtt() -> anyhow::Result<()> {
+    let node = Node::start()?;
+    let mut client = Client::any(node.mqtt())?;
+    client.connect_clean("device")?;
+    client.subscribe("device", &[Filter::new("$twin/t1/ops/+", 1)])?;
+    let ops = |ops: &Value| json!({ "ops": ops, "clientToken": "x" }).to_string();
+    for _ in 0..2 {
+        let counted = ops(&json!([{ "op": "inc", "path": "/starts" }, { "op": "add", "path": "/alarms", "value": 7 }]));
+        let (suffix, accepted) = ask(&mut client, "ops", &counted)?;
+        ensure!(suffix == "ops/accepted" && accepted["clientToken"] == "x", "{suffix} {accepted}");
+    }
+    let (suffix, rejected) = ask(&mut client, "ops", &ops(&json!([{ "op": "inc", "path": "/alarms" }])))?;
+    ensure!(suffix == "ops/rejected" && rejected["code"] == 422, "{suffix} {rejected}");
+    let twin: Value = serde_json::from_str(&node.cli_succeeds(&["twin", "get", "t1", "--json"])?)?;
+    assert_eq!(twin["reported"], json!({ "alarms": [7], "starts": 2 }));
+    Ok(())
+}
+
+#[test]
+fn http_answers_as_its_description_says() -> anyhow::Result<()> {
+    let python = selvedge_tests::installed::python().ok().filter(|python| {
+        let imported = std::process::Command::new(python).args(["-c", "import schemathesis"]).output();
+        imported.is_ok_and(|output| output.status.success())
+    });
+    let Some(python) = python else {
+        println!(
+            "SKIPPED http_answers_as_its_description_says: schemathesis is not installed; run `cargo xtask setup`"
+        );
+        return Ok(());
+    };
+    let node = Node::start()?;
+    let examples = std::env::var("SELVEDGE_HTTP_EXAMPLES").unwrap_or_else(|_| "5".to_owned());
+    let output = std::process::Command::new(python)
+        .arg(selvedge_tests::installed::client_script("http_api.py"))
+        .args([
+            node.http().to_string(),
+            node.place().data().join("control.sock").to_string_lossy().into_owned(),
+            examples,
+        ])
+        .output()
+        .context("run the script")?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    ensure!(output.status.success(), "{said}{}\n{}", String::from_utf8_lossy(&output.stderr), node.said());
+    Ok(())
+}

@@ -1,5 +1,6 @@
 //! Which path answers what. The reading half is the same over TCP and the socket; the changing half is on the socket only.
 
+mod description;
 mod net;
 mod sync;
 mod twins;
@@ -22,6 +23,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use self::description::Listener;
 use super::answer::{ApiError, json_response};
 use super::exposition::CONTENT_TYPE;
 use super::gate;
@@ -33,8 +35,6 @@ use crate::config::HttpConfig;
 /// probes.
 const CONNECTIONS_PER_STREAM: usize = 4;
 
-const OPENAPI: &str = include_str!("openapi.json");
-
 type NodeState = State<Arc<dyn Node>>;
 type Answer = Result<Response, ApiError>;
 
@@ -43,12 +43,15 @@ type Answer = Result<Response, ApiError>;
 struct Serving {
     node: Arc<dyn Node>,
     streams: Arc<Semaphore>,
+    /// What is served, as JSON.
+    description: Bytes,
 }
 
 impl Serving {
-    fn new(node: Arc<dyn Node>, config: &HttpConfig) -> Self {
+    fn new(node: Arc<dyn Node>, config: &HttpConfig, listener: Listener) -> Self {
         let streams_max = (config.connections_max as usize / CONNECTIONS_PER_STREAM).max(1);
-        Self { node, streams: Arc::new(Semaphore::new(streams_max)) }
+        let description = description::of(listener).into();
+        Self { node, streams: Arc::new(Semaphore::new(streams_max)), description }
     }
 }
 
@@ -82,7 +85,10 @@ pub fn reading(node: Arc<dyn Node>, config: &HttpConfig) -> Router {
 
 fn readable(node: Arc<dyn Node>, config: &HttpConfig) -> Router {
     let routes = reading_routes().method_not_allowed_fallback(only_over_the_socket);
-    let router = |routes: Router<Serving>| bounded(routes.with_state(Serving::new(Arc::clone(&node), config)), config);
+    let is_with_login = config.listen.is_exposed() && !config.allow_anonymous;
+    let listener = if is_with_login { Listener::TcpWithLogin } else { Listener::Tcp };
+    let router =
+        |routes: Router<Serving>| bounded(routes.with_state(Serving::new(Arc::clone(&node), config, listener)), config);
     if !config.listen.is_exposed() {
         return router(routes).layer(middleware::from_fn(gate::local_host_only));
     }
@@ -115,7 +121,7 @@ pub fn controlling(node: Arc<dyn Node>, config: &HttpConfig) -> Router {
         .route("/v1/functions", post(deploy))
         .layer(DefaultBodyLimit::max(config.body_bytes_max.as_usize()))
         .with_state(Deploying { node: Arc::clone(&node), body_timeout: config.request_timeout.0 });
-    bounded(probes().merge(changing).merge(rest).with_state(Serving::new(node, config)), config)
+    bounded(probes().merge(changing).merge(rest).with_state(Serving::new(node, config, Listener::Socket)), config)
         .merge(deploying)
         .merge(working)
         .layer(middleware::map_response(gate::refusals_are_json))
@@ -176,8 +182,8 @@ async fn readyz(State(node): NodeState) -> Answer {
 }
 
 /// What is served here, for programs (OpenAPI 3.1).
-async fn openapi() -> Response {
-    ([(header::CONTENT_TYPE, "application/json")], OPENAPI).into_response()
+async fn openapi(State(serving): State<Serving>) -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], serving.description).into_response()
 }
 
 async fn parts(node: &dyn Node) -> Result<(bool, Value), ApiError> {
@@ -254,6 +260,3 @@ fn log_stream(
     let all = stream::iter(first).chain(live).map(|value| Ok(Event::default().data(value.to_string())));
     Sse::new(all).keep_alive(KeepAlive::default())
 }
-
-#[cfg(test)]
-mod tests;

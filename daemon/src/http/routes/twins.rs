@@ -19,7 +19,7 @@ use serde_json::{Map, Value, json};
 use super::{Answer, MaybeReader, NodeState, Serving};
 use crate::http::answer::{ApiError, json_response};
 use crate::http::login;
-use crate::http::node::TwinQuestion;
+use crate::http::node::{Node, TwinQuestion};
 use member::Place;
 
 /// Twins named in one answer.
@@ -121,7 +121,7 @@ async fn below(
 }
 
 async fn patch_twin(State(node): NodeState, headers: HeaderMap, Path(thing): Path<String>, body: Bytes) -> Answer {
-    let changed = match precondition(&headers)? {
+    let changed = match precondition(&*node, &thing, &headers)? {
         None => node.patch_twin(&thing, body.to_vec()).await,
         Some(version) => {
             let patch = object(&body)?;
@@ -137,7 +137,7 @@ async fn patch_twin(State(node): NodeState, headers: HeaderMap, Path(thing): Pat
 }
 
 async fn change_twin(State(node): NodeState, headers: HeaderMap, Path(thing): Path<String>, body: Bytes) -> Answer {
-    let ops = match precondition(&headers)? {
+    let ops = match precondition(&*node, &thing, &headers)? {
         None => body.to_vec(),
         Some(version) => {
             let request = object(&body)?;
@@ -153,7 +153,7 @@ async fn change_twin(State(node): NodeState, headers: HeaderMap, Path(thing): Pa
 }
 
 async fn delete_twin(State(node): NodeState, headers: HeaderMap, Path(thing): Path<String>) -> Answer {
-    if let Some(version) = precondition(&headers)? {
+    if let Some(version) = precondition(&*node, &thing, &headers)? {
         // The request has no condition of its own; what changes in between is deleted as well.
         expect(&node.twin(&thing, None)?, version)?;
     }
@@ -177,7 +177,9 @@ async fn put_below(
 ) -> Answer {
     let place = Place::parse(&section, &path, true)?;
     let wanted = json(&body)?;
-    let expected = precondition(&headers)?;
+    // What can be put nowhere is refused before a condition is looked at.
+    place.around(member::replacement(None, &wanted)?)?;
+    let expected = precondition(&*node, &thing, &headers)?;
     for _ in 0..PUT_TRIES {
         let current = match node.twin(&thing, None) {
             Err(error) if error.status == 404 => Value::Null,
@@ -214,7 +216,7 @@ async fn patch_below(
 ) -> Answer {
     let place = Place::parse(&section, &path, true)?;
     let patch = place.around(Value::Object(object(&body)?))?;
-    let body = match precondition(&headers)? {
+    let body = match precondition(&*node, &thing, &headers)? {
         Some(version) => with_version(patch, version),
         None => Value::Object(patch).to_string().into_bytes(),
     };
@@ -236,7 +238,7 @@ async fn delete_below(
         return Err(place.not_there(&thing));
     }
     let patch = place.around(Value::Null)?;
-    let body = match precondition(&headers)? {
+    let body = match precondition(&*node, &thing, &headers)? {
         Some(version) => with_version(patch, version),
         None => Value::Object(patch).to_string().into_bytes(),
     };
@@ -266,7 +268,7 @@ fn tag_of(twin: &Value) -> Option<HeaderValue> {
 }
 
 /// The version that `If-Match` asks for; an asterisk asks for none in particular.
-fn precondition(headers: &HeaderMap) -> Result<Option<u64>, ApiError> {
+fn precondition(node: &dyn Node, thing: &str, headers: &HeaderMap) -> Result<Option<u64>, ApiError> {
     let Some(value) = headers.get(header::IF_MATCH) else { return Ok(None) };
     let text = value.to_str().unwrap_or_default().trim();
     if text == "*" {
@@ -274,9 +276,11 @@ fn precondition(headers: &HeaderMap) -> Result<Option<u64>, ApiError> {
     }
     // RFC 9110, 13.1.1: strong comparison, so that a weak tag never matches.
     let version = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).and_then(|text| text.parse().ok());
-    version
-        .map(Some)
-        .ok_or_else(|| ApiError::new(412, "If-Match is not the ETag of a twin, such as \"7\" with its quotes"))
+    version.map(Some).ok_or_else(|| match node.twin(thing, None) {
+        // A name that cannot be comes before a condition that does not hold.
+        Err(wrong) if wrong.status == 400 => wrong,
+        _ => ApiError::new(412, "If-Match is not the ETag of a twin, such as \"7\" with its quotes"),
+    })
 }
 
 fn expect(twin: &Value, expected: u64) -> Result<(), ApiError> {

@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::OPENAPI;
+use super::{Listener, OPENAPI, of};
 
 const SOURCES: [&str; 5] = [
-    include_str!("../routes.rs"),
-    include_str!("net.rs"),
-    include_str!("sync.rs"),
-    include_str!("twins.rs"),
-    include_str!("updates.rs"),
+    include_str!("../../routes.rs"),
+    include_str!("../net.rs"),
+    include_str!("../sync.rs"),
+    include_str!("../twins.rs"),
+    include_str!("../updates.rs"),
 ];
 const METHODS: [&str; 5] = ["get", "put", "post", "patch", "delete"];
 
@@ -69,6 +69,21 @@ fn every_route_is_described_and_what_is_described_is_a_route() {
     let routed = routed();
     assert!(routed.len() > 20, "routes are found in the sources: {routed:?}");
     assert_eq!(described, routed);
+}
+
+#[test]
+fn a_listener_describes_what_it_serves() {
+    let methods = |listener: Listener, path: &str| -> Vec<String> {
+        let description: Value = serde_json::from_str(&of(listener)).unwrap();
+        let members = description["paths"][path].as_object().cloned().unwrap_or_default();
+        members.keys().filter(|key| METHODS.contains(&key.as_str())).cloned().collect()
+    };
+    assert_eq!(methods(Listener::Tcp, "/v1/twins/{thing}"), ["get"]);
+    assert_eq!(methods(Listener::Socket, "/v1/twins/{thing}"), ["get", "patch", "delete"]);
+    assert_eq!(methods(Listener::Tcp, "/v1/ota"), ["get"]);
+    assert_eq!(methods(Listener::TcpWithLogin, "/v1/ota"), ["get", "post"]);
+    assert_eq!(methods(Listener::Tcp, "/v1/reload"), [""; 0], "a path without operations is left out");
+    assert_eq!(serde_json::from_str::<Value>(&of(Listener::Socket)).unwrap(), described());
 }
 
 #[test]
