@@ -16,7 +16,10 @@ pub mod server;
 pub use answer::ApiError;
 pub use exposition::Exposition;
 pub use login::{Reader, Reads};
-pub use node::{BundlePlace, DeployRequest, Events, NetWish, Node, PartState, Pending, TwinQuestion, UpdateWish};
+pub use node::{
+    BundlePlace, DeployGoal, DeployRequest, Events, FunctionWish, NetWish, Node, PartState, Pending, TwinQuestion,
+    UpdateWish,
+};
 pub use server::{HttpServer, Listeners, start};
 
 #[cfg(test)]

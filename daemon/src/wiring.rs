@@ -8,6 +8,7 @@ pub mod access;
 mod backlog;
 pub mod broker_journal;
 mod clock;
+mod function_api;
 mod function_host;
 mod function_lines;
 mod greeting;
@@ -55,6 +56,7 @@ use access::http_login::HttpLogins;
 use access::reload::{First, Reloader};
 use access::sources::SourceFiles;
 use broker_journal::{BrokerPath, Replay, StoreJournal};
+use function_api::FunctionApi;
 use function_host::FunctionHost;
 use function_lines::FunctionLines;
 use jwks::KeyFetcher;
@@ -244,9 +246,7 @@ fn start(config: &Config, config_file: Option<&Path>) -> anyhow::Result<RunningN
         store: store.clone(),
         broker: broker.handle.clone(),
         twins: Arc::clone(&twins),
-        runtime: Arc::clone(&runtime),
-        lines: Arc::clone(&lines),
-        deploying,
+        functions: FunctionApi { runtime: Arc::clone(&runtime), lines: Arc::clone(&lines), deploying },
         stopping: Arc::clone(&stopping),
         started,
         about: greeting::facts(&addresses, &data, &socket, reloader.places()),

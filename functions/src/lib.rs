@@ -11,9 +11,11 @@
 //! Invariants: native code is loaded only when its keyed MAC verifies; no compiler runs in this process except in
 //! [`compile_child_main`]; every queue, buffer and loop that a guest can drive has a limit in [`Config`] or the [`Manifest`].
 
+mod alias;
 mod artifact;
 mod bindings;
 mod capability;
+mod catalog;
 mod compile;
 mod config;
 mod counters;
@@ -33,12 +35,15 @@ mod retry;
 mod runtime;
 mod topic;
 mod twin_buffer;
+mod version;
 mod wasi;
 mod world;
 
 #[cfg(feature = "compiler")]
 pub mod author;
 
+pub use alias::{ALIAS_VERSIONS_MAX, Alias, AliasError, Share, Sticky};
+pub use catalog::{CatalogError, LIVE};
 #[cfg(feature = "compiler")]
 pub use compile::child::compile_child_main;
 pub use compile::{CompileChild, CompileError};
@@ -56,5 +61,9 @@ pub use message::{
     InvocationContext, InvocationError, InvocationMessage, InvocationResult, InvocationSuccess, Properties, Qos,
 };
 pub use offline::{OfflineError, OfflineReport, OfflineRun, OfflineState, run_offline};
-pub use runtime::{Deployed, FunctionState, FunctionStatus, InvocationDone, OpenError, Runtime, precompile};
+pub use runtime::{
+    Deployed, FunctionState, FunctionStatus, InvocationDone, OpenError, Pointed, Runtime, Target, VersionEntry,
+    VersionList, VersionStatus, precompile,
+};
+pub use version::{VersionNumber, VersionNumberError};
 pub use world::{World, WorldError};

@@ -5,6 +5,8 @@
 use serde::{Serialize, Serializer};
 use thiserror::Error;
 
+use crate::version::VersionNumber;
+
 /// MQTT quality of service.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -119,6 +121,8 @@ pub struct InvocationSuccess {
     pub outputs: usize,
     /// Attempts it took, 1 for the first.
     pub attempts: u32,
+    /// The version that ran; `None` where there are none, offline.
+    pub version: Option<VersionNumber>,
     /// Instantiate and call of the last attempt, microseconds.
     pub run_us: u64,
 }

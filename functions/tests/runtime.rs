@@ -22,3 +22,5 @@ mod native_code;
 mod offline;
 #[path = "runtime/order.rs"]
 mod order;
+#[path = "runtime/versions.rs"]
+mod versions;

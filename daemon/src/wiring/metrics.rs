@@ -8,7 +8,7 @@ mod ota;
 use std::time::Duration;
 
 use selvedge_broker::Snapshot;
-use selvedge_functions::{FunctionCounters, FunctionState, FunctionStatus};
+use selvedge_functions::{FunctionCounters, FunctionState, FunctionStatus, VersionStatus};
 use selvedge_store::Space;
 
 use super::function_lines::LineCounts;
@@ -199,6 +199,7 @@ fn functions(out: &mut Exposition, readings: &Readings) {
             family.sample(&[("function", &function.name)], value(function));
         }
     }
+    versions(out, functions);
     let mut waiting = out.gauge("selvedge_function_deliveries_waiting", "Deliveries that wait to be tried again");
     for (function, line) in functions.iter().zip(&readings.lines) {
         waiting.sample(&[("function", &function.name)], line.waiting);
@@ -209,6 +210,37 @@ fn functions(out: &mut Exposition, readings: &Readings) {
     );
     for (function, line) in functions.iter().zip(&readings.lines) {
         dropped.sample(&[("function", &function.name)], line.dropped);
+    }
+}
+
+/// What each live version came to. No family without samples: functions may all be idle.
+fn versions(out: &mut Exposition, functions: &[FunctionStatus]) {
+    let live: Vec<(&str, String, &VersionStatus)> = functions
+        .iter()
+        .flat_map(|function| {
+            let numbered = |version: &'_ VersionStatus| version.version.to_string();
+            function.versions.iter().map(move |version| (function.name.as_str(), numbered(version), version))
+        })
+        .collect();
+    if live.is_empty() {
+        return;
+    }
+    let mut weights = out.gauge("selvedge_function_version_weight", "Weight of a version in the alias live");
+    for (function, version, status) in &live {
+        weights.sample(&[("function", function), ("version", version)], u64::from(status.weight));
+    }
+    let mut ends =
+        out.counter("selvedge_function_version_ends_total", "Runs and messages of a live version by how they ended");
+    for (function, version, status) in &live {
+        let counters = &status.counters;
+        let failed = counters.failed + counters.trapped + counters.timed_out + counters.over_limit;
+        for (outcome, count) in [("ok", counters.ok), ("failed", failed), ("dropped", counters.dropped)] {
+            ends.sample(&[("function", function), ("version", version), ("outcome", outcome)], count);
+        }
+    }
+    let mut p99 = out.gauge("selvedge_function_version_run_p99_seconds", "99th percentile of a live version's runs");
+    for (function, version, status) in &live {
+        p99.sample(&[("function", function), ("version", version)], status.counters.run_p99_us as f64 / 1e6);
     }
 }
 
@@ -242,6 +274,13 @@ mod tests {
             digest: "d".to_owned(),
             world: None,
             state,
+            live: Vec::new(),
+            sticky: None,
+            versions: vec![VersionStatus {
+                version: "v3".parse().unwrap(),
+                weight: 90,
+                counters: FunctionCounters { ok: 7, ..FunctionCounters::default() },
+            }],
             triggers: Some(Vec::new()),
             queued: 3,
             counters: FunctionCounters { invocations: 5, run_p99_us: 1500, ..FunctionCounters::default() },
@@ -302,6 +341,7 @@ mod tests {
         assert_eq!(value("selvedge_store_keys", "kind", "node"), 4.0);
         assert_eq!(value("selvedge_function_ready", "function", "b"), 0.0);
         assert_eq!(value("selvedge_function_run_p99_seconds", "function", "a"), 0.0015);
+        assert_eq!(value("selvedge_function_version_weight", "version", "v3"), 90.0);
         assert_eq!(value("selvedge_function_deliveries_waiting", "function", "a"), 4.0);
         assert_eq!(value("selvedge_twin_requests_total", "outcome", "dropped"), 9.0);
         assert_eq!(families["selvedge_store_fsync_seconds_total"].samples[0].value, 2.5);

@@ -1,19 +1,21 @@
-//! One deployed function: its version, its queue, and whether it may run now.
+//! One deployed function: the versions it serves, its queue, and whether it may run now.
 //!
 //! Invariants: at most one thread works on a function; a message is in the queue, with a worker, with the host's commit, or
 //! ended; `done` of every message is called exactly once, whatever is dropped on the way.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use parking_lot::Mutex;
 
+use super::traffic::{LiveVersion, Traffic};
 use super::{FunctionState, FunctionStatus, InvocationDone};
+use crate::alias::{Share, Sticky};
 use crate::bindings::selvedge::function::types;
 use crate::config::Config;
 use crate::counters::Counters;
-use crate::deployment::Deployment;
 use crate::log_ring::LogRing;
 use crate::manifest::Trigger;
 use crate::message::{InvocationContext, InvocationError, InvocationMessage, InvocationResult};
@@ -29,9 +31,15 @@ pub(super) struct Job {
     pub(super) attempt: u32,
     /// Commits of this message that conflicted.
     pub(super) conflicts: u32,
+    /// Decides about the version where nothing else does; another one for each message.
+    pub(super) random: u64,
+    /// The versions that were asked for; `None`: the live ones when it runs.
+    pub(super) pinned: Option<Arc<Traffic>>,
     weight_bytes: usize,
     done: Option<InvocationDone>,
 }
+
+static NEXT_MESSAGE: AtomicU64 = AtomicU64::new(1);
 
 impl Job {
     pub(super) fn new(message: InvocationMessage, context: InvocationContext, done: InvocationDone) -> Self {
@@ -41,6 +49,8 @@ impl Job {
             context: Arc::new(context),
             attempt: 1,
             conflicts: 0,
+            random: NEXT_MESSAGE.fetch_add(1, Ordering::Relaxed),
+            pinned: None,
             weight_bytes,
             done: Some(done),
         }
@@ -64,8 +74,10 @@ impl Drop for Job {
 
 /// What a function runs.
 #[derive(Clone)]
-pub(super) enum Version {
-    Ready(Arc<Deployment>),
+pub(super) enum Serving {
+    Ready(Arc<Traffic>),
+    /// Nothing is live.
+    Idle,
     Preparing,
     Broken(String),
 }
@@ -73,8 +85,13 @@ pub(super) enum Version {
 /// What is known of a function also when it cannot run.
 #[derive(Clone, Default)]
 pub(super) struct Facts {
+    /// The author's version of the foremost one.
     pub(super) version: String,
+    /// Its component.
     pub(super) digest: String,
+    /// The alias `live`.
+    pub(super) live: Vec<Share>,
+    pub(super) sticky: Option<Sticky>,
     /// `None`: not known.
     pub(super) triggers: Option<Vec<Trigger>>,
 }
@@ -91,7 +108,7 @@ enum Phase {
 }
 
 struct Queue {
-    version: Version,
+    serving: Serving,
     facts: Facts,
     waiting: VecDeque<Job>,
     waiting_bytes: usize,
@@ -113,13 +130,21 @@ pub(super) struct Function {
     queue: Mutex<Queue>,
 }
 
+/// A message for a worker.
+pub(super) struct Taken {
+    pub(super) job: Job,
+    pub(super) version: Arc<LiveVersion>,
+    /// The alias by which the version was chosen.
+    pub(super) alias: Option<Arc<str>>,
+}
+
 /// A refused message and the reason.
 pub(super) type Refused = Box<(Job, InvocationError)>;
 
 impl Function {
-    pub(super) fn new(name: &str, version: Version, facts: Facts, config: &Config) -> Self {
+    pub(super) fn new(name: &str, serving: Serving, facts: Facts, config: &Config) -> Self {
         let queue = Queue {
-            version,
+            serving,
             facts,
             waiting: VecDeque::new(),
             waiting_bytes: 0,
@@ -138,22 +163,29 @@ impl Function {
         }
     }
 
-    /// Swaps the version between two messages.
-    pub(super) fn set_version(&self, version: Version, facts: Facts) {
+    /// Swaps what it runs between two messages.
+    pub(super) fn set_serving(&self, serving: Serving, facts: Facts) {
         let mut queue = self.queue.lock();
-        queue.version = version;
+        queue.serving = serving;
         queue.facts = facts;
+    }
+
+    /// What it runs, if it can run.
+    pub(super) fn traffic(&self) -> Option<Arc<Traffic>> {
+        match &self.queue.lock().serving {
+            Serving::Ready(traffic) => Some(traffic.clone()),
+            _ => None,
+        }
     }
 
     /// It cannot run; what is known of it stays.
     pub(super) fn break_down(&self, reason: String) {
-        self.queue.lock().version = Version::Broken(reason);
+        self.queue.lock().serving = Serving::Broken(reason);
     }
 
-    /// The digest if the function waits for its native code.
-    pub(super) fn preparing_digest(&self) -> Option<String> {
-        let queue = self.queue.lock();
-        matches!(queue.version, Version::Preparing).then(|| queue.facts.digest.clone())
+    /// Does it wait for its native code?
+    pub(super) fn is_preparing(&self) -> bool {
+        matches!(self.queue.lock().serving, Serving::Preparing)
     }
 
     /// Appends a message, or gives it back.
@@ -187,8 +219,9 @@ impl Function {
     /// True when the caller must hand the function to the scheduler: it has work, may run, and nobody has it.
     pub(super) fn claim_for_queue(&self) -> bool {
         let mut queue = self.queue.lock();
-        let may_run =
-            matches!(queue.version, Version::Ready(_)) && !queue.checked_commit && queue.commits < self.commits_max;
+        let is_pinned = queue.waiting.front().is_some_and(|job| job.pinned.is_some());
+        let can_run = is_pinned || matches!(queue.serving, Serving::Ready(_));
+        let may_run = can_run && !queue.checked_commit && queue.commits < self.commits_max;
         if queue.phase != Phase::Free || !may_run || queue.waiting.is_empty() {
             return false;
         }
@@ -197,26 +230,27 @@ impl Function {
     }
 
     /// The next message for a worker, which then has the function; `None` frees it.
-    pub(super) fn take(&self) -> Option<(Job, Arc<Deployment>)> {
+    pub(super) fn take(&self) -> Option<Taken> {
         let mut queue = self.queue.lock();
-        let Version::Ready(deployment) = queue.version.clone() else {
+        let live = match &queue.serving {
+            Serving::Ready(traffic) => Some(traffic.clone()),
+            _ => None,
+        };
+        let chosen = queue.waiting.front().and_then(|job| {
+            let traffic = job.pinned.clone().or(live)?;
+            Some((traffic.choose(&self.name, job)?, traffic))
+        });
+        let Some((version, traffic)) = chosen else {
             queue.phase = Phase::Free;
             return None;
         };
-        match queue.waiting.pop_front() {
-            Some(job) => {
-                queue.waiting_bytes = queue.waiting_bytes.saturating_sub(job.weight_bytes);
-                if queue.waiting.is_empty() && queue.waiting.capacity() > IDLE_CAPACITY {
-                    queue.waiting.shrink_to(IDLE_CAPACITY);
-                }
-                queue.phase = Phase::Running;
-                Some((job, deployment))
-            }
-            None => {
-                queue.phase = Phase::Free;
-                None
-            }
+        let job = queue.waiting.pop_front()?;
+        queue.waiting_bytes = queue.waiting_bytes.saturating_sub(job.weight_bytes);
+        if queue.waiting.is_empty() && queue.waiting.capacity() > IDLE_CAPACITY {
+            queue.waiting.shrink_to(IDLE_CAPACITY);
         }
+        queue.phase = Phase::Running;
+        Some(Taken { job, version, alias: traffic.name.clone() })
     }
 
     /// The worker is done with the function.
@@ -261,10 +295,12 @@ impl Function {
 
     pub(super) fn status(&self) -> FunctionStatus {
         let queue = self.queue.lock();
-        let (world, state) = match &queue.version {
-            Version::Ready(deployment) => (Some(deployment.world), FunctionState::Ready),
-            Version::Preparing => (None, FunctionState::Preparing),
-            Version::Broken(reason) => (None, FunctionState::Broken { reason: reason.clone() }),
+        let world = |traffic: &Traffic| traffic.foremost().map(|version| version.deployment.world);
+        let (world, state, versions) = match &queue.serving {
+            Serving::Ready(traffic) => (world(traffic), FunctionState::Ready, traffic.status()),
+            Serving::Idle => (None, FunctionState::Idle, Vec::new()),
+            Serving::Preparing => (None, FunctionState::Preparing, Vec::new()),
+            Serving::Broken(reason) => (None, FunctionState::Broken { reason: reason.clone() }, Vec::new()),
         };
         FunctionStatus {
             name: self.name.clone(),
@@ -272,6 +308,9 @@ impl Function {
             digest: queue.facts.digest.clone(),
             world,
             state,
+            live: queue.facts.live.clone(),
+            sticky: queue.facts.sticky,
+            versions,
             triggers: queue.facts.triggers.clone(),
             queued: queue.waiting.len(),
             counters: self.counters.snapshot(),

@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::Shared;
-use super::function::{Function, Job, Refused};
+use super::function::{Function, Job, Refused, Taken};
 use super::schedule::Needed;
+use super::traffic::LiveVersion;
 use crate::counters::RunEnd;
 use crate::engine::settings::GUEST_STACK_BYTES;
 use crate::host::{CommitFailure, Effects};
@@ -89,10 +90,12 @@ enum Thread {
 }
 
 fn work_on(shared: &Arc<Shared>, function: &Arc<Function>) -> Thread {
-    let Some((job, deployment)) = function.take() else { return Thread::IsWorker };
+    let Some(Taken { job, version, alias }) = function.take() else { return Thread::IsWorker };
+    let deployment = &version.deployment;
     let stepped_aside = Arc::new(AtomicBool::new(false));
     let input = Input {
-        deployment: &deployment,
+        deployment,
+        alias,
         host: &shared.host,
         logs: &function.logs,
         invocation_id: format!("{}-{}", function.name, NEXT_INVOCATION.fetch_add(1, Ordering::Relaxed)),
@@ -106,10 +109,12 @@ fn work_on(shared: &Arc<Shared>, function: &Arc<Function>) -> Thread {
     let outcome = invocation::run(input);
     let run_end = outcome.end.as_ref().err().map_or(RunEnd::Ok, RunFailure::run_end);
     let run_us = outcome.run_time.as_micros() as u64;
-    function.counters.ran(run_end, run_us, outcome.memory_bytes, outcome.log_lines_dropped);
+    for counters in [&function.counters, &version.counters] {
+        counters.ran(run_end, run_us, outcome.memory_bytes, outcome.log_lines_dropped);
+    }
     match outcome.end {
-        Ok(effects) => commit(shared, function, job, effects, run_us),
-        Err(failure) => after_failure(shared, function, job, &invocation_id, &deployment, failure),
+        Ok(effects) => commit(shared, function, &version, job, effects, run_us),
+        Err(failure) => after_failure(shared, function, &version, job, &invocation_id, failure),
     }
     if stepped_aside.load(Ordering::SeqCst) { Thread::IsAside } else { Thread::IsWorker }
 }
@@ -129,14 +134,15 @@ fn step_aside(shared: &Arc<Shared>, stepped_aside: &Arc<AtomicBool>) -> Arc<dyn 
 fn after_failure(
     shared: &Arc<Shared>,
     function: &Arc<Function>,
+    version: &LiveVersion,
     mut job: Job,
     invocation_id: &str,
-    deployment: &crate::deployment::Deployment,
     failure: RunFailure,
 ) {
-    let manifest = &deployment.manifest;
+    let manifest = &version.deployment.manifest;
     let Some(pause) = retry::pause_before_next(&manifest.retry, job.attempt, failure.cause()) else {
         let error = into_error(failure, job.attempt, manifest.limits.timeout_ms);
+        version.counters.gave_up(&error);
         function.release();
         give_up(shared, function, job, invocation_id, error);
         return schedule(shared, function);
@@ -146,6 +152,7 @@ fn after_failure(
         format!("attempt {} of {}: {error}; next in {} ms", job.attempt, manifest.retry.attempts, pause.as_millis());
     function.logs.push(shared.host.now_ms(), LogLevel::Warn, invocation_id, "runtime", &text);
     function.counters.failed_with(&error.to_string());
+    version.counters.failed_with(&error.to_string());
     job.attempt += 1;
     match function.push_again(job) {
         Ok(()) => {
@@ -188,17 +195,31 @@ fn give_up(shared: &Arc<Shared>, function: &Function, job: Job, invocation_id: &
     job.end(Err(error));
 }
 
-fn commit(shared: &Arc<Shared>, function: &Arc<Function>, job: Job, effects: Effects, run_us: u64) {
+fn commit(
+    shared: &Arc<Shared>,
+    function: &Arc<Function>,
+    version: &Arc<LiveVersion>,
+    job: Job,
+    effects: Effects,
+    run_us: u64,
+) {
     let checked = effects.needs_check();
     let success = InvocationSuccess {
         invocation_id: effects.invocation_id.clone(),
         outputs: effects.publish.len(),
         attempts: job.attempt,
+        version: Some(version.deployment.number),
         run_us,
     };
     function.commit_begins(checked);
     function.release();
-    let ticket = Ticket { shared: shared.clone(), function: function.clone(), checked, open: Some((job, success)) };
+    let ticket = Ticket {
+        shared: shared.clone(),
+        function: function.clone(),
+        version: version.clone(),
+        checked,
+        open: Some((job, success)),
+    };
     shared.host.commit(effects, Box::new(move |outcome| ticket.close(outcome)));
     schedule(shared, function);
 }
@@ -207,6 +228,7 @@ fn commit(shared: &Arc<Shared>, function: &Arc<Function>, job: Job, effects: Eff
 struct Ticket {
     shared: Arc<Shared>,
     function: Arc<Function>,
+    version: Arc<LiveVersion>,
     checked: bool,
     open: Option<(Job, InvocationSuccess)>,
 }
@@ -222,15 +244,18 @@ impl Ticket {
         match outcome {
             Ok(()) => {
                 function.counters.committed(success.outputs);
+                self.version.counters.committed(success.outputs);
                 function.commit_ended(self.checked);
                 job.end(Ok(success));
             }
             Err(failure) => {
                 function.counters.commit_failed();
+                self.version.counters.commit_failed();
                 // The message must be at the front before the next one may be taken.
                 let ended = again_or_error(function, job, failure);
                 function.commit_ended(self.checked);
                 if let Some((job, error)) = ended.map(|ended| *ended) {
+                    self.version.counters.gave_up(&error);
                     give_up(shared, function, job, &success.invocation_id, error);
                 }
             }

@@ -166,6 +166,15 @@ impl Fixture {
         self.send(name, message("in/a", "1")).recv_timeout(PATIENCE).unwrap()
     }
 
+    /// Sends one message of a client and gives the version that ran it.
+    pub fn version_for(&self, name: &str, client: &str) -> String {
+        let (sender, receiver) = channel();
+        let context = InvocationContext { client_id: Some(client.to_owned()), ..InvocationContext::default() };
+        let done = Box::new(move |result| drop(sender.send(result)));
+        self.runtime().invoke(name, message("in/a", "1"), context, done);
+        receiver.recv_timeout(PATIENCE).unwrap().unwrap().version.unwrap().to_string()
+    }
+
     pub fn status(&self, name: &str) -> FunctionStatus {
         self.runtime().list().into_iter().find(|status| status.name == name).unwrap()
     }
