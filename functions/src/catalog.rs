@@ -29,6 +29,18 @@ pub(crate) struct Version {
     pub(crate) digest: String,
     /// Milliseconds since 1970.
     pub(crate) published_ms: u64,
+    /// The version that takes its messages while its circuit is open.
+    #[serde(default)]
+    pub(crate) fallback: Option<VersionNumber>,
+}
+
+/// A version that is to be published.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Candidate<'a> {
+    pub(crate) manifest: &'a str,
+    pub(crate) digest: &'a str,
+    pub(crate) fallback: Option<VersionNumber>,
+    pub(crate) now_ms: u64,
 }
 
 /// An alias and what it was.
@@ -101,7 +113,8 @@ impl Catalog {
     /// One version, live: what a function was before it had versions.
     pub(crate) fn of_one(manifest: &str, digest: &str) -> Self {
         let number = VersionNumber::FIRST;
-        let version = Version { number, manifest: manifest.to_owned(), digest: digest.to_owned(), published_ms: 0 };
+        let (manifest, digest) = (manifest.to_owned(), digest.to_owned());
+        let version = Version { number, manifest, digest, published_ms: 0, fallback: None };
         let live = Pointer { now: Alias::only(number), before: Vec::new() };
         Self {
             versions: vec![version],
@@ -117,23 +130,23 @@ impl Catalog {
     /// There is no room or no number.
     pub(crate) fn publish(
         &mut self,
-        manifest: &str,
-        digest: &str,
-        now_ms: u64,
+        candidate: Candidate<'_>,
         versions_max: usize,
     ) -> Result<VersionNumber, CatalogError> {
+        let Candidate { manifest, digest, fallback, now_ms } = candidate;
         let same = |version: &&Version| version.manifest == manifest && version.digest == digest;
         if let Some(same) = self.versions.iter().find(same) {
             return Ok(same.number);
         }
+        fallback.map_or(Ok(()), |fallback| self.version(fallback).map(drop))?;
         let after = self.next.next().ok_or(CatalogError::NumbersUsedUp)?;
-        self.collect(versions_max.saturating_sub(1));
+        self.collect_except(versions_max.saturating_sub(1), fallback);
         if self.versions.len() >= versions_max {
             return Err(CatalogError::Full(self.versions.len()));
         }
         let number = std::mem::replace(&mut self.next, after);
         let (manifest, digest) = (manifest.to_owned(), digest.to_owned());
-        self.versions.push(Version { number, manifest, digest, published_ms: now_ms });
+        self.versions.push(Version { number, manifest, digest, published_ms: now_ms, fallback });
         Ok(number)
     }
 
@@ -188,15 +201,22 @@ impl Catalog {
     }
 
     /// Removes the oldest versions that no alias needs until `keep` are left; which went. Needed is what an alias names now and
-    /// what it would name one step back; steps further back to what went are forgotten.
+    /// what it would name one step back, and what takes the messages of these; steps further back to what went are forgotten.
     pub(crate) fn collect(&mut self, keep: usize) -> Vec<VersionNumber> {
-        let needed: BTreeSet<VersionNumber> = self
+        self.collect_except(keep, None)
+    }
+
+    fn collect_except(&mut self, keep: usize, except: Option<VersionNumber>) -> Vec<VersionNumber> {
+        let mut needed: BTreeSet<VersionNumber> = self
             .aliases
             .values()
             .flat_map(|pointer| [Some(&pointer.now), pointer.before.last()])
             .flatten()
             .flat_map(|alias| alias.shares().iter().map(|share| share.version))
             .collect();
+        let fallbacks = self.versions.iter().filter(|version| needed.contains(&version.number));
+        let fallbacks: Vec<VersionNumber> = fallbacks.filter_map(|version| version.fallback).chain(except).collect();
+        needed.extend(fallbacks);
         let surplus = self.versions.len().saturating_sub(keep);
         let gone: Vec<VersionNumber> = self
             .versions

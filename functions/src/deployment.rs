@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use thiserror::Error;
 use wasmtime::component::{Component, Linker};
 
+use crate::admission::NoRoom;
 use crate::artifact::{LoadError, MakeError};
 use crate::bindings::FunctionPre;
 use crate::catalog::CatalogError;
@@ -60,6 +61,9 @@ pub enum DeployError {
     /// Native code was not loaded after it had been made.
     #[error("cannot load native code: {0}")]
     Load(String),
+    /// The machine has no room for it.
+    #[error(transparent)]
+    NoRoom(#[from] NoRoom),
     /// There is no function of that name.
     #[error("there is no function {0:?}")]
     NoFunction(String),

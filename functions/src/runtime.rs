@@ -5,12 +5,14 @@
 //! counts as a worker and another takes its place, up to `Config::stuck_workers_max` at once, so a function that loops until
 //! its time limit does not hold up the others.
 
+mod circuits;
 mod deploy;
 mod function;
 mod load;
 mod pointing;
 mod record;
 mod schedule;
+mod settle;
 mod traffic;
 mod worker;
 
@@ -36,6 +38,7 @@ use crate::manifest::{Manifest, Trigger};
 use crate::message::{InvocationContext, InvocationError, InvocationMessage, InvocationResult};
 use crate::version::VersionNumber;
 use crate::world::World;
+pub use circuits::CircuitState;
 use deploy::Goal;
 pub use deploy::precompile;
 use function::{Function, Job};
@@ -132,6 +135,10 @@ pub struct FunctionStatus {
     pub triggers: Option<Vec<Trigger>>,
     /// Messages waiting.
     pub queued: usize,
+    /// How its circuits are; `closed` where it has none.
+    pub circuit: CircuitState,
+    /// How many are open or tried again.
+    pub circuits_open: usize,
     /// What its messages came to since the node started.
     pub counters: FunctionCounters,
 }

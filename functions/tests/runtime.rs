@@ -10,6 +10,8 @@ mod commits;
 mod deployments;
 #[path = "runtime/examples.rs"]
 mod examples;
+#[path = "runtime/failing.rs"]
+mod failing;
 #[path = "runtime/fixture.rs"]
 mod fixture;
 #[path = "runtime/guest.rs"]

@@ -214,7 +214,7 @@ fn line(function: &Value) -> String {
     let text = format!(
         "{:<24} {:<10} {:>10} {:>8} {:>8} {:>10}  {:<12} {}",
         word(&function["name"]),
-        word(&function["state"]),
+        state(function),
         word(&counters["ok"]),
         failed,
         word(&function["queued"]),
@@ -225,6 +225,14 @@ fn line(function: &Value) -> String {
     match function["reason"].as_str().or(counters["last_error"].as_str()) {
         Some(reason) => format!("{text}\n{:<24} last error: {}", "", escaped(reason)),
         None => text,
+    }
+}
+
+/// A function whose circuit is open is ready and does not run.
+fn state(function: &Value) -> String {
+    match function["circuit"].as_str() {
+        Some(circuit @ ("open" | "half-open")) => circuit.to_owned(),
+        _ => word(&function["state"]),
     }
 }
 
@@ -307,6 +315,8 @@ mod tests {
         });
         let text = line(&function);
         assert!(text.contains("v3=90 v4=10  a/# b") && text.contains("last error: no code"), "{text}");
+        assert_eq!(state(&json!({ "state": "ready", "circuit": "open" })), "open");
+        assert_eq!(state(&json!({ "state": "ready", "circuit": "closed" })), "ready");
         assert_eq!(text.split_whitespace().nth(3), Some("3"), "failed and trapped together");
     }
 }

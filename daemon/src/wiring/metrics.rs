@@ -140,12 +140,24 @@ fn twins(out: &mut Exposition, readings: &Readings) {
 /// Name, help, and where the count is.
 type FunctionCounter = (&'static str, &'static str, fn(&FunctionCounters) -> u64);
 
-const FUNCTION_COUNTERS: [FunctionCounter; 5] = [
+const FUNCTION_COUNTERS: [FunctionCounter; 9] = [
     ("selvedge_function_runs_total", "Runs, attempts of one message counted each", |counters| counters.invocations),
     ("selvedge_function_published_total", "Messages published", |counters| counters.published),
     ("selvedge_function_commits_failed_total", "Commits that conflicted or failed", |counters| counters.commit_failed),
     ("selvedge_function_overloaded_total", "Messages not taken because the queue was full", |counters| {
         counters.overloaded
+    }),
+    ("selvedge_function_dead_letters_total", "Messages that were given up and became dead letters", |counters| {
+        counters.dead_letters
+    }),
+    (
+        "selvedge_function_static_replies_total",
+        "Messages answered with the static reply of an open circuit",
+        |counters| counters.static_replies,
+    ),
+    ("selvedge_function_circuit_opened_total", "Times that a circuit opened", |counters| counters.circuit_opened),
+    ("selvedge_function_rate_waits_total", "Times that a message waited for the function's rate", |counters| {
+        counters.rate_waits
     }),
     ("selvedge_function_log_lines_dropped_total", "Log lines not kept", |counters| counters.log_lines_dropped),
 ];
@@ -153,10 +165,13 @@ const FUNCTION_COUNTERS: [FunctionCounter; 5] = [
 /// A gauge of one function.
 type FunctionGauge = (&'static str, &'static str, fn(&FunctionStatus) -> f64);
 
-const FUNCTION_GAUGES: [FunctionGauge; 4] = [
+const FUNCTION_GAUGES: [FunctionGauge; 5] = [
     ("selvedge_function_queued_messages", "Messages waiting", |function| function.queued as f64),
     ("selvedge_function_ready", "Whether it can run", |function| {
         f64::from(u8::from(function.state == FunctionState::Ready))
+    }),
+    ("selvedge_function_circuits_open", "Circuits that are open or tried again", |function| {
+        function.circuits_open as f64
     }),
     ("selvedge_function_run_p99_seconds", "99th percentile of instantiate and call", |function| {
         function.counters.run_p99_us as f64 / 1e6
@@ -283,6 +298,8 @@ mod tests {
             }],
             triggers: Some(Vec::new()),
             queued: 3,
+            circuit: selvedge_functions::CircuitState::Open,
+            circuits_open: 2,
             counters: FunctionCounters { invocations: 5, run_p99_us: 1500, ..FunctionCounters::default() },
         };
         let mut broker = Snapshot::default();
@@ -341,6 +358,7 @@ mod tests {
         assert_eq!(value("selvedge_store_keys", "kind", "node"), 4.0);
         assert_eq!(value("selvedge_function_ready", "function", "b"), 0.0);
         assert_eq!(value("selvedge_function_run_p99_seconds", "function", "a"), 0.0015);
+        assert_eq!(value("selvedge_function_circuits_open", "function", "a"), 2.0);
         assert_eq!(value("selvedge_function_version_weight", "version", "v3"), 90.0);
         assert_eq!(value("selvedge_function_deliveries_waiting", "function", "a"), 4.0);
         assert_eq!(value("selvedge_twin_requests_total", "outcome", "dropped"), 9.0);

@@ -10,11 +10,15 @@ fn shares(text: &str) -> Alias {
     Alias::new(text.split_whitespace().map(|share| share.parse().unwrap()).collect(), None).unwrap()
 }
 
+fn candidate<'a>(manifest: &'a str, digest: &'a str, now_ms: u64) -> Candidate<'a> {
+    Candidate { manifest, digest, fallback: None, now_ms }
+}
+
 /// A catalog with versions 1 to `count`, of which the last is live.
 fn with_versions(count: u32) -> Catalog {
     let mut catalog = Catalog::new();
     for number in 1..=count {
-        assert_eq!(catalog.publish("m", &number.to_string(), 0, 100), Ok(v(number)));
+        assert_eq!(catalog.publish(candidate("m", &number.to_string(), 0), 100), Ok(v(number)));
     }
     assert_eq!(catalog.point(LIVE, Alias::only(v(count))), Ok(true));
     catalog
@@ -27,8 +31,8 @@ fn numbers(catalog: &Catalog) -> Vec<String> {
 #[test]
 fn the_same_manifest_and_component_are_the_same_version() {
     let mut catalog = with_versions(2);
-    assert_eq!(catalog.publish("m", "1", 9, 100), Ok(v(1)));
-    assert_eq!(catalog.publish("other", "1", 9, 100), Ok(v(3)), "another manifest is another version");
+    assert_eq!(catalog.publish(candidate("m", "1", 9), 100), Ok(v(1)));
+    assert_eq!(catalog.publish(candidate("other", "1", 9), 100), Ok(v(3)), "another manifest is another version");
     assert_eq!(catalog.version(v(1)).unwrap().published_ms, 0);
 }
 
@@ -37,13 +41,13 @@ fn numbers_are_not_used_again() {
     let mut catalog = with_versions(3);
     assert_eq!(catalog.collect(1), [v(1), v(2)]);
     catalog.point(LIVE, Alias::only(v(3))).unwrap();
-    assert_eq!(catalog.publish("m", "1", 0, 100), Ok(v(4)));
+    assert_eq!(catalog.publish(candidate("m", "1", 0), 100), Ok(v(4)));
 }
 
 #[test]
 fn the_oldest_version_that_nobody_needs_gives_way() {
     let mut catalog = with_versions(3);
-    assert_eq!(catalog.publish("m", "4", 0, 3), Ok(v(4)));
+    assert_eq!(catalog.publish(candidate("m", "4", 0), 3), Ok(v(4)));
     assert_eq!(numbers(&catalog), ["v2", "v3", "v4"]);
 }
 
@@ -51,8 +55,8 @@ fn the_oldest_version_that_nobody_needs_gives_way() {
 fn where_aliases_need_every_version_nothing_is_published() {
     let mut catalog = with_versions(2);
     catalog.point(LIVE, shares("v1=50 v2=50")).unwrap();
-    assert_eq!(catalog.publish("m", "3", 0, 2), Err(CatalogError::Full(2)));
-    assert_eq!(catalog.publish("m", "3", 0, 3), Ok(v(3)));
+    assert_eq!(catalog.publish(candidate("m", "3", 0), 2), Err(CatalogError::Full(2)));
+    assert_eq!(catalog.publish(candidate("m", "3", 0), 3), Ok(v(3)));
 }
 
 #[test]
@@ -82,7 +86,7 @@ fn so_many_steps_back_are_kept() {
 fn what_is_one_step_back_is_kept_and_what_is_two_steps_back_may_go() {
     let mut catalog = with_versions(1);
     for number in 2..=3 {
-        catalog.publish("m", &number.to_string(), 0, 100).unwrap();
+        catalog.publish(candidate("m", &number.to_string(), 0), 100).unwrap();
         catalog.point(LIVE, Alias::only(v(number))).unwrap();
     }
     assert_eq!(catalog.collect(0), [v(1)]);
@@ -96,6 +100,23 @@ fn what_is_kept_is_the_newest() {
     let mut catalog = with_versions(5);
     assert_eq!(catalog.collect(5), []);
     assert_eq!(catalog.collect(3), [v(1), v(2)]);
+}
+
+#[test]
+fn a_version_that_takes_the_messages_of_a_live_one_is_kept() {
+    let mut catalog = with_versions(3);
+    let fallback = |fallback| Candidate { fallback: Some(fallback), ..candidate("m", "4", 0) };
+    let words = catalog.publish(fallback(v(9)), 100).unwrap_err().to_string();
+    assert_eq!(words, "there is no v9; there are v1, v2, v3");
+    assert_eq!(catalog.publish(fallback(v(1)), 3), Ok(v(4)));
+    assert_eq!(numbers(&catalog), ["v1", "v3", "v4"], "v1 stays for v4, v3 is live");
+    catalog.point(LIVE, Alias::only(v(4))).unwrap();
+    catalog.point("beta", Alias::only(v(4))).unwrap();
+    assert_eq!(catalog.collect(0), [], "v3 is one step back");
+    catalog.point(LIVE, Alias::only(v(3))).unwrap();
+    catalog.forget_alias("beta").unwrap();
+    catalog.point(LIVE, Alias::only(v(4))).unwrap();
+    assert_eq!(catalog.collect(0), []);
 }
 
 #[test]
@@ -139,7 +160,7 @@ proptest! {
         for (step, first, second) in steps {
             let mixed = || if first == second { Alias::only(v(first)) } else { shares(&format!("v{first}=1 v{second}=2")) };
             match step {
-                0 => drop(catalog.publish("m", &first.to_string(), 0, 6)),
+                0 => drop(catalog.publish(candidate("m", &first.to_string(), 0), 6)),
                 1 => drop(catalog.point(LIVE, mixed())),
                 2 => drop(catalog.point("beta", mixed())),
                 3 => drop(catalog.step_back(LIVE)),

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::function::{Function, Serving};
-use super::load::facts;
+use super::load::{facts, traffic};
 use super::record::RecordStore;
-use super::traffic::{LiveVersion, Traffic};
 use super::{Deployed, Shared, worker};
+use crate::admission;
 use crate::alias::Alias;
 use crate::artifact::{ArtifactStore, LoadError};
-use crate::catalog::{Catalog, LIVE};
+use crate::catalog::{Candidate, Catalog, LIVE};
 use crate::compile::{CompileChild, CompileLimits};
 use crate::config::Config;
 use crate::deployment::{DeployError, Deployment};
@@ -61,12 +61,15 @@ fn try_deploy(
         (Some(_), Goal::GoLive) => shared.records.get(&name).unwrap_or_else(|_| Catalog::new()),
     };
     check_size(&shared.config, &component)?;
+    admission::check(&manifest.limits, &shared.config, shared.host.memory_available())?;
     let engine = shared.engine.get()?;
     let digest = shared.artifacts.put_component(&component).map_err(DeployError::Store)?;
     drop(component);
     let (warnings, now_ms) = (manifest.warnings(), shared.host.now_ms());
     let replaced = catalog.live().is_some();
-    let number = catalog.publish(manifest_toml, &digest, now_ms, shared.config.versions_max)?;
+    let candidate =
+        Candidate { manifest: manifest_toml, digest: &digest, fallback: manifest.fallback_version(), now_ms };
+    let number = catalog.publish(candidate, shared.config.versions_max)?;
     let (child, config) = (&shared.compile_child, &shared.config);
     let deployment = Arc::new(build(&shared.artifacts, child, config, engine, (number, manifest), &digest)?);
     let function = match present {
@@ -75,21 +78,20 @@ fn try_deploy(
     };
     deployment.try_start(&shared.host, &function.logs)?;
     let world = deployment.world;
+    drop(deployment);
     let alias = Alias::only(number);
-    let traffic = match goal {
+    let served = match goal {
         Goal::Publish => function.traffic(),
         Goal::GoLive => {
             catalog.point(LIVE, alias.clone())?;
-            let running = function.traffic().and_then(|traffic| traffic.version(number).cloned());
-            let version = running.unwrap_or_else(|| LiveVersion::new(deployment));
-            Some(Arc::new(Traffic::new(Some(LIVE), alias, vec![version])))
+            Some(Arc::new(traffic(shared, &function, &catalog, Some(LIVE), &alias)?))
         }
     };
     shared.records.put(&name, &catalog).map_err(DeployError::Store)?;
     let facts = facts(&catalog, &shared.config);
     let triggers = facts.triggers.clone();
     shared.functions.write().insert(name.clone(), function.clone());
-    match (traffic, catalog.live()) {
+    match (served, catalog.live()) {
         (Some(traffic), _) => function.set_serving(Serving::Ready(traffic), facts),
         (None, None) => function.set_serving(Serving::Idle, facts),
         // Not ready, and what is live stays.

@@ -6,22 +6,28 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use super::circuits::Circuits;
 use super::traffic::{LiveVersion, Traffic};
 use super::{FunctionState, FunctionStatus, InvocationDone};
 use crate::alias::{Share, Sticky};
 use crate::bindings::selvedge::function::types;
+use crate::circuit::{Change, End, Permit};
 use crate::config::Config;
 use crate::counters::Counters;
 use crate::log_ring::LogRing;
-use crate::manifest::Trigger;
+use crate::manifest::{CircuitPolicy, Fallback, Trigger};
 use crate::message::{InvocationContext, InvocationError, InvocationMessage, InvocationResult};
+use crate::rate::Bucket;
 
 /// Places for messages that an empty queue keeps; a burst's memory is given back.
 const IDLE_CAPACITY: usize = 64;
+
+/// What waits for an open circuit is looked at again after this, because something else may be live by then.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// One message on its way.
 pub(super) struct Job {
@@ -35,6 +41,8 @@ pub(super) struct Job {
     pub(super) random: u64,
     /// The versions that were asked for; `None`: the live ones when it runs.
     pub(super) pinned: Option<Arc<Traffic>>,
+    /// What its circuit said; asked once for all attempts.
+    permit: Option<Permit>,
     weight_bytes: usize,
     done: Option<InvocationDone>,
 }
@@ -51,6 +59,7 @@ impl Job {
             conflicts: 0,
             random: NEXT_MESSAGE.fetch_add(1, Ordering::Relaxed),
             pinned: None,
+            permit: None,
             weight_bytes,
             done: Some(done),
         }
@@ -118,6 +127,8 @@ struct Queue {
     /// One of them can conflict: nothing may overtake it.
     checked_commit: bool,
     closed: bool,
+    circuits: Circuits,
+    bucket: Option<Bucket>,
 }
 
 /// A function and its queue.
@@ -126,8 +137,51 @@ pub(super) struct Function {
     pub(super) logs: Arc<LogRing>,
     pub(super) counters: Counters,
     commits_max: usize,
+    /// Its time counts from here.
+    began: Instant,
     last_warning: Mutex<Option<Instant>>,
     queue: Mutex<Queue>,
+}
+
+impl Queue {
+    /// Takes a run from the rate of the version's function, or says when there will be one.
+    fn wait_for_rate(&mut self, version: &LiveVersion, now: Duration) -> Option<Duration> {
+        let rate = version.deployment.manifest.limits.rate?;
+        self.bucket.get_or_insert_with(|| Bucket::new(rate, now)).take(rate, now).err()
+    }
+
+    /// What the circuit says about the message at the front, once for all its attempts; `None` where there is none.
+    fn permit(&mut self, version: &LiveVersion, now: Duration) -> Option<Permit> {
+        let policy: &CircuitPolicy = version.deployment.manifest.circuit.as_ref()?;
+        let job = self.waiting.front_mut()?;
+        if let Some(permit @ (Permit::Run | Permit::Probe)) = job.permit {
+            return Some(permit);
+        }
+        let permit = self.circuits.permit(policy, job.context.client_id.as_deref(), now);
+        job.permit = Some(permit);
+        Some(permit)
+    }
+
+    fn pop(&mut self) -> Option<Job> {
+        let job = self.waiting.pop_front()?;
+        self.waiting_bytes = self.waiting_bytes.saturating_sub(job.weight_bytes);
+        if self.waiting.is_empty() && self.waiting.capacity() > IDLE_CAPACITY {
+            self.waiting.shrink_to(IDLE_CAPACITY);
+        }
+        Some(job)
+    }
+}
+
+/// What a worker finds.
+pub(super) enum Take {
+    /// Nothing to do.
+    Nothing,
+    /// Nothing before that.
+    Later(Instant),
+    /// A message to run.
+    Run(Taken),
+    /// A message whose circuit is open.
+    FallBack(Taken),
 }
 
 /// A message for a worker.
@@ -152,12 +206,15 @@ impl Function {
             commits: 0,
             checked_commit: false,
             closed: false,
+            circuits: Circuits::default(),
+            bucket: None,
         };
         Self {
             name: name.to_owned(),
             logs: Arc::new(LogRing::new(config.log_lines_kept, config.log_line_bytes_max)),
             counters: Counters::new(),
             commits_max: config.commits_in_flight_max,
+            began: Instant::now(),
             last_warning: Mutex::new(None),
             queue: Mutex::new(queue),
         }
@@ -168,6 +225,8 @@ impl Function {
         let mut queue = self.queue.lock();
         queue.serving = serving;
         queue.facts = facts;
+        // What other versions did says nothing about these.
+        queue.circuits = Circuits::default();
     }
 
     /// What it runs, if it can run.
@@ -229,28 +288,61 @@ impl Function {
         true
     }
 
-    /// The next message for a worker, which then has the function; `None` frees it.
-    pub(super) fn take(&self) -> Option<Taken> {
+    /// The next message for a worker, which then has the function; with [`Take::Nothing`] nobody has it, with [`Take::Later`] the
+    /// scheduler.
+    pub(super) fn take(&self) -> Take {
+        let now = self.began.elapsed();
         let mut queue = self.queue.lock();
+        let Some((mut version, traffic)) = self.choose(&queue) else {
+            queue.phase = Phase::Free;
+            return Take::Nothing;
+        };
+        let alias = traffic.name.clone();
+        if let Some(until) = queue.wait_for_rate(&version, now) {
+            queue.phase = Phase::Queued;
+            self.counters.waited_for_rate();
+            return Take::Later(self.began + until);
+        }
+        let mut falls_back = false;
+        match queue.permit(&version, now) {
+            None | Some(Permit::Run | Permit::Probe) => {}
+            Some(Permit::No { until }) => match version.deployment.manifest.circuit.as_ref().map(|it| &it.fallback) {
+                Some(Fallback::Wait) => {
+                    queue.phase = Phase::Queued;
+                    return Take::Later(self.began + until.min(now + LOOK_AGAIN));
+                }
+                Some(Fallback::Version(number)) => match traffic.fallback(*number) {
+                    Some(other) => version = other.clone(),
+                    None => falls_back = true,
+                },
+                _ => falls_back = true,
+            },
+        }
+        let Some(job) = queue.pop() else {
+            queue.phase = Phase::Free;
+            return Take::Nothing;
+        };
+        queue.phase = Phase::Running;
+        let taken = Taken { job, version, alias };
+        if falls_back { Take::FallBack(taken) } else { Take::Run(taken) }
+    }
+
+    fn choose(&self, queue: &Queue) -> Option<(Arc<LiveVersion>, Arc<Traffic>)> {
+        let job = queue.waiting.front()?;
         let live = match &queue.serving {
-            Serving::Ready(traffic) => Some(traffic.clone()),
+            Serving::Ready(traffic) => Some(traffic),
             _ => None,
         };
-        let chosen = queue.waiting.front().and_then(|job| {
-            let traffic = job.pinned.clone().or(live)?;
-            Some((traffic.choose(&self.name, job)?, traffic))
-        });
-        let Some((version, traffic)) = chosen else {
-            queue.phase = Phase::Free;
-            return None;
-        };
-        let job = queue.waiting.pop_front()?;
-        queue.waiting_bytes = queue.waiting_bytes.saturating_sub(job.weight_bytes);
-        if queue.waiting.is_empty() && queue.waiting.capacity() > IDLE_CAPACITY {
-            queue.waiting.shrink_to(IDLE_CAPACITY);
-        }
-        queue.phase = Phase::Running;
-        Some(Taken { job, version, alias: traffic.name.clone() })
+        let traffic = job.pinned.as_ref().or(live)?;
+        Some((traffic.choose(&self.name, job)?, traffic.clone()))
+    }
+
+    /// A message came to its end; gives what that did to its circuit.
+    pub(super) fn ended(&self, version: &LiveVersion, job: &Job, end: End) -> Option<Change> {
+        let policy = version.deployment.manifest.circuit.as_ref()?;
+        let permit = job.permit.filter(|permit| !matches!(permit, Permit::No { .. }))?;
+        let now = self.began.elapsed();
+        self.queue.lock().circuits.ended(policy, job.context.client_id.as_deref(), now, (permit, end))
     }
 
     /// The worker is done with the function.
@@ -295,6 +387,7 @@ impl Function {
 
     pub(super) fn status(&self) -> FunctionStatus {
         let queue = self.queue.lock();
+        let (circuit, circuits_open) = queue.circuits.state();
         let world = |traffic: &Traffic| traffic.foremost().map(|version| version.deployment.world);
         let (world, state, versions) = match &queue.serving {
             Serving::Ready(traffic) => (world(traffic), FunctionState::Ready, traffic.status()),
@@ -313,6 +406,8 @@ impl Function {
             versions,
             triggers: queue.facts.triggers.clone(),
             queued: queue.waiting.len(),
+            circuit,
+            circuits_open,
             counters: self.counters.snapshot(),
         }
     }

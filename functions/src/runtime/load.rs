@@ -12,6 +12,7 @@ use crate::catalog::{Catalog, LIVE, Version};
 use crate::config::Config;
 use crate::deployment::{DeployError, Deployment};
 use crate::manifest::Manifest;
+use crate::version::VersionNumber;
 
 /// Loads every recorded function whose native code is there; gives the names of those that must be compiled.
 pub(super) fn load_all(shared: &Arc<Shared>) -> io::Result<Vec<String>> {
@@ -40,28 +41,33 @@ fn serving(shared: &Shared, name: &str, catalog: &Catalog) -> Serving {
         Ok(engine) => engine,
         Err(error) => return Serving::Broken(error.to_string()),
     };
-    let mut versions = Vec::new();
-    for share in live.shares() {
-        let loaded = catalog.version(share.version).map_err(DeployError::from).and_then(|version| {
-            let manifest = manifest_of(name, version, &shared.config)?;
-            let component = shared.artifacts.load(&engine, &version.digest);
-            Ok((manifest, component))
-        });
-        match loaded {
-            Err(error) => return Serving::Broken(error.to_string()),
-            Ok((_, Err(error))) => {
-                tracing::warn!(error = %error, "native code of a function is made again in the background");
-                return Serving::Preparing;
-            }
-            Ok((manifest, Ok(component))) => {
-                match Deployment::new(share.version, manifest, &component, engine.clone()) {
-                    Ok(deployment) => versions.push(LiveVersion::new(Arc::new(deployment))),
-                    Err(error) => return Serving::Broken(error.to_string()),
-                }
-            }
+    let version = |number| -> Result<Arc<LiveVersion>, Serving> {
+        let broken = |error: DeployError| Serving::Broken(error.to_string());
+        let version = catalog.version(number).map_err(DeployError::from).map_err(broken)?;
+        let manifest = manifest_of(name, version, &shared.config).map_err(broken)?;
+        let component = shared.artifacts.load(&engine, &version.digest).map_err(|error| {
+            tracing::warn!(error = %error, "native code of a function is made again in the background");
+            Serving::Preparing
+        })?;
+        let deployment = Deployment::new(number, manifest, &component, engine.clone()).map_err(broken)?;
+        Ok(LiveVersion::new(Arc::new(deployment)))
+    };
+    match live.shares().iter().map(|share| version(share.version)).collect::<Result<Vec<_>, Serving>>() {
+        Ok(versions) => {
+            // One that cannot run does without: its messages are given up while a circuit is open.
+            let fallbacks = missing_fallbacks(&versions).into_iter().filter_map(|number| version(number).ok());
+            let fallbacks = fallbacks.collect();
+            Serving::Ready(Arc::new(Traffic::new(Some(LIVE), live.clone(), versions).with_fallbacks(fallbacks)))
         }
+        Err(serving) => serving,
     }
-    Serving::Ready(Arc::new(Traffic::new(Some(LIVE), live.clone(), versions)))
+}
+
+/// Versions that take messages of these and are not among them.
+fn missing_fallbacks(versions: &[Arc<LiveVersion>]) -> Vec<VersionNumber> {
+    let is_there = |number: &VersionNumber| versions.iter().any(|version| version.deployment.number == *number);
+    let wanted = versions.iter().filter_map(|version| version.deployment.manifest.fallback_version());
+    wanted.filter(|number| !is_there(number)).collect()
 }
 
 /// Compiles a function that was found without native code, unless it was changed or removed meanwhile.
@@ -98,20 +104,20 @@ pub(super) fn traffic(
     alias: &Alias,
 ) -> Result<Traffic, DeployError> {
     let running = function.traffic();
-    let mut versions = Vec::new();
-    for share in alias.shares() {
-        if let Some(version) = running.as_ref().and_then(|traffic| traffic.version(share.version)) {
-            versions.push(version.clone());
-            continue;
+    let ready = |number: VersionNumber| -> Result<Arc<LiveVersion>, DeployError> {
+        if let Some(version) = running.as_ref().and_then(|traffic| traffic.version(number)) {
+            return Ok(version.clone());
         }
-        let version = catalog.version(share.version)?;
+        let version = catalog.version(number)?;
         let manifest = manifest_of(&function.name, version, &shared.config)?;
         let (child, config, engine) = (&shared.compile_child, &shared.config, shared.engine.get()?);
-        let numbered = (share.version, manifest);
+        let numbered = (number, manifest);
         let deployment = deploy::build(&shared.artifacts, child, config, engine, numbered, &version.digest)?;
-        versions.push(LiveVersion::new(Arc::new(deployment)));
-    }
-    Ok(Traffic::new(name, alias.clone(), versions))
+        Ok(LiveVersion::new(Arc::new(deployment)))
+    };
+    let versions: Vec<_> = alias.shares().iter().map(|share| ready(share.version)).collect::<Result<_, _>>()?;
+    let fallbacks: Vec<_> = missing_fallbacks(&versions).into_iter().map(ready).collect::<Result<_, _>>()?;
+    Ok(Traffic::new(name, alias.clone(), versions).with_fallbacks(fallbacks))
 }
 
 fn manifest_of(name: &str, version: &Version, config: &Config) -> Result<Manifest, DeployError> {

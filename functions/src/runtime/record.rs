@@ -109,13 +109,15 @@ fn read(path: &Path) -> Result<Catalog, String> {
 mod tests {
     use super::*;
     use crate::alias::Alias;
-    use crate::catalog::LIVE;
+    use crate::catalog::{Candidate, LIVE};
     use crate::version::VersionNumber;
 
     fn catalog() -> Catalog {
         let mut catalog = Catalog::new();
         for digest in ["ab", "cd"] {
-            catalog.publish("name = \"a\"", &digest.repeat(32), 7, 9).unwrap();
+            let digest = digest.repeat(32);
+            let candidate = Candidate { manifest: "name = \"a\"", digest: &digest, fallback: None, now_ms: 7 };
+            catalog.publish(candidate, 9).unwrap();
         }
         catalog
     }

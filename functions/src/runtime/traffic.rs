@@ -49,11 +49,22 @@ pub(super) struct Traffic {
     alias: Alias,
     /// One for each share of the alias, in its order.
     versions: Vec<Arc<LiveVersion>>,
+    /// What takes the messages of versions whose circuit is open, besides these.
+    fallbacks: Vec<Arc<LiveVersion>>,
 }
 
 impl Traffic {
     pub(super) fn new(name: Option<&str>, alias: Alias, versions: Vec<Arc<LiveVersion>>) -> Self {
-        Self { name: name.map(Arc::from), alias, versions }
+        Self { name: name.map(Arc::from), alias, versions, fallbacks: Vec::new() }
+    }
+
+    pub(super) fn with_fallbacks(self, fallbacks: Vec<Arc<LiveVersion>>) -> Self {
+        Self { fallbacks, ..self }
+    }
+
+    /// The version that takes messages while a circuit is open.
+    pub(super) fn fallback(&self, number: VersionNumber) -> Option<&Arc<LiveVersion>> {
+        self.version(number).or_else(|| self.fallbacks.iter().find(|version| version.deployment.number == number))
     }
 
     /// The version that runs a message; the same at each of its attempts.

@@ -27,6 +27,9 @@ pub struct MemoryHost {
     pub verdict: Mutex<Option<Verdict>>,
     /// While set, commits are kept here instead of being answered.
     pub held: Mutex<Option<Vec<(Effects, CommitDone)>>>,
+    /// Function, event.
+    pub events: Mutex<Vec<(String, String)>>,
+    pub memory_available: Mutex<Option<u64>>,
     random: AtomicU64,
 }
 
@@ -92,6 +95,14 @@ impl Host for MemoryHost {
 
     fn twin_get(&self, device: &str, section: TwinSection, _path: &str) -> Result<Option<TwinDoc>, HostError> {
         Ok(self.twins.lock().unwrap().get(&(device.into(), section)).cloned())
+    }
+
+    fn event(&self, function: &str, event: &str, _detail: serde_json::Value) {
+        self.events.lock().unwrap().push((function.to_owned(), event.to_owned()));
+    }
+
+    fn memory_available(&self) -> Option<u64> {
+        *self.memory_available.lock().unwrap()
     }
 
     fn commit(&self, effects: Effects, done: CommitDone) {
