@@ -7,6 +7,7 @@ mod certificates;
 mod client;
 mod config;
 mod control;
+mod function_message;
 mod http;
 mod memory;
 mod signals;

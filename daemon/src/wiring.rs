@@ -9,6 +9,7 @@ mod backlog;
 pub mod broker_journal;
 mod clock;
 mod exchange;
+mod function_api;
 mod function_host;
 mod function_lines;
 mod greeting;
@@ -57,6 +58,7 @@ use access::reload::{First, Reloader};
 use access::sources::SourceFiles;
 use broker_journal::{BrokerPath, Replay, StoreJournal};
 use exchange::Exchange;
+use function_api::FunctionApi;
 use function_host::FunctionHost;
 use function_lines::FunctionLines;
 use jwks::KeyFetcher;
@@ -250,9 +252,7 @@ fn start(config: &Config, config_file: Option<&Path>) -> anyhow::Result<RunningN
         store: store.clone(),
         broker: broker.handle.clone(),
         twins: Arc::clone(&twins),
-        runtime: Arc::clone(&runtime),
-        lines: Arc::clone(&lines),
-        deploying,
+        functions: FunctionApi { runtime: Arc::clone(&runtime), lines: Arc::clone(&lines), deploying },
         stopping: Arc::clone(&stopping),
         started,
         about: greeting::facts(&addresses, &data, &socket, reloader.places()),

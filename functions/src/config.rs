@@ -14,6 +14,8 @@ pub struct Config {
     pub slice_ms: u64,
     /// Deployed functions.
     pub functions_max: usize,
+    /// Published versions kept per function; the oldest that no alias needs gives way to a new one.
+    pub versions_max: usize,
     /// Messages waiting per function.
     pub queue_messages_max: usize,
     /// Bytes of messages waiting per function.
@@ -49,6 +51,7 @@ impl Default for Config {
             stuck_workers_max: 4,
             slice_ms: 20,
             functions_max: 64,
+            versions_max: 16,
             queue_messages_max: 1024,
             queue_bytes_max: 4 << 20,
             commits_in_flight_max: 64,

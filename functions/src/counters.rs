@@ -4,7 +4,7 @@ use hdrhistogram::Histogram;
 use parking_lot::Mutex;
 use serde::Serialize;
 
-use crate::message::InvocationError;
+use crate::message::{InvocationError, Settlement};
 
 /// Longest run that is told apart: one minute.
 const RUN_US_MAX: u64 = 60_000_000;
@@ -28,6 +28,14 @@ pub struct FunctionCounters {
     pub commit_failed: u64,
     /// Messages given up for good: out of attempts, rejected, over a limit, commit refused.
     pub dropped: u64,
+    /// Of these, messages that became dead letters.
+    pub dead_letters: u64,
+    /// Messages answered with the static reply while a circuit was open.
+    pub static_replies: u64,
+    /// Times that a circuit opened.
+    pub circuit_opened: u64,
+    /// Times that a message had to wait for the function's rate.
+    pub rate_waits: u64,
     /// Messages not taken, because the queue was full.
     pub overloaded: u64,
     /// Messages published.
@@ -90,6 +98,22 @@ impl Counters {
         let mut inner = self.inner.lock();
         inner.counts.ok += 1;
         inner.counts.published += published as u64;
+    }
+
+    pub(crate) fn settled(&self, by: Settlement) {
+        let counts = &mut self.inner.lock().counts;
+        match by {
+            Settlement::DeadLetter => counts.dead_letters += 1,
+            Settlement::Reply => counts.static_replies += 1,
+        }
+    }
+
+    pub(crate) fn circuit_opened(&self) {
+        self.inner.lock().counts.circuit_opened += 1;
+    }
+
+    pub(crate) fn waited_for_rate(&self) {
+        self.inner.lock().counts.rate_waits += 1;
     }
 
     pub(crate) fn commit_failed(&self) {

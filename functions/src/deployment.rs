@@ -8,8 +8,10 @@ use std::time::{Duration, Instant};
 use thiserror::Error;
 use wasmtime::component::{Component, Linker};
 
+use crate::admission::NoRoom;
 use crate::artifact::{LoadError, MakeError};
 use crate::bindings::FunctionPre;
+use crate::catalog::CatalogError;
 use crate::compile::CompileError;
 use crate::engine::{EngineError, RunningEngine};
 use crate::host::Host;
@@ -17,6 +19,7 @@ use crate::invocation::{self, InvocationState};
 use crate::log_ring::LogRing;
 use crate::manifest::{Manifest, ManifestError};
 use crate::message::InvocationContext;
+use crate::version::VersionNumber;
 use crate::world::{self, World, WorldError};
 use crate::{capability, wasi};
 
@@ -58,6 +61,26 @@ pub enum DeployError {
     /// Native code was not loaded after it had been made.
     #[error("cannot load native code: {0}")]
     Load(String),
+    /// The machine has no room for it.
+    #[error(transparent)]
+    NoRoom(#[from] NoRoom),
+    /// There is no function of that name.
+    #[error("there is no function {0:?}")]
+    NoFunction(String),
+    /// Versions or aliases are not there, or there is no room for them.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    /// What is kept of the function cannot be read.
+    #[error("cannot read the function's record: {0}")]
+    Record(String),
+    /// A version's manifest was accepted once and is not any more, most often because limits were lowered.
+    #[error("{version} cannot run: {reason}")]
+    Version {
+        /// The version.
+        version: VersionNumber,
+        /// Why.
+        reason: String,
+    },
     /// The function could not be stored.
     #[error("cannot store the function")]
     Store(#[source] std::io::Error),
@@ -80,6 +103,7 @@ impl From<LoadError> for DeployError {
 
 /// A version that can run.
 pub(crate) struct Deployment {
+    pub(crate) number: VersionNumber,
     pub(crate) manifest: Manifest,
     pub(crate) world: World,
     pub(crate) pre: FunctionPre<InvocationState>,
@@ -89,6 +113,7 @@ pub(crate) struct Deployment {
 impl Deployment {
     /// Checks the component against the worlds and links it.
     pub(crate) fn new(
+        number: VersionNumber,
         manifest: Manifest,
         component: &Component,
         engine: Arc<RunningEngine>,
@@ -103,7 +128,7 @@ impl Deployment {
         wasi::add_to_linker(&mut linker, component, world).map_err(link_error)?;
         let pre = linker.instantiate_pre(component).and_then(FunctionPre::new).map_err(link_error)?;
         component.initialize_copy_on_write_image().map_err(link_error)?;
-        Ok(Self { manifest, world, pre, engine })
+        Ok(Self { number, manifest, world, pre, engine })
     }
 
     /// Makes one instance and drops it, under the function's own limits: finds what cannot start, and warms the slot.

@@ -33,6 +33,14 @@ pub trait Host: Send + Sync + 'static {
     /// not exist. The revision is the whole section's.
     fn twin_get(&self, device: &str, section: TwinSection, path: &str) -> Result<Option<TwinDoc>, HostError>;
 
+    /// Something happened to a function that people and other functions may want to know. Must not block; may be lost.
+    fn event(&self, _function: &str, _event: &str, _detail: serde_json::Value) {}
+
+    /// Bytes of memory that the machine could give to functions now; `None` when not known.
+    fn memory_available(&self) -> Option<u64> {
+        None
+    }
+
     /// Commits all effects of one successful invocation, or none. `done` is called exactly once, from any thread, also from
     /// within `commit`; `Ok` means durable where anything durable depends on it. A `done` that is dropped counts as
     /// [`CommitFailure::Unavailable`].

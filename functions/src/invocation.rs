@@ -27,6 +27,8 @@ pub(crate) type OnSlice = Arc<dyn Fn() -> bool + Send + Sync>;
 /// What one run is given.
 pub(crate) struct Input<'a> {
     pub(crate) deployment: &'a Arc<Deployment>,
+    /// The alias by which the version was chosen.
+    pub(crate) alias: Option<Arc<str>>,
     pub(crate) host: &'a Arc<dyn Host>,
     pub(crate) logs: &'a Arc<LogRing>,
     pub(crate) invocation_id: String,
@@ -80,6 +82,7 @@ impl RunFailure {
 /// Everything that host calls of one run see and change.
 pub(crate) struct InvocationState {
     pub(crate) deployment: Arc<Deployment>,
+    pub(crate) alias: Option<Arc<str>>,
     pub(crate) host: Arc<dyn Host>,
     pub(crate) logs: Arc<LogRing>,
     pub(crate) invocation_id: String,
@@ -201,7 +204,17 @@ pub(crate) fn start_once(
     let _running = deployment.engine.ticker.run();
     let message = InvocationMessage::default().into();
     let invocation_id = "start".to_owned();
-    let input = Input { deployment, host, logs, invocation_id, message: &message, context, attempt: 0, on_slice: None };
+    let input = Input {
+        deployment,
+        alias: None,
+        host,
+        logs,
+        invocation_id,
+        message: &message,
+        context,
+        attempt: 0,
+        on_slice: None,
+    };
     let mut store = new_store(deployment, new_state(input, Instant::now()));
     let Err(error) = deployment.pre.instantiate(&mut store) else { return Ok(()) };
     Err(match explain(store.data(), &error) {
@@ -228,6 +241,7 @@ fn new_state(input: Input<'_>, start: Instant) -> InvocationState {
     let deployment = input.deployment.clone();
     let limits = &deployment.manifest.limits;
     InvocationState {
+        alias: input.alias,
         host: input.host.clone(),
         logs: input.logs.clone(),
         invocation_id: input.invocation_id,

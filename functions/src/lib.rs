@@ -11,12 +11,17 @@
 //! Invariants: native code is loaded only when its keyed MAC verifies; no compiler runs in this process except in
 //! [`compile_child_main`]; every queue, buffer and loop that a guest can drive has a limit in [`Config`] or the [`Manifest`].
 
+mod admission;
+mod alias;
 mod artifact;
 mod bindings;
 mod capability;
+mod catalog;
+mod circuit;
 mod compile;
 mod config;
 mod counters;
+mod dead_letter;
 mod deployment;
 mod durable_file;
 mod engine;
@@ -29,16 +34,22 @@ mod log_ring;
 mod manifest;
 mod message;
 mod offline;
+mod rate;
 mod retry;
 mod runtime;
 mod topic;
 mod twin_buffer;
+mod version;
 mod wasi;
 mod world;
 
 #[cfg(feature = "compiler")]
 pub mod author;
 
+pub use admission::NoRoom;
+pub use alias::{ALIAS_VERSIONS_MAX, Alias, AliasError, Share, Sticky};
+pub use catalog::{CatalogError, LIVE};
+pub use circuit::CircuitRule;
 #[cfg(feature = "compiler")]
 pub use compile::child::compile_child_main;
 pub use compile::{CompileChild, CompileError};
@@ -51,10 +62,16 @@ pub use host::{
     TwinRead, TwinSection,
 };
 pub use log_ring::{LogLevel, LogLine, LogSink};
-pub use manifest::{Grants, Limits, Manifest, ManifestError, Retry, Trigger};
+pub use manifest::{CircuitPer, CircuitPolicy, Fallback, Grants, Limits, Manifest, ManifestError, Retry, Trigger};
 pub use message::{
     InvocationContext, InvocationError, InvocationMessage, InvocationResult, InvocationSuccess, Properties, Qos,
+    Settlement,
 };
 pub use offline::{OfflineError, OfflineReport, OfflineRun, OfflineState, run_offline};
-pub use runtime::{Deployed, FunctionState, FunctionStatus, InvocationDone, OpenError, Runtime, precompile};
+pub use rate::Rate;
+pub use runtime::{
+    CircuitState, Deployed, FunctionState, FunctionStatus, InvocationDone, OpenError, Pointed, Runtime, Target,
+    VersionEntry, VersionList, VersionStatus, precompile,
+};
+pub use version::{VersionNumber, VersionNumberError};
 pub use world::{World, WorldError};

@@ -4,6 +4,7 @@
 //! are for the command line.
 
 mod check;
+mod failure_check;
 mod quantity;
 
 use std::collections::BTreeMap;
@@ -13,9 +14,12 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use toml::Spanned;
 
+use crate::circuit::CircuitRule;
 use crate::config::Config;
 use crate::message::Qos;
+use crate::rate::Rate;
 use crate::topic;
+use crate::version::VersionNumber;
 use check::Check;
 use quantity::{Bytes, Text};
 
@@ -43,6 +47,8 @@ pub struct Manifest {
     pub limits: Limits,
     /// What happens after a failure.
     pub retry: Retry,
+    /// When it is not run any more for a while; `None`: never.
+    pub circuit: Option<CircuitPolicy>,
     /// What it may do.
     pub grants: Grants,
     /// Values for `env.config`.
@@ -77,6 +83,10 @@ pub struct Limits {
     pub kv_bytes: usize,
     /// Twin patches.
     pub twin_patches: usize,
+    /// How often it may run; messages wait meanwhile. `None`: as often as it can.
+    pub rate: Option<Rate>,
+    /// Functions that a message may have passed through before it is refused; `None`: as many as the node allows.
+    pub depth: Option<u32>,
 }
 
 impl Default for Limits {
@@ -90,6 +100,8 @@ impl Default for Limits {
             kv_keys: 64,
             kv_bytes: 256 << 10,
             twin_patches: 16,
+            rate: None,
+            depth: None,
         }
     }
 }
@@ -99,15 +111,55 @@ impl Default for Limits {
 pub struct Retry {
     /// Attempts per message, the first one included; 1 to 20.
     pub attempts: u32,
-    /// Pause before the second attempt, doubled before each later one, at most a minute. The function's next messages wait
-    /// meanwhile, so that order is kept. Milliseconds.
+    /// Pause before the second attempt, doubled before each later one, at most a minute; between half of it and all of it is
+    /// waited. The function's next messages wait meanwhile, so that order is kept. Milliseconds.
     pub backoff_ms: u64,
+    /// Topic that messages which are given up go to, with the reason; `None`: they are dropped.
+    pub dead_letter: Option<String>,
 }
 
 impl Default for Retry {
     fn default() -> Self {
-        Self { attempts: 3, backoff_ms: 100 }
+        Self { attempts: 3, backoff_ms: 100, dead_letter: None }
     }
+}
+
+/// What happens while a function only fails.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CircuitPolicy {
+    /// When it opens and is tried again.
+    pub rule: CircuitRule,
+    /// Who has a circuit of their own.
+    pub per: CircuitPer,
+    /// What becomes of messages while it is open.
+    pub fallback: Fallback,
+}
+
+/// Who has a circuit of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CircuitPer {
+    /// The function.
+    Function,
+    /// Each client, so that a bad one does not open it for the others.
+    Client,
+}
+
+/// What becomes of messages while a circuit is open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fallback {
+    /// They wait for the probe, in order.
+    Wait,
+    /// They are given up, to the dead-letter topic if there is one.
+    Drop,
+    /// Another version runs them.
+    Version(VersionNumber),
+    /// They are answered with this payload.
+    Reply {
+        /// To this topic; `None`: the message's response topic, and without one it is given up.
+        topic: Option<String>,
+        /// The answer.
+        payload: String,
+    },
 }
 
 /// What a function may do; nothing by default.
@@ -144,6 +196,7 @@ struct RawManifest {
     limits: RawLimits,
     #[serde(default)]
     retry: RawRetry,
+    circuit: Option<RawCircuit>,
     #[serde(default)]
     grants: RawGrants,
     #[serde(default)]
@@ -169,6 +222,9 @@ struct RawLimits {
     kv_keys: Option<Spanned<i64>>,
     kv_bytes: Option<Spanned<Bytes>>,
     twin_patches: Option<Spanned<i64>>,
+    rate_per_s: Option<Spanned<i64>>,
+    burst: Option<Spanned<i64>>,
+    depth: Option<Spanned<i64>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -176,6 +232,20 @@ struct RawLimits {
 struct RawRetry {
     attempts: Option<Spanned<i64>>,
     backoff_ms: Option<Spanned<i64>>,
+    dead_letter: Option<Spanned<String>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct RawCircuit {
+    failures: Option<Spanned<i64>>,
+    failure_percent: Option<Spanned<i64>>,
+    window_s: Option<Spanned<i64>>,
+    probe_after_s: Option<Spanned<i64>>,
+    per: Option<Spanned<String>>,
+    fallback: Option<Spanned<String>>,
+    reply_topic: Option<Spanned<String>>,
+    reply_payload: Option<String>,
 }
 
 #[derive(Default, Deserialize)]
@@ -204,17 +274,28 @@ impl Manifest {
             let message = "no [[trigger]]: at least one is needed, for example mqtt = \"sensors/+/temperature\"".into();
             return Err(ManifestError { line: None, message });
         }
-        let triggers = raw.trigger.iter().map(|trigger| check.trigger(trigger)).collect::<Result<_, _>>()?;
+        let triggers: Vec<Trigger> =
+            raw.trigger.iter().map(|trigger| check.trigger(trigger)).collect::<Result<_, _>>()?;
+        let grants = check.grants(&raw.grants)?;
         Ok(Self {
             name: raw.name.into_inner(),
             version: raw.version,
             component: raw.component,
-            triggers,
             limits: check.limits(&raw.limits, config)?,
-            retry: check.retry(&raw.retry)?,
-            grants: check.grants(&raw.grants)?,
+            retry: check.retry(&raw.retry, &triggers)?,
+            circuit: raw.circuit.as_ref().map(|circuit| check.circuit(circuit, &grants)).transpose()?,
+            triggers,
+            grants,
             config: raw.config.into_iter().map(|(key, value)| (key, value.0)).collect(),
         })
+    }
+
+    /// The version that takes its messages while its circuit is open.
+    pub(crate) fn fallback_version(&self) -> Option<VersionNumber> {
+        match self.circuit.as_ref().map(|circuit| &circuit.fallback) {
+            Some(Fallback::Version(version)) => Some(*version),
+            _ => None,
+        }
     }
 
     /// Things that are allowed and probably not meant: a grant to publish where a trigger of the same function listens.

@@ -5,6 +5,8 @@
 use serde::{Serialize, Serializer};
 use thiserror::Error;
 
+use crate::version::VersionNumber;
+
 /// MQTT quality of service.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -119,6 +121,8 @@ pub struct InvocationSuccess {
     pub outputs: usize,
     /// Attempts it took, 1 for the first.
     pub attempts: u32,
+    /// The version that ran; `None` where there are none, offline.
+    pub version: Option<VersionNumber>,
     /// Instantiate and call of the last attempt, microseconds.
     pub run_us: u64,
 }
@@ -198,6 +202,20 @@ pub enum InvocationError {
         /// Attempts made.
         attempts: u32,
     },
+    /// The function has failed so often that it is not run for a while.
+    #[error("circuit of function {function:?} is open, because it failed too often")]
+    CircuitOpen {
+        /// Name of the function.
+        function: String,
+    },
+    /// It was given up, and something was published for it, together with its acknowledgement: there is nothing left to do.
+    #[error("{error} ({})", .by.name())]
+    Settled {
+        /// What was published.
+        by: Settlement,
+        /// Why it was given up.
+        error: Box<InvocationError>,
+    },
     /// The host refused the effects.
     #[error("effects were refused: {reason}")]
     CommitRefused {
@@ -212,7 +230,32 @@ pub enum InvocationError {
     },
 }
 
+/// What was published for a message that was given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Settlement {
+    /// The message itself with the reason, to the dead-letter topic.
+    DeadLetter,
+    /// The static reply of the manifest.
+    Reply,
+}
+
+impl Settlement {
+    /// For people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::DeadLetter => "dead letter",
+            Self::Reply => "static reply",
+        }
+    }
+}
+
 impl InvocationError {
+    /// True when the host has acknowledged the message with what it committed for it.
+    pub fn is_acknowledged(&self) -> bool {
+        matches!(self, Self::Settled { .. })
+    }
+
     /// True when the message was not dealt with and should be kept and delivered again; false when it is dropped for good
     /// and should be acknowledged.
     pub fn deliver_again(&self) -> bool {

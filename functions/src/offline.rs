@@ -115,6 +115,7 @@ pub fn run_offline(
         }
         let outcome = invocation::run(Input {
             deployment: &deployment,
+            alias: None,
             host: &host,
             logs: &logs,
             invocation_id: format!("{}-{}", deployment.manifest.name, number + 1),

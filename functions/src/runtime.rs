@@ -5,10 +5,15 @@
 //! counts as a worker and another takes its place, up to `Config::stuck_workers_max` at once, so a function that loops until
 //! its time limit does not hold up the others.
 
+mod circuits;
 mod deploy;
 mod function;
+mod load;
+mod pointing;
 mod record;
 mod schedule;
+mod settle;
+mod traffic;
 mod worker;
 
 use std::collections::BTreeMap;
@@ -19,6 +24,7 @@ use parking_lot::{Mutex, RwLock};
 use serde::Serialize;
 use thiserror::Error;
 
+use crate::alias::{Alias, Share, Sticky};
 use crate::artifact::ArtifactStore;
 use crate::compile::CompileChild;
 use crate::config::Config;
@@ -30,11 +36,16 @@ use crate::host::Host;
 use crate::log_ring::{LogLine, LogSink};
 use crate::manifest::{Manifest, Trigger};
 use crate::message::{InvocationContext, InvocationError, InvocationMessage, InvocationResult};
+use crate::version::VersionNumber;
 use crate::world::World;
+pub use circuits::CircuitState;
+use deploy::Goal;
 pub use deploy::precompile;
 use function::{Function, Job};
+pub use pointing::{Pointed, Target, VersionEntry, VersionList};
 use record::RecordStore;
 use schedule::Scheduler;
+pub use traffic::VersionStatus;
 
 /// Called once with the end of an invocation, from a worker thread, from the host's commit, or from within
 /// [`Runtime::invoke`] when the message is not taken. Must not block.
@@ -69,13 +80,15 @@ pub enum OpenError {
 pub struct Deployed {
     /// Name of the function.
     pub name: String,
+    /// The version; an old one when the same manifest and component were published before.
+    pub version: VersionNumber,
     /// SHA-256 of the component, hexadecimal.
     pub digest: String,
     /// World that was detected.
     pub world: World,
-    /// What starts it now; the caller subscribes to these.
-    pub triggers: Vec<Trigger>,
-    /// True when a version was replaced.
+    /// What starts the function now; the caller subscribes to these. `None`: that cannot be told.
+    pub triggers: Option<Vec<Trigger>>,
+    /// True when a version was live before.
     pub replaced: bool,
     /// Allowed and probably not meant.
     pub warnings: Vec<String>,
@@ -87,6 +100,8 @@ pub struct Deployed {
 pub enum FunctionState {
     /// Yes.
     Ready,
+    /// No version is live: nothing starts it.
+    Idle,
     /// Not yet: its native code is being made. Messages wait.
     Preparing,
     /// No; messages wait until it is deployed again or removed.
@@ -101,19 +116,29 @@ pub enum FunctionState {
 pub struct FunctionStatus {
     /// Name.
     pub name: String,
-    /// The author's version.
+    /// The author's version of the foremost one: of the greatest weight, or the newest when none is live.
     pub version: String,
-    /// SHA-256 of the component, hexadecimal.
+    /// SHA-256 of its component, hexadecimal.
     pub digest: String,
     /// World; `None` while it is not ready.
     pub world: Option<World>,
     /// Whether it runs.
     #[serde(flatten)]
     pub state: FunctionState,
+    /// The alias `live`.
+    pub live: Vec<Share>,
+    /// What stays with one version.
+    pub sticky: Option<Sticky>,
+    /// What each live version came to; empty while it is not ready.
+    pub versions: Vec<VersionStatus>,
     /// What starts it. `None`: its record cannot be read, so what started it before must go on to wait for it.
     pub triggers: Option<Vec<Trigger>>,
     /// Messages waiting.
     pub queued: usize,
+    /// How its circuits are; `closed` where it has none.
+    pub circuit: CircuitState,
+    /// How many are open or tried again.
+    pub circuits_open: usize,
     /// What its messages came to since the node started.
     pub counters: FunctionCounters,
 }
@@ -170,11 +195,60 @@ impl Runtime {
         Ok(runtime)
     }
 
-    /// Compiles, checks and starts a component once, stores it durably, then puts it in the place of the version before,
-    /// between two messages. Blocks for seconds; deployments wait for each other.
+    /// Compiles, checks and starts a component once, stores it durably, then puts it in the place of what is live, between two
+    /// messages. Blocks for seconds; deployments wait for each other.
     pub fn deploy(&self, manifest_toml: &str, component: Vec<u8>) -> Result<Deployed, DeployError> {
         let _changing = self.changing.lock();
-        deploy::deploy(&self.shared, manifest_toml, component)
+        deploy::deploy(&self.shared, manifest_toml, component, Goal::GoLive)
+    }
+
+    /// Like [`deploy`](Self::deploy), but what is live stays.
+    pub fn publish(&self, manifest_toml: &str, component: Vec<u8>) -> Result<Deployed, DeployError> {
+        let _changing = self.changing.lock();
+        deploy::deploy(&self.shared, manifest_toml, component, Goal::Publish)
+    }
+
+    /// Points an alias at versions, durably; `live` changes between two messages. Blocks for seconds where native code is missing.
+    pub fn point(&self, name: &str, alias: &str, to: Alias) -> Result<Pointed, DeployError> {
+        let _changing = self.changing.lock();
+        pointing::point(&self.shared, name, alias, to)
+    }
+
+    /// Points an alias where it pointed before its last change; again for a further step.
+    pub fn roll_back(&self, name: &str, alias: &str) -> Result<Pointed, DeployError> {
+        let _changing = self.changing.lock();
+        pointing::roll_back(&self.shared, name, alias)
+    }
+
+    /// Forgets an alias other than `live`.
+    pub fn forget_alias(&self, name: &str, alias: &str) -> Result<(), DeployError> {
+        let _changing = self.changing.lock();
+        pointing::forget_alias(&self.shared, name, alias)
+    }
+
+    /// Removes the oldest versions until `keep` are left, except those that an alias names or named before its last change.
+    pub fn collect(&self, name: &str, keep: usize) -> Result<Vec<VersionNumber>, DeployError> {
+        let _changing = self.changing.lock();
+        pointing::collect(&self.shared, name, keep)
+    }
+
+    /// The published versions and the aliases of a function.
+    pub fn versions(&self, name: &str) -> Result<VersionList, DeployError> {
+        pointing::versions(&self.shared, name)
+    }
+
+    /// Queues a message for an alias or a version; `done` is called exactly once, unless an error is returned. Blocks for seconds
+    /// where native code is missing.
+    pub fn invoke_at(
+        &self,
+        name: &str,
+        target: &Target,
+        message: InvocationMessage,
+        context: InvocationContext,
+        done: InvocationDone,
+    ) -> Result<(), DeployError> {
+        let _changing = self.changing.lock();
+        pointing::invoke(&self.shared, name, target, (message, context), done)
     }
 
     /// Removes a function; waiting messages end with [`InvocationError::Removed`], a running one is finished. False when
@@ -208,7 +282,7 @@ impl Runtime {
     }
 
     fn load_all(&self) -> std::io::Result<()> {
-        let to_compile = deploy::load_all(&self.shared)?;
+        let to_compile = load::load_all(&self.shared)?;
         if to_compile.is_empty() {
             return Ok(());
         }
@@ -217,7 +291,7 @@ impl Runtime {
             for name in to_compile {
                 let _changing = changing.lock();
                 let Some(shared) = shared.upgrade() else { return };
-                deploy::prepare(&shared, &name);
+                load::prepare(&shared, &name);
             }
         })?;
         Ok(())
@@ -247,7 +321,8 @@ pub(crate) fn build_for_offline(
 ) -> Result<(Arc<Deployment>, String), DeployError> {
     deploy::check_size(config, component)?;
     let digest = artifacts.put_component(component).map_err(DeployError::Store)?;
-    Ok((Arc::new(deploy::build(artifacts, child, config, engine, manifest, &digest)?), digest))
+    let numbered = (VersionNumber::FIRST, manifest);
+    Ok((Arc::new(deploy::build(artifacts, child, config, engine, numbered, &digest)?), digest))
 }
 
 fn check(config: &Config) -> Result<(), OpenError> {
@@ -260,6 +335,9 @@ fn check(config: &Config) -> Result<(), OpenError> {
     }
     if !(10..=60_000).contains(&config.slice_ms) {
         return wrong("slice_ms", "10 to 60000");
+    }
+    if !(1..=256).contains(&config.versions_max) {
+        return wrong("versions_max", "1 to 256");
     }
     if config.queue_messages_max == 0 {
         return wrong("queue_messages_max", "1 and more");

@@ -10,6 +10,8 @@ mod commits;
 mod deployments;
 #[path = "runtime/examples.rs"]
 mod examples;
+#[path = "runtime/failing.rs"]
+mod failing;
 #[path = "runtime/fixture.rs"]
 mod fixture;
 #[path = "runtime/guest.rs"]
@@ -22,3 +24,5 @@ mod native_code;
 mod offline;
 #[path = "runtime/order.rs"]
 mod order;
+#[path = "runtime/versions.rs"]
+mod versions;

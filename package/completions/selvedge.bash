@@ -184,14 +184,26 @@ _selvedge() {
             selvedge__subcmd__cert__subcmd__help,show)
                 cmd="selvedge__subcmd__cert__subcmd__help__subcmd__show"
                 ;;
+            selvedge__subcmd__fn,alias)
+                cmd="selvedge__subcmd__fn__subcmd__alias"
+                ;;
             selvedge__subcmd__fn,build)
                 cmd="selvedge__subcmd__fn__subcmd__build"
+                ;;
+            selvedge__subcmd__fn,check)
+                cmd="selvedge__subcmd__fn__subcmd__check"
                 ;;
             selvedge__subcmd__fn,deploy)
                 cmd="selvedge__subcmd__fn__subcmd__deploy"
                 ;;
+            selvedge__subcmd__fn,gc)
+                cmd="selvedge__subcmd__fn__subcmd__gc"
+                ;;
             selvedge__subcmd__fn,help)
                 cmd="selvedge__subcmd__fn__subcmd__help"
+                ;;
+            selvedge__subcmd__fn,invoke)
+                cmd="selvedge__subcmd__fn__subcmd__invoke"
                 ;;
             selvedge__subcmd__fn,list)
                 cmd="selvedge__subcmd__fn__subcmd__list"
@@ -202,20 +214,41 @@ _selvedge() {
             selvedge__subcmd__fn,new)
                 cmd="selvedge__subcmd__fn__subcmd__new"
                 ;;
+            selvedge__subcmd__fn,publish)
+                cmd="selvedge__subcmd__fn__subcmd__publish"
+                ;;
             selvedge__subcmd__fn,remove)
                 cmd="selvedge__subcmd__fn__subcmd__remove"
+                ;;
+            selvedge__subcmd__fn,rollback)
+                cmd="selvedge__subcmd__fn__subcmd__rollback"
                 ;;
             selvedge__subcmd__fn,test)
                 cmd="selvedge__subcmd__fn__subcmd__test"
                 ;;
+            selvedge__subcmd__fn,versions)
+                cmd="selvedge__subcmd__fn__subcmd__versions"
+                ;;
+            selvedge__subcmd__fn__subcmd__help,alias)
+                cmd="selvedge__subcmd__fn__subcmd__help__subcmd__alias"
+                ;;
             selvedge__subcmd__fn__subcmd__help,build)
                 cmd="selvedge__subcmd__fn__subcmd__help__subcmd__build"
+                ;;
+            selvedge__subcmd__fn__subcmd__help,check)
+                cmd="selvedge__subcmd__fn__subcmd__help__subcmd__check"
                 ;;
             selvedge__subcmd__fn__subcmd__help,deploy)
                 cmd="selvedge__subcmd__fn__subcmd__help__subcmd__deploy"
                 ;;
+            selvedge__subcmd__fn__subcmd__help,gc)
+                cmd="selvedge__subcmd__fn__subcmd__help__subcmd__gc"
+                ;;
             selvedge__subcmd__fn__subcmd__help,help)
                 cmd="selvedge__subcmd__fn__subcmd__help__subcmd__help"
+                ;;
+            selvedge__subcmd__fn__subcmd__help,invoke)
+                cmd="selvedge__subcmd__fn__subcmd__help__subcmd__invoke"
                 ;;
             selvedge__subcmd__fn__subcmd__help,list)
                 cmd="selvedge__subcmd__fn__subcmd__help__subcmd__list"
@@ -226,11 +259,20 @@ _selvedge() {
             selvedge__subcmd__fn__subcmd__help,new)
                 cmd="selvedge__subcmd__fn__subcmd__help__subcmd__new"
                 ;;
+            selvedge__subcmd__fn__subcmd__help,publish)
+                cmd="selvedge__subcmd__fn__subcmd__help__subcmd__publish"
+                ;;
             selvedge__subcmd__fn__subcmd__help,remove)
                 cmd="selvedge__subcmd__fn__subcmd__help__subcmd__remove"
                 ;;
+            selvedge__subcmd__fn__subcmd__help,rollback)
+                cmd="selvedge__subcmd__fn__subcmd__help__subcmd__rollback"
+                ;;
             selvedge__subcmd__fn__subcmd__help,test)
                 cmd="selvedge__subcmd__fn__subcmd__help__subcmd__test"
+                ;;
+            selvedge__subcmd__fn__subcmd__help,versions)
+                cmd="selvedge__subcmd__fn__subcmd__help__subcmd__versions"
                 ;;
             selvedge__subcmd__help,access)
                 cmd="selvedge__subcmd__help__subcmd__access"
@@ -334,11 +376,23 @@ _selvedge() {
             selvedge__subcmd__help__subcmd__cert,show)
                 cmd="selvedge__subcmd__help__subcmd__cert__subcmd__show"
                 ;;
+            selvedge__subcmd__help__subcmd__fn,alias)
+                cmd="selvedge__subcmd__help__subcmd__fn__subcmd__alias"
+                ;;
             selvedge__subcmd__help__subcmd__fn,build)
                 cmd="selvedge__subcmd__help__subcmd__fn__subcmd__build"
                 ;;
+            selvedge__subcmd__help__subcmd__fn,check)
+                cmd="selvedge__subcmd__help__subcmd__fn__subcmd__check"
+                ;;
             selvedge__subcmd__help__subcmd__fn,deploy)
                 cmd="selvedge__subcmd__help__subcmd__fn__subcmd__deploy"
+                ;;
+            selvedge__subcmd__help__subcmd__fn,gc)
+                cmd="selvedge__subcmd__help__subcmd__fn__subcmd__gc"
+                ;;
+            selvedge__subcmd__help__subcmd__fn,invoke)
+                cmd="selvedge__subcmd__help__subcmd__fn__subcmd__invoke"
                 ;;
             selvedge__subcmd__help__subcmd__fn,list)
                 cmd="selvedge__subcmd__help__subcmd__fn__subcmd__list"
@@ -349,11 +403,20 @@ _selvedge() {
             selvedge__subcmd__help__subcmd__fn,new)
                 cmd="selvedge__subcmd__help__subcmd__fn__subcmd__new"
                 ;;
+            selvedge__subcmd__help__subcmd__fn,publish)
+                cmd="selvedge__subcmd__help__subcmd__fn__subcmd__publish"
+                ;;
             selvedge__subcmd__help__subcmd__fn,remove)
                 cmd="selvedge__subcmd__help__subcmd__fn__subcmd__remove"
                 ;;
+            selvedge__subcmd__help__subcmd__fn,rollback)
+                cmd="selvedge__subcmd__help__subcmd__fn__subcmd__rollback"
+                ;;
             selvedge__subcmd__help__subcmd__fn,test)
                 cmd="selvedge__subcmd__help__subcmd__fn__subcmd__test"
+                ;;
+            selvedge__subcmd__help__subcmd__fn,versions)
+                cmd="selvedge__subcmd__help__subcmd__fn__subcmd__versions"
                 ;;
             selvedge__subcmd__help__subcmd__net,allow)
                 cmd="selvedge__subcmd__help__subcmd__net__subcmd__allow"
@@ -2340,7 +2403,7 @@ _selvedge() {
             return 0
             ;;
         selvedge__subcmd__fn)
-            opts="-h --help new build test deploy list logs remove help"
+            opts="-h --help new build check test deploy publish alias rollback versions gc invoke list logs remove help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2353,7 +2416,47 @@ _selvedge() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        selvedge__subcmd__fn__subcmd__alias)
+            opts="-h --sticky --remove --data --socket --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --sticky)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --data)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         selvedge__subcmd__fn__subcmd__build)
+            opts="-h --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        selvedge__subcmd__fn__subcmd__check)
             opts="-h --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -2389,8 +2492,34 @@ _selvedge() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        selvedge__subcmd__fn__subcmd__gc)
+            opts="-h --keep --data --socket --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --keep)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --data)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         selvedge__subcmd__fn__subcmd__help)
-            opts="new build test deploy list logs remove help"
+            opts="new build check test deploy publish alias rollback versions gc invoke list logs remove help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2403,7 +2532,35 @@ _selvedge() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        selvedge__subcmd__fn__subcmd__help__subcmd__alias)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         selvedge__subcmd__fn__subcmd__help__subcmd__build)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        selvedge__subcmd__fn__subcmd__help__subcmd__check)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -2431,7 +2588,35 @@ _selvedge() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        selvedge__subcmd__fn__subcmd__help__subcmd__gc)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         selvedge__subcmd__fn__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        selvedge__subcmd__fn__subcmd__help__subcmd__invoke)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -2487,7 +2672,35 @@ _selvedge() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        selvedge__subcmd__fn__subcmd__help__subcmd__publish)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         selvedge__subcmd__fn__subcmd__help__subcmd__remove)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        selvedge__subcmd__fn__subcmd__help__subcmd__rollback)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -2508,6 +2721,50 @@ _selvedge() {
                 return 0
             fi
             case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        selvedge__subcmd__fn__subcmd__help__subcmd__versions)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        selvedge__subcmd__fn__subcmd__invoke)
+            opts="-h --message --at --data --socket --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --message)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --at)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --data)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -2577,6 +2834,28 @@ _selvedge() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        selvedge__subcmd__fn__subcmd__publish)
+            opts="-h --data --socket --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --data)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         selvedge__subcmd__fn__subcmd__remove)
             opts="-h --data --socket --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -2584,6 +2863,32 @@ _selvedge() {
                 return 0
             fi
             case "${prev}" in
+                --data)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        selvedge__subcmd__fn__subcmd__rollback)
+            opts="-h --alias --data --socket --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --alias)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --data)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -2607,6 +2912,28 @@ _selvedge() {
             fi
             case "${prev}" in
                 --message)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        selvedge__subcmd__fn__subcmd__versions)
+            opts="-h --data --socket --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --data)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -2912,8 +3239,22 @@ _selvedge() {
             return 0
             ;;
         selvedge__subcmd__help__subcmd__fn)
-            opts="new build test deploy list logs remove"
+            opts="new build check test deploy publish alias rollback versions gc invoke list logs remove"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        selvedge__subcmd__help__subcmd__fn__subcmd__alias)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -2939,7 +3280,49 @@ _selvedge() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        selvedge__subcmd__help__subcmd__fn__subcmd__check)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         selvedge__subcmd__help__subcmd__fn__subcmd__deploy)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        selvedge__subcmd__help__subcmd__fn__subcmd__gc)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        selvedge__subcmd__help__subcmd__fn__subcmd__invoke)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -2995,6 +3378,20 @@ _selvedge() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        selvedge__subcmd__help__subcmd__fn__subcmd__publish)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         selvedge__subcmd__help__subcmd__fn__subcmd__remove)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
@@ -3009,7 +3406,35 @@ _selvedge() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        selvedge__subcmd__help__subcmd__fn__subcmd__rollback)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         selvedge__subcmd__help__subcmd__fn__subcmd__test)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        selvedge__subcmd__help__subcmd__fn__subcmd__versions)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

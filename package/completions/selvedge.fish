@@ -254,27 +254,66 @@ complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and __fish_seen_
 complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and __fish_seen_subcommand_from help" -f -a "sync" -d 'How the exchange of twins with other nodes stands'
 complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and __fish_seen_subcommand_from help" -f -a "group" -d 'The group of nodes that exchange twins'
 complete -c selvedge -n "__fish_selvedge_using_subcommand twin; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c selvedge -n "__fish_selvedge_using_subcommand fn; and not __fish_seen_subcommand_from new build test deploy list logs remove help" -s h -l help -d 'Print help'
-complete -c selvedge -n "__fish_selvedge_using_subcommand fn; and not __fish_seen_subcommand_from new build test deploy list logs remove help" -f -a "new" -d 'Write a new function to start from'
-complete -c selvedge -n "__fish_selvedge_using_subcommand fn; and not __fish_seen_subcommand_from new build test deploy list logs remove help" -f -a "build" -d 'Build the function in a directory to a component'
-complete -c selvedge -n "__fish_selvedge_using_subcommand fn; and not __fish_seen_subcommand_from new build test deploy list logs remove help" -f -a "test" -d 'Run a built function on one message, without a node'
-complete -c selvedge -n "__fish_selvedge_using_subcommand fn; and not __fish_seen_subcommand_from new build test deploy list logs remove help" -f -a "deploy" -d 'Give a built function to a running node'
-complete -c selvedge -n "__fish_selvedge_using_subcommand fn; and not __fish_seen_subcommand_from new build test deploy list logs remove help" -f -a "list" -d 'List the functions of a running node'
-complete -c selvedge -n "__fish_selvedge_using_subcommand fn; and not __fish_seen_subcommand_from new build test deploy list logs remove help" -f -a "logs" -d 'Print what a function logged'
-complete -c selvedge -n "__fish_selvedge_using_subcommand fn; and not __fish_seen_subcommand_from new build test deploy list logs remove help" -f -a "remove" -d 'Take a function off a running node'
-complete -c selvedge -n "__fish_selvedge_using_subcommand fn; and not __fish_seen_subcommand_from new build test deploy list logs remove help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c selvedge -n "__fish_selvedge_using_subcommand fn; and not __fish_seen_subcommand_from new build check test deploy publish alias rollback versions gc invoke list logs remove help" -s h -l help -d 'Print help'
+complete -c selvedge -n "__fish_selvedge_using_subcommand fn; and not __fish_seen_subcommand_from new build check test deploy publish alias rollback versions gc invoke list logs remove help" -f -a "new" -d 'Write a new function to start from'
+complete -c selvedge -n "__fish_selvedge_using_subcommand fn; and not __fish_seen_subcommand_from new build check test deploy publish alias rollback versions gc invoke list logs remove help" -f -a "build" -d 'Build the function in a directory to a component'
+complete -c selvedge -n "__fish_selvedge_using_subcommand fn; and not __fish_seen_subcommand_from new build check test deploy publish alias rollback versions gc invoke list logs remove help" -f -a "check" -d 'Read the function.toml of a directory and say what it means, without a node'
+complete -c selvedge -n "__fish_selvedge_using_subcommand fn; and not __fish_seen_subcommand_from new build check test deploy publish alias rollback versions gc invoke list logs remove help" -f -a "test" -d 'Run a built function on one message, without a node'
+complete -c selvedge -n "__fish_selvedge_using_subcommand fn; and not __fish_seen_subcommand_from new build check test deploy publish alias rollback versions gc invoke list logs remove help" -f -a "deploy" -d 'Give a built function to a running node'
+complete -c selvedge -n "__fish_selvedge_using_subcommand fn; and not __fish_seen_subcommand_from new build check test deploy publish alias rollback versions gc invoke list logs remove help" -f -a "publish" -d 'Give a built function to a running node as a new version, without messages yet'
+complete -c selvedge -n "__fish_selvedge_using_subcommand fn; and not __fish_seen_subcommand_from new build check test deploy publish alias rollback versions gc invoke list logs remove help" -f -a "alias" -d 'Share messages out to versions by weight, or show the aliases'
+complete -c selvedge -n "__fish_selvedge_using_subcommand fn; and not __fish_seen_subcommand_from new build check test deploy publish alias rollback versions gc invoke list logs remove help" -f -a "rollback" -d 'Point an alias where it pointed before; again for a further step'
+complete -c selvedge -n "__fish_selvedge_using_subcommand fn; and not __fish_seen_subcommand_from new build check test deploy publish alias rollback versions gc invoke list logs remove help" -f -a "versions" -d 'List the versions of a function'
+complete -c selvedge -n "__fish_selvedge_using_subcommand fn; and not __fish_seen_subcommand_from new build check test deploy publish alias rollback versions gc invoke list logs remove help" -f -a "gc" -d 'Remove old versions that no alias needs'
+complete -c selvedge -n "__fish_selvedge_using_subcommand fn; and not __fish_seen_subcommand_from new build check test deploy publish alias rollback versions gc invoke list logs remove help" -f -a "invoke" -d 'Run a function of a running node once, with all effects'
+complete -c selvedge -n "__fish_selvedge_using_subcommand fn; and not __fish_seen_subcommand_from new build check test deploy publish alias rollback versions gc invoke list logs remove help" -f -a "list" -d 'List the functions of a running node'
+complete -c selvedge -n "__fish_selvedge_using_subcommand fn; and not __fish_seen_subcommand_from new build check test deploy publish alias rollback versions gc invoke list logs remove help" -f -a "logs" -d 'Print what a function logged'
+complete -c selvedge -n "__fish_selvedge_using_subcommand fn; and not __fish_seen_subcommand_from new build check test deploy publish alias rollback versions gc invoke list logs remove help" -f -a "remove" -d 'Take a function off a running node'
+complete -c selvedge -n "__fish_selvedge_using_subcommand fn; and not __fish_seen_subcommand_from new build check test deploy publish alias rollback versions gc invoke list logs remove help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c selvedge -n "__fish_selvedge_using_subcommand fn; and __fish_seen_subcommand_from new" -l lang -d 'Language of the template' -r
 complete -c selvedge -n "__fish_selvedge_using_subcommand fn; and __fish_seen_subcommand_from new" -l json -d 'Print JSON'
 complete -c selvedge -n "__fish_selvedge_using_subcommand fn; and __fish_seen_subcommand_from new" -s h -l help -d 'Print help'
 complete -c selvedge -n "__fish_selvedge_using_subcommand fn; and __fish_seen_subcommand_from build" -l json -d 'Print JSON'
 complete -c selvedge -n "__fish_selvedge_using_subcommand fn; and __fish_seen_subcommand_from build" -s h -l help -d 'Print help'
-complete -c selvedge -n "__fish_selvedge_using_subcommand fn; and __fish_seen_subcommand_from test" -l message -d 'Message as JSON (topic, payload or payload_base64, qos, retain, properties), or a file that holds it' -r
+complete -c selvedge -n "__fish_selvedge_using_subcommand fn; and __fish_seen_subcommand_from check" -l json -d 'Print JSON'
+complete -c selvedge -n "__fish_selvedge_using_subcommand fn; and __fish_seen_subcommand_from check" -s h -l help -d 'Print help'
+complete -c selvedge -n "__fish_selvedge_using_subcommand fn; and __fish_seen_subcommand_from test" -l message -d 'Message as JSON (topic, payload, qos, retain, properties), or a file that holds it' -r
 complete -c selvedge -n "__fish_selvedge_using_subcommand fn; and __fish_seen_subcommand_from test" -l json -d 'Print JSON'
 complete -c selvedge -n "__fish_selvedge_using_subcommand fn; and __fish_seen_subcommand_from test" -s h -l help -d 'Print help'
 complete -c selvedge -n "__fish_selvedge_using_subcommand fn; and __fish_seen_subcommand_from deploy" -l data -d 'Data directory of the node; its socket is control.sock in it' -r -F
 complete -c selvedge -n "__fish_selvedge_using_subcommand fn; and __fish_seen_subcommand_from deploy" -l socket -d 'Socket of the node' -r -F
 complete -c selvedge -n "__fish_selvedge_using_subcommand fn; and __fish_seen_subcommand_from deploy" -l json -d 'Print JSON'
 complete -c selvedge -n "__fish_selvedge_using_subcommand fn; and __fish_seen_subcommand_from deploy" -s h -l help -d 'Print help'
+complete -c selvedge -n "__fish_selvedge_using_subcommand fn; and __fish_seen_subcommand_from publish" -l data -d 'Data directory of the node; its socket is control.sock in it' -r -F
+complete -c selvedge -n "__fish_selvedge_using_subcommand fn; and __fish_seen_subcommand_from publish" -l socket -d 'Socket of the node' -r -F
+complete -c selvedge -n "__fish_selvedge_using_subcommand fn; and __fish_seen_subcommand_from publish" -l json -d 'Print JSON'
+complete -c selvedge -n "__fish_selvedge_using_subcommand fn; and __fish_seen_subcommand_from publish" -s h -l help -d 'Print help'
+complete -c selvedge -n "__fish_selvedge_using_subcommand fn; and __fish_seen_subcommand_from alias" -l sticky -d 'What stays with one version: topic, client, or key (the user property of that name)' -r
+complete -c selvedge -n "__fish_selvedge_using_subcommand fn; and __fish_seen_subcommand_from alias" -l data -d 'Data directory of the node; its socket is control.sock in it' -r -F
+complete -c selvedge -n "__fish_selvedge_using_subcommand fn; and __fish_seen_subcommand_from alias" -l socket -d 'Socket of the node' -r -F
+complete -c selvedge -n "__fish_selvedge_using_subcommand fn; and __fish_seen_subcommand_from alias" -l remove -d 'Forget the alias'
+complete -c selvedge -n "__fish_selvedge_using_subcommand fn; and __fish_seen_subcommand_from alias" -l json -d 'Print JSON'
+complete -c selvedge -n "__fish_selvedge_using_subcommand fn; and __fish_seen_subcommand_from alias" -s h -l help -d 'Print help'
+complete -c selvedge -n "__fish_selvedge_using_subcommand fn; and __fish_seen_subcommand_from rollback" -l alias -d 'Name of the alias' -r
+complete -c selvedge -n "__fish_selvedge_using_subcommand fn; and __fish_seen_subcommand_from rollback" -l data -d 'Data directory of the node; its socket is control.sock in it' -r -F
+complete -c selvedge -n "__fish_selvedge_using_subcommand fn; and __fish_seen_subcommand_from rollback" -l socket -d 'Socket of the node' -r -F
+complete -c selvedge -n "__fish_selvedge_using_subcommand fn; and __fish_seen_subcommand_from rollback" -l json -d 'Print JSON'
+complete -c selvedge -n "__fish_selvedge_using_subcommand fn; and __fish_seen_subcommand_from rollback" -s h -l help -d 'Print help'
+complete -c selvedge -n "__fish_selvedge_using_subcommand fn; and __fish_seen_subcommand_from versions" -l data -d 'Data directory of the node; its socket is control.sock in it' -r -F
+complete -c selvedge -n "__fish_selvedge_using_subcommand fn; and __fish_seen_subcommand_from versions" -l socket -d 'Socket of the node' -r -F
+complete -c selvedge -n "__fish_selvedge_using_subcommand fn; and __fish_seen_subcommand_from versions" -l json -d 'Print JSON'
+complete -c selvedge -n "__fish_selvedge_using_subcommand fn; and __fish_seen_subcommand_from versions" -s h -l help -d 'Print help'
+complete -c selvedge -n "__fish_selvedge_using_subcommand fn; and __fish_seen_subcommand_from gc" -l keep -d 'Versions that stay, those that aliases need included' -r
+complete -c selvedge -n "__fish_selvedge_using_subcommand fn; and __fish_seen_subcommand_from gc" -l data -d 'Data directory of the node; its socket is control.sock in it' -r -F
+complete -c selvedge -n "__fish_selvedge_using_subcommand fn; and __fish_seen_subcommand_from gc" -l socket -d 'Socket of the node' -r -F
+complete -c selvedge -n "__fish_selvedge_using_subcommand fn; and __fish_seen_subcommand_from gc" -l json -d 'Print JSON'
+complete -c selvedge -n "__fish_selvedge_using_subcommand fn; and __fish_seen_subcommand_from gc" -s h -l help -d 'Print help'
+complete -c selvedge -n "__fish_selvedge_using_subcommand fn; and __fish_seen_subcommand_from invoke" -l message -d 'Message as JSON (topic, payload, qos, retain, properties), or a file that holds it' -r
+complete -c selvedge -n "__fish_selvedge_using_subcommand fn; and __fish_seen_subcommand_from invoke" -l at -d 'Alias or version that runs' -r
+complete -c selvedge -n "__fish_selvedge_using_subcommand fn; and __fish_seen_subcommand_from invoke" -l data -d 'Data directory of the node; its socket is control.sock in it' -r -F
+complete -c selvedge -n "__fish_selvedge_using_subcommand fn; and __fish_seen_subcommand_from invoke" -l socket -d 'Socket of the node' -r -F
+complete -c selvedge -n "__fish_selvedge_using_subcommand fn; and __fish_seen_subcommand_from invoke" -l json -d 'Print JSON'
+complete -c selvedge -n "__fish_selvedge_using_subcommand fn; and __fish_seen_subcommand_from invoke" -s h -l help -d 'Print help'
 complete -c selvedge -n "__fish_selvedge_using_subcommand fn; and __fish_seen_subcommand_from list" -l data -d 'Data directory of the node; its socket is control.sock in it' -r -F
 complete -c selvedge -n "__fish_selvedge_using_subcommand fn; and __fish_seen_subcommand_from list" -l socket -d 'Socket of the node' -r -F
 complete -c selvedge -n "__fish_selvedge_using_subcommand fn; and __fish_seen_subcommand_from list" -l json -d 'Print JSON'
@@ -290,8 +329,15 @@ complete -c selvedge -n "__fish_selvedge_using_subcommand fn; and __fish_seen_su
 complete -c selvedge -n "__fish_selvedge_using_subcommand fn; and __fish_seen_subcommand_from remove" -s h -l help -d 'Print help'
 complete -c selvedge -n "__fish_selvedge_using_subcommand fn; and __fish_seen_subcommand_from help" -f -a "new" -d 'Write a new function to start from'
 complete -c selvedge -n "__fish_selvedge_using_subcommand fn; and __fish_seen_subcommand_from help" -f -a "build" -d 'Build the function in a directory to a component'
+complete -c selvedge -n "__fish_selvedge_using_subcommand fn; and __fish_seen_subcommand_from help" -f -a "check" -d 'Read the function.toml of a directory and say what it means, without a node'
 complete -c selvedge -n "__fish_selvedge_using_subcommand fn; and __fish_seen_subcommand_from help" -f -a "test" -d 'Run a built function on one message, without a node'
 complete -c selvedge -n "__fish_selvedge_using_subcommand fn; and __fish_seen_subcommand_from help" -f -a "deploy" -d 'Give a built function to a running node'
+complete -c selvedge -n "__fish_selvedge_using_subcommand fn; and __fish_seen_subcommand_from help" -f -a "publish" -d 'Give a built function to a running node as a new version, without messages yet'
+complete -c selvedge -n "__fish_selvedge_using_subcommand fn; and __fish_seen_subcommand_from help" -f -a "alias" -d 'Share messages out to versions by weight, or show the aliases'
+complete -c selvedge -n "__fish_selvedge_using_subcommand fn; and __fish_seen_subcommand_from help" -f -a "rollback" -d 'Point an alias where it pointed before; again for a further step'
+complete -c selvedge -n "__fish_selvedge_using_subcommand fn; and __fish_seen_subcommand_from help" -f -a "versions" -d 'List the versions of a function'
+complete -c selvedge -n "__fish_selvedge_using_subcommand fn; and __fish_seen_subcommand_from help" -f -a "gc" -d 'Remove old versions that no alias needs'
+complete -c selvedge -n "__fish_selvedge_using_subcommand fn; and __fish_seen_subcommand_from help" -f -a "invoke" -d 'Run a function of a running node once, with all effects'
 complete -c selvedge -n "__fish_selvedge_using_subcommand fn; and __fish_seen_subcommand_from help" -f -a "list" -d 'List the functions of a running node'
 complete -c selvedge -n "__fish_selvedge_using_subcommand fn; and __fish_seen_subcommand_from help" -f -a "logs" -d 'Print what a function logged'
 complete -c selvedge -n "__fish_selvedge_using_subcommand fn; and __fish_seen_subcommand_from help" -f -a "remove" -d 'Take a function off a running node'
@@ -934,8 +980,15 @@ complete -c selvedge -n "__fish_selvedge_using_subcommand help; and __fish_seen_
 complete -c selvedge -n "__fish_selvedge_using_subcommand help; and __fish_seen_subcommand_from twin" -f -a "group" -d 'The group of nodes that exchange twins'
 complete -c selvedge -n "__fish_selvedge_using_subcommand help; and __fish_seen_subcommand_from fn" -f -a "new" -d 'Write a new function to start from'
 complete -c selvedge -n "__fish_selvedge_using_subcommand help; and __fish_seen_subcommand_from fn" -f -a "build" -d 'Build the function in a directory to a component'
+complete -c selvedge -n "__fish_selvedge_using_subcommand help; and __fish_seen_subcommand_from fn" -f -a "check" -d 'Read the function.toml of a directory and say what it means, without a node'
 complete -c selvedge -n "__fish_selvedge_using_subcommand help; and __fish_seen_subcommand_from fn" -f -a "test" -d 'Run a built function on one message, without a node'
 complete -c selvedge -n "__fish_selvedge_using_subcommand help; and __fish_seen_subcommand_from fn" -f -a "deploy" -d 'Give a built function to a running node'
+complete -c selvedge -n "__fish_selvedge_using_subcommand help; and __fish_seen_subcommand_from fn" -f -a "publish" -d 'Give a built function to a running node as a new version, without messages yet'
+complete -c selvedge -n "__fish_selvedge_using_subcommand help; and __fish_seen_subcommand_from fn" -f -a "alias" -d 'Share messages out to versions by weight, or show the aliases'
+complete -c selvedge -n "__fish_selvedge_using_subcommand help; and __fish_seen_subcommand_from fn" -f -a "rollback" -d 'Point an alias where it pointed before; again for a further step'
+complete -c selvedge -n "__fish_selvedge_using_subcommand help; and __fish_seen_subcommand_from fn" -f -a "versions" -d 'List the versions of a function'
+complete -c selvedge -n "__fish_selvedge_using_subcommand help; and __fish_seen_subcommand_from fn" -f -a "gc" -d 'Remove old versions that no alias needs'
+complete -c selvedge -n "__fish_selvedge_using_subcommand help; and __fish_seen_subcommand_from fn" -f -a "invoke" -d 'Run a function of a running node once, with all effects'
 complete -c selvedge -n "__fish_selvedge_using_subcommand help; and __fish_seen_subcommand_from fn" -f -a "list" -d 'List the functions of a running node'
 complete -c selvedge -n "__fish_selvedge_using_subcommand help; and __fish_seen_subcommand_from fn" -f -a "logs" -d 'Print what a function logged'
 complete -c selvedge -n "__fish_selvedge_using_subcommand help; and __fish_seen_subcommand_from fn" -f -a "remove" -d 'Take a function off a running node'

@@ -6,6 +6,8 @@ mod client_matrix;
 mod command_line;
 mod configuration;
 mod every_client_together;
+mod function_failures;
+mod function_versions;
 mod functions;
 mod logins;
 mod net;

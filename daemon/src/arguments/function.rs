@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use selvedge_functions::{Share, Sticky};
 
 use super::node::SocketArguments;
 
@@ -15,7 +16,34 @@ Examples:
   selvedge fn deploy
   selvedge fn logs my-filter -f
   selvedge fn list
+  selvedge fn publish && selvedge fn versions my-filter
+  selvedge fn alias my-filter live v1=90 v2=10 --sticky client
+  selvedge fn rollback my-filter
   selvedge fn remove my-filter";
+
+const CHECK_EXAMPLES: &str = "\
+Examples:
+  selvedge fn check
+  selvedge fn check my-filter --json";
+const ALIAS_EXAMPLES: &str = "\
+Examples:
+  selvedge fn alias my-filter                            which aliases there are
+  selvedge fn alias my-filter live v3=90 v4=10           one message in ten to v4
+  selvedge fn alias my-filter live v3=90 v4=10 --sticky client
+  selvedge fn alias my-filter live v4                    everything to v4
+  selvedge fn alias my-filter beta v5                    for fn invoke --at beta
+  selvedge fn alias my-filter beta --remove";
+const ROLLBACK_EXAMPLES: &str = "\
+Examples:
+  selvedge fn rollback my-filter
+  selvedge fn rollback my-filter --alias beta";
+const GC_EXAMPLES: &str = "\
+Examples:
+  selvedge fn gc my-filter --keep 3";
+const INVOKE_EXAMPLES: &str = "\
+Examples:
+  selvedge fn invoke my-filter --message '{\"topic\": \"demo/in\", \"payload\": \"21.5\"}'
+  selvedge fn invoke my-filter --at v4 --message message.json";
 
 /// What to do with a function.
 #[derive(Debug, Subcommand)]
@@ -24,10 +52,29 @@ pub enum FunctionCommand {
     New(FunctionNewArguments),
     /// Build the function in a directory to a component
     Build(FunctionDirectoryArguments),
+    /// Read the function.toml of a directory and say what it means, without a node
+    #[command(after_help = CHECK_EXAMPLES)]
+    Check(FunctionDirectoryArguments),
     /// Run a built function on one message, without a node
     Test(FunctionTestArguments),
     /// Give a built function to a running node
     Deploy(FunctionDeployArguments),
+    /// Give a built function to a running node as a new version, without messages yet
+    Publish(FunctionDeployArguments),
+    /// Share messages out to versions by weight, or show the aliases
+    #[command(after_help = ALIAS_EXAMPLES)]
+    Alias(FunctionAliasArguments),
+    /// Point an alias where it pointed before; again for a further step
+    #[command(name = "rollback", after_help = ROLLBACK_EXAMPLES)]
+    RollBack(FunctionRollBackArguments),
+    /// List the versions of a function
+    Versions(FunctionNameArguments),
+    /// Remove old versions that no alias needs
+    #[command(after_help = GC_EXAMPLES)]
+    Gc(FunctionGcArguments),
+    /// Run a function of a running node once, with all effects
+    #[command(after_help = INVOKE_EXAMPLES)]
+    Invoke(FunctionInvokeArguments),
     /// List the functions of a running node
     List(FunctionListArguments),
     /// Print what a function logged
@@ -66,7 +113,7 @@ pub struct FunctionTestArguments {
     /// Directory of the function
     #[arg(default_value = ".")]
     pub directory: PathBuf,
-    /// Message as JSON (topic, payload or payload_base64, qos, retain, properties), or a file that holds it
+    /// Message as JSON (topic, payload, qos, retain, properties), or a file that holds it
     #[arg(long, value_name = "JSON|FILE")]
     pub message: String,
     /// Print JSON
@@ -80,6 +127,94 @@ pub struct FunctionDeployArguments {
     /// Directory of the function
     #[arg(default_value = ".")]
     pub directory: PathBuf,
+    /// How to find the node.
+    #[command(flatten)]
+    pub socket: SocketArguments,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Flags of `fn alias`.
+#[derive(Debug, Args)]
+pub struct FunctionAliasArguments {
+    /// Name of the function
+    pub name: String,
+    /// Name of the alias; messages go by the alias live
+    pub alias: Option<String>,
+    /// Versions and their weights; without a weight, 100
+    #[arg(value_name = "VERSION=WEIGHT", requires = "alias")]
+    pub versions: Vec<Share>,
+    /// What stays with one version: topic, client, or key (the user property of that name)
+    #[arg(long, value_name = "topic|client|key", requires = "versions")]
+    pub sticky: Option<Sticky>,
+    /// Forget the alias
+    #[arg(long, requires = "alias", conflicts_with = "versions")]
+    pub remove: bool,
+    /// How to find the node.
+    #[command(flatten)]
+    pub socket: SocketArguments,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Flags of `fn rollback`.
+#[derive(Debug, Args)]
+pub struct FunctionRollBackArguments {
+    /// Name of the function
+    pub name: String,
+    /// Name of the alias
+    #[arg(long, default_value = "live")]
+    pub alias: String,
+    /// How to find the node.
+    #[command(flatten)]
+    pub socket: SocketArguments,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Flags of commands about one function.
+#[derive(Debug, Args)]
+pub struct FunctionNameArguments {
+    /// Name of the function
+    pub name: String,
+    /// How to find the node.
+    #[command(flatten)]
+    pub socket: SocketArguments,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Flags of `fn gc`.
+#[derive(Debug, Args)]
+pub struct FunctionGcArguments {
+    /// Name of the function
+    pub name: String,
+    /// Versions that stay, those that aliases need included
+    #[arg(long, value_name = "N")]
+    pub keep: usize,
+    /// How to find the node.
+    #[command(flatten)]
+    pub socket: SocketArguments,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Flags of `fn invoke`.
+#[derive(Debug, Args)]
+pub struct FunctionInvokeArguments {
+    /// Name of the function
+    pub name: String,
+    /// Message as JSON (topic, payload, qos, retain, properties), or a file that holds it
+    #[arg(long, value_name = "JSON|FILE")]
+    pub message: String,
+    /// Alias or version that runs
+    #[arg(long, value_name = "ALIAS|VERSION", default_value = "live")]
+    pub at: String,
     /// How to find the node.
     #[command(flatten)]
     pub socket: SocketArguments,

@@ -222,6 +222,7 @@ fn functions(config: &Config, found: &mut Found) {
     found.number("functions.stuck_workers_max", functions.stuck_workers_max, 0, 64);
     found.period("functions.slice", functions.slice, Period::milliseconds(10), Period::seconds(60));
     found.number("functions.functions_max", functions.functions_max, 1, 10_000);
+    found.number("functions.versions_max", functions.versions_max, 1, 256);
     found.number("functions.in_flight_max", functions.in_flight_max, 1, 65_535);
     found.number("functions.queue_messages_max", functions.queue_messages_max, 1, 1_000_000);
     found.size("functions.queue_bytes_max", functions.queue_bytes_max, ByteSize::kib(1), ByteSize(1 << 30));

@@ -149,6 +149,8 @@ pub struct FunctionsConfig {
     pub slice: Period,
     /// Deployed functions.
     pub functions_max: u32,
+    /// Published versions kept per function; the oldest that no alias needs gives way.
+    pub versions_max: u32,
     /// Messages in flight to one function: taken from the broker and not acknowledged.
     pub in_flight_max: u16,
     /// Messages waiting for one function inside the runtime.
@@ -186,6 +188,7 @@ impl Default for FunctionsConfig {
             stuck_workers_max: 4,
             slice: Period::milliseconds(20),
             functions_max: 64,
+            versions_max: 16,
             in_flight_max: 256,
             queue_messages_max: 1024,
             queue_bytes_max: ByteSize::mib(4),

@@ -1,15 +1,15 @@
 //! `selvedge fn …`: the author's half (new, build, test) runs here, the other half asks the node.
 
+mod check;
+mod versions;
+
 use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use hyper::Method;
 use selvedge_functions::author::{self, Language, NewProject};
-use selvedge_functions::{
-    Config, InvocationContext, InvocationMessage, Manifest, OfflineState, Properties, Qos, run_offline,
-};
-use serde::Deserialize;
+use selvedge_functions::{Config, InvocationContext, Manifest, OfflineState, run_offline};
 use serde_json::{Value, json};
 
 use super::node_client::{NodeClient, segment};
@@ -19,6 +19,7 @@ use crate::arguments::function::{
     FunctionDeployArguments, FunctionDirectoryArguments, FunctionListArguments, FunctionLogsArguments,
     FunctionNewArguments, FunctionRemoveArguments, FunctionTestArguments,
 };
+use crate::function_message::MessageText;
 use crate::http::DeployRequest;
 
 /// In the directory of a function.
@@ -32,8 +33,15 @@ pub fn run(command: FunctionCommand) -> anyhow::Result<()> {
     match command {
         FunctionCommand::New(arguments) => new(&arguments),
         FunctionCommand::Build(arguments) => build(&arguments),
+        FunctionCommand::Check(arguments) => check::run(&arguments),
         FunctionCommand::Test(arguments) => test(&arguments),
         FunctionCommand::Deploy(arguments) => deploy(&arguments),
+        FunctionCommand::Publish(arguments) => versions::publish(&arguments),
+        FunctionCommand::Alias(arguments) => versions::alias(&arguments),
+        FunctionCommand::RollBack(arguments) => versions::roll_back(&arguments),
+        FunctionCommand::Versions(arguments) => versions::list(&arguments),
+        FunctionCommand::Gc(arguments) => versions::collect(&arguments),
+        FunctionCommand::Invoke(arguments) => versions::invoke(&arguments),
         FunctionCommand::List(arguments) => list(&arguments),
         FunctionCommand::Logs(arguments) => logs(&arguments),
         FunctionCommand::Remove(arguments) => remove(&arguments),
@@ -75,7 +83,7 @@ fn build(arguments: &FunctionDirectoryArguments) -> anyhow::Result<()> {
 }
 
 /// Manifest and component of a project. `command` is what was asked for.
-fn built_project(directory: &Path, command: &str) -> anyhow::Result<(String, Vec<u8>)> {
+pub(super) fn built_project(directory: &Path, command: &str) -> anyhow::Result<(String, Vec<u8>)> {
     let path = directory.join(MANIFEST);
     let manifest = match std::fs::read_to_string(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => bail!(
@@ -123,74 +131,17 @@ pub fn project(directory: &Path) -> anyhow::Result<Project> {
     Ok(Project { name: manifest.name, version: manifest.version, manifest: text, component })
 }
 
-/// A message on the command line.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct TestMessage {
-    topic: String,
-    #[serde(default)]
-    payload: Value,
-    #[serde(default)]
-    qos: u8,
-    #[serde(default)]
-    retain: bool,
-    #[serde(default)]
-    properties: TestProperties,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct TestProperties {
-    content_type: Option<String>,
-    response_topic: Option<String>,
-    correlation_data: Option<String>,
-    message_expiry_s: Option<u32>,
-    user_properties: Vec<(String, String)>,
-}
-
-impl TestMessage {
-    fn parse(text: &str) -> anyhow::Result<InvocationMessage> {
-        let message: Self =
-            serde_json::from_str(text).context("the message: expected {\"topic\": …, \"payload\": …}")?;
-        // A text is the payload itself; anything else is sent as JSON.
-        let payload = match message.payload {
-            Value::Null => Vec::new(),
-            Value::String(text) => text.into_bytes(),
-            other => other.to_string().into_bytes(),
-        };
-        let qos = match message.qos {
-            0 => Qos::AtMostOnce,
-            1 => Qos::AtLeastOnce,
-            2 => Qos::ExactlyOnce,
-            other => bail!("the message: qos {other}, expected 0, 1 or 2"),
-        };
-        let properties = message.properties;
-        Ok(InvocationMessage {
-            topic: message.topic,
-            payload,
-            qos,
-            retain: message.retain,
-            properties: Properties {
-                utf8_payload: false,
-                content_type: properties.content_type,
-                response_topic: properties.response_topic,
-                correlation_data: properties.correlation_data.map(String::into_bytes),
-                message_expiry_s: properties.message_expiry_s,
-                user_properties: properties.user_properties,
-            },
-        })
+/// JSON on the command line, or a file that holds it.
+fn message_text(argument: &str) -> anyhow::Result<String> {
+    if argument.trim_start().starts_with('{') {
+        return Ok(argument.to_owned());
     }
+    std::fs::read_to_string(argument).with_context(|| format!("read the message {argument}"))
 }
 
 fn test(arguments: &FunctionTestArguments) -> anyhow::Result<()> {
     let (manifest, component) = built_project(&arguments.directory, "test")?;
-    let text = if arguments.message.trim_start().starts_with('{') {
-        arguments.message.clone()
-    } else {
-        std::fs::read_to_string(&arguments.message)
-            .with_context(|| format!("read the message {}", arguments.message))?
-    };
-    let message = TestMessage::parse(&text)?;
+    let message = MessageText::parse(&message_text(&arguments.message)?)?;
     let native_code = arguments.directory.join("target").join("selvedge-test");
     std::fs::create_dir_all(&native_code).with_context(|| format!("create {}", native_code.display()))?;
     let report = run_offline(
@@ -220,15 +171,20 @@ fn deploy(arguments: &FunctionDeployArguments) -> anyhow::Result<()> {
     if arguments.json {
         return Ok(print_line(&deployed.to_string())?);
     }
-    for warning in deployed["warnings"].as_array().into_iter().flatten().filter_map(Value::as_str) {
-        eprintln!("warning: {warning}");
-    }
+    warn(&deployed);
     let verb = if deployed["replaced"] == true { "replaced" } else { "deployed" };
-    print_line(&format!("{} is {verb}, digest {}", word(&deployed["name"]), word(&deployed["digest"])))?;
+    let (name, version, digest) = (word(&deployed["name"]), word(&deployed["version"]), word(&deployed["digest"]));
+    print_line(&format!("{name} is {verb}, {version}, digest {digest}"))?;
     for trigger in deployed["triggers"].as_array().into_iter().flatten() {
         print_line(&format!("  runs on {}", word(&trigger["mqtt"])))?;
     }
     Ok(())
+}
+
+fn warn(deployed: &Value) {
+    for warning in deployed["warnings"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+        eprintln!("warning: {warning}");
+    }
 }
 
 fn list(arguments: &FunctionListArguments) -> anyhow::Result<()> {
@@ -238,8 +194,8 @@ fn list(arguments: &FunctionListArguments) -> anyhow::Result<()> {
         return Ok(print_line(&functions.to_string())?);
     }
     print_line(&format!(
-        "{:<24} {:<10} {:>10} {:>8} {:>8} {:>10}  triggers",
-        "name", "state", "ok", "failed", "queued", "p99 µs"
+        "{:<24} {:<10} {:>10} {:>8} {:>8} {:>10}  {:<12} triggers",
+        "name", "state", "ok", "failed", "queued", "p99 µs", "live"
     ))?;
     for function in functions.as_array().into_iter().flatten() {
         print_line(&line(function))?;
@@ -256,18 +212,27 @@ fn line(function: &Value) -> String {
         |triggers| triggers.iter().map(|trigger| word(&trigger["mqtt"])).collect::<Vec<_>>().join(" "),
     );
     let text = format!(
-        "{:<24} {:<10} {:>10} {:>8} {:>8} {:>10}  {}",
+        "{:<24} {:<10} {:>10} {:>8} {:>8} {:>10}  {:<12} {}",
         word(&function["name"]),
-        word(&function["state"]),
+        state(function),
         word(&counters["ok"]),
         failed,
         word(&function["queued"]),
         word(&counters["run_p99_us"]),
+        versions::shares(&function["live"]),
         triggers
     );
     match function["reason"].as_str().or(counters["last_error"].as_str()) {
         Some(reason) => format!("{text}\n{:<24} last error: {}", "", escaped(reason)),
         None => text,
+    }
+}
+
+/// A function whose circuit is open is ready and does not run.
+fn state(function: &Value) -> String {
+    match function["circuit"].as_str() {
+        Some(circuit @ ("open" | "half-open")) => circuit.to_owned(),
+        _ => word(&function["state"]),
     }
 }
 
@@ -321,23 +286,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_test_message_is_read_from_json() {
-        let message = TestMessage::parse("{\"topic\": \"a\", \"payload\": \"21.5\", \"qos\": 1}").unwrap();
-        assert_eq!(
-            (message.topic.as_str(), message.payload.as_slice(), message.qos),
-            ("a", &b"21.5"[..], Qos::AtLeastOnce)
-        );
-        assert_eq!(TestMessage::parse("{\"topic\": \"a\", \"payload\": {\"t\": 1}}").unwrap().payload, b"{\"t\":1}");
-        assert_eq!(TestMessage::parse("{\"topic\": \"a\"}").unwrap().payload, b"");
-        let text =
-            "{\"topic\": \"a\", \"properties\": {\"user_properties\": [[\"k\", \"v\"]], \"content_type\": \"x\"}}";
-        assert_eq!(TestMessage::parse(text).unwrap().properties.user_properties, [("k".to_owned(), "v".to_owned())]);
-        for wrong in ["{}", "{\"topic\": \"a\", \"qos\": 3}", "{\"topic\": \"a\", \"colour\": 1}", "no json"] {
-            assert!(TestMessage::parse(wrong).is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
     fn a_directory_without_a_function_is_told_from_one_that_is_not_built() {
         let directory = tempfile::tempdir().unwrap();
         let error = built_project(directory.path(), "deploy").unwrap_err().to_string();
@@ -362,11 +310,13 @@ mod tests {
     #[test]
     fn a_list_line_has_the_last_error_below_it() {
         let function = json!({
-            "name": "f", "state": "broken", "reason": "no code", "queued": 2, "triggers": [{ "mqtt": "a/#" }, { "mqtt": "b" }],
+            "name": "f", "state": "broken", "reason": "no code", "queued": 2, "live": [{ "version": "v3", "weight": 90 }, { "version": "v4", "weight": 10 }], "triggers": [{ "mqtt": "a/#" }, { "mqtt": "b" }],
             "counters": { "ok": 7, "failed": 1, "trapped": 2, "run_p99_us": 11 },
         });
         let text = line(&function);
-        assert!(text.contains("a/# b") && text.contains("last error: no code"), "{text}");
+        assert!(text.contains("v3=90 v4=10  a/# b") && text.contains("last error: no code"), "{text}");
+        assert_eq!(state(&json!({ "state": "ready", "circuit": "open" })), "open");
+        assert_eq!(state(&json!({ "state": "ready", "circuit": "closed" })), "ready");
         assert_eq!(text.split_whitespace().nth(3), Some("3"), "failed and trapped together");
     }
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::pin::Pin;
 use std::time::Duration;
 
+use selvedge_functions::{Alias, InvocationMessage, Target};
 use serde_json::Value;
 
 use super::answer::ApiError;
@@ -35,6 +36,51 @@ pub struct DeployRequest {
     pub manifest: String,
     /// WebAssembly component.
     pub component: Vec<u8>,
+}
+
+/// What becomes of a function that is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeployGoal {
+    /// It gets all messages, in place of its predecessor.
+    Live,
+    /// It is kept as a version, to be given messages later.
+    Publish,
+}
+
+/// What somebody wants of a function and its versions.
+#[derive(Clone, Debug, PartialEq)]
+pub enum FunctionWish {
+    /// Which versions and aliases there are.
+    Versions,
+    /// Point an alias at versions.
+    Point {
+        /// The alias.
+        alias: String,
+        /// Versions with weights.
+        to: Alias,
+    },
+    /// Point an alias where it pointed before.
+    RollBack {
+        /// The alias.
+        alias: String,
+    },
+    /// Forget an alias.
+    ForgetAlias {
+        /// The alias.
+        alias: String,
+    },
+    /// Remove versions that are not needed until so many are left.
+    Collect {
+        /// How many.
+        keep: usize,
+    },
+    /// Run it once on a message, with all effects.
+    Invoke {
+        /// By which alias or version.
+        at: Target,
+        /// On what.
+        message: Box<InvocationMessage>,
+    },
 }
 
 /// Where a bundle of updates goes that comes in.
@@ -153,8 +199,10 @@ pub trait Node: Send + Sync + 'static {
 
     /// All functions.
     fn functions(&self) -> Value;
-    /// Compiles and starts a function, in place of its predecessor.
-    fn deploy(&self, request: DeployRequest) -> Pending<Value>;
+    /// Compiles and starts a function once, and keeps it.
+    fn deploy(&self, request: DeployRequest, goal: DeployGoal) -> Pending<Value>;
+    /// Does something with a function; answers when it is done.
+    fn function(&self, name: &str, wish: FunctionWish) -> Pending<Value>;
     /// Stops and forgets a function.
     fn remove(&self, name: &str) -> Pending<Value>;
     /// Log lines kept, and with `follow` all later ones.

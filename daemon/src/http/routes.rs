@@ -1,6 +1,7 @@
 //! Which path answers what. The reading half is the same over TCP and the socket; the changing half is on the socket only.
 
 mod description;
+mod functions;
 mod net;
 mod sync;
 mod twins;
@@ -8,10 +9,9 @@ mod updates;
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, FromRef, FromRequest, Path, Query, Request, State};
+use axum::extract::{DefaultBodyLimit, FromRef, State};
 use axum::http::{StatusCode, header};
 use axum::middleware;
 use axum::response::sse::{Event, KeepAlive, Sse};
@@ -19,7 +19,6 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Router};
 use futures_util::{Stream, StreamExt, stream};
-use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -28,7 +27,7 @@ use super::answer::{ApiError, json_response};
 use super::exposition::CONTENT_TYPE;
 use super::gate;
 use super::login::{self, Reader};
-use super::node::{DeployRequest, Events, Node};
+use super::node::{Events, Node};
 use crate::config::HttpConfig;
 
 /// One in this many connections may be a stream without end (a watched twin, a followed log), so that streams leave room for
@@ -103,12 +102,10 @@ fn readable(node: Arc<dyn Node>, config: &HttpConfig) -> Router {
 
 /// What the Unix socket serves.
 pub fn controlling(node: Arc<dyn Node>, config: &HttpConfig) -> Router {
-    let changing = Router::new()
-        .route("/v1/functions", get(functions))
-        .route("/v1/functions/{name}", axum::routing::delete(remove));
     let rest = Router::new()
         .route("/v1/reload", post(reload))
-        .route("/v1/functions/{name}/logs", get(logs))
+        .merge(functions::reading())
+        .merge(functions::changing())
         .merge(updates::reading())
         .merge(updates::changing())
         .merge(twins::changing())
@@ -117,21 +114,11 @@ pub fn controlling(node: Arc<dyn Node>, config: &HttpConfig) -> Router {
         .merge(sync::reading())
         .merge(sync::changing());
     let working = updates::working(Arc::clone(&node), config);
-    let deploying = Router::new()
-        .route("/v1/functions", post(deploy))
-        .layer(DefaultBodyLimit::max(config.body_bytes_max.as_usize()))
-        .with_state(Deploying { node: Arc::clone(&node), body_timeout: config.request_timeout.0 });
-    bounded(probes().merge(changing).merge(rest).with_state(Serving::new(node, config, Listener::Socket)), config)
+    let deploying = functions::deploying(Arc::clone(&node), config);
+    bounded(probes().merge(rest).with_state(Serving::new(node, config, Listener::Socket)), config)
         .merge(deploying)
         .merge(working)
         .layer(middleware::map_response(gate::refusals_are_json))
-}
-
-/// Only the body of a deployment has the ordinary deadline. Compiling has one of its own, and deployments wait for each other.
-#[derive(Clone)]
-struct Deploying {
-    node: Arc<dyn Node>,
-    body_timeout: Duration,
 }
 
 fn bounded(router: Router, config: &HttpConfig) -> Router {
@@ -156,9 +143,8 @@ fn probes() -> Router<Serving> {
 
 fn reading_routes() -> Router<Serving> {
     probes()
-        .route("/v1/functions", get(functions))
-        .route("/v1/functions/{name}", get(only_over_the_socket))
-        .route("/v1/functions/{name}/logs", get(logs))
+        .merge(functions::reading())
+        .merge(functions::elsewhere())
         .merge(twins::reading())
         .merge(updates::reading())
         .merge(net::reading())
@@ -211,41 +197,6 @@ async fn metrics(State(node): NodeState) -> Answer {
 }
 
 type MaybeReader = Option<Extension<Reader>>;
-
-async fn functions(State(node): NodeState) -> Response {
-    json_response(StatusCode::OK, &node.functions())
-}
-
-async fn deploy(State(deploying): State<Deploying>, request: Request) -> Answer {
-    let body = tokio::time::timeout(deploying.body_timeout, Bytes::from_request(request, &())).await;
-    let body = match body {
-        Ok(Ok(body)) => body,
-        Ok(Err(rejection)) => return Err(ApiError::new(rejection.status().as_u16(), rejection.body_text())),
-        Err(_) => return Err(ApiError::new(StatusCode::REQUEST_TIMEOUT.as_u16(), "the request took too long")),
-    };
-    let request = DeployRequest::from_bytes(&body).ok_or_else(|| {
-        ApiError::invalid("the body must be: length of the manifest (4 bytes, big endian), manifest (TOML), component")
-    })?;
-    let value = deploying.node.deploy(request).await?;
-    Ok(json_response(StatusCode::OK, &value))
-}
-
-async fn remove(State(node): NodeState, Path(name): Path<String>) -> Answer {
-    let value = node.remove(&name).await?;
-    Ok(json_response(StatusCode::OK, &value))
-}
-
-#[derive(Deserialize)]
-struct LogsQuery {
-    #[serde(default)]
-    follow: bool,
-}
-
-async fn logs(State(serving): State<Serving>, Path(name): Path<String>, Query(query): Query<LogsQuery>) -> Answer {
-    let slot = query.follow.then(|| serving.stream_slot()).transpose()?;
-    let (kept, events) = serving.node.logs(&name, query.follow)?;
-    Ok(log_stream(kept, events.zip(slot)).into_response())
-}
 
 /// Server-sent events, one JSON value each; ends with `events`, or after `first`.
 fn log_stream(

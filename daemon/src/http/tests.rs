@@ -127,12 +127,17 @@ impl Node for FakeNode {
     fn functions(&self) -> Value {
         json!([])
     }
-    fn deploy(&self, request: DeployRequest) -> Pending<Value> {
+    fn function(&self, name: &str, wish: FunctionWish) -> Pending<Value> {
+        let answer = json!({ "function": name, "wish": format!("{wish:?}") });
+        Box::pin(async { Ok(answer) })
+    }
+    fn deploy(&self, request: DeployRequest, goal: DeployGoal) -> Pending<Value> {
         Box::pin(async move {
             if request.manifest == "slow" {
                 tokio::time::sleep(Duration::from_millis(500)).await;
             }
-            Ok(json!({ "manifest": request.manifest, "bytes": request.component.len() }))
+            let goal = format!("{goal:?}");
+            Ok(json!({ "manifest": request.manifest, "bytes": request.component.len(), "goal": goal }))
         })
     }
     fn remove(&self, name: &str) -> Pending<Value> {
@@ -268,9 +273,48 @@ fn tcp_reads_and_only_the_socket_changes() {
         String::from_utf8(DeployRequest { manifest: "m".to_owned(), component: b"cc".to_vec() }.to_bytes()).unwrap();
     assert_eq!(
         running.over_unix(&request("POST", "/v1/functions", &body)),
-        (200, "{\"manifest\":\"m\",\"bytes\":2}\n".to_owned())
+        (200, "{\"manifest\":\"m\",\"bytes\":2,\"goal\":\"Live\"}\n".to_owned())
     );
+    let (_, published) = running.over_unix(&request("POST", "/v1/functions?publish_only=true", &body));
+    assert!(published.contains("Publish"), "{published}");
     assert_eq!(running.over_unix(&request("POST", "/v1/functions", "x")).0, 400);
+    running.server.stop();
+}
+
+#[test]
+fn versions_are_read_everywhere_and_changed_over_the_socket_only() {
+    let running = serve(|_| {});
+    assert_eq!(running.over_tcp(&request("GET", "/v1/functions/f/versions", "")).0, 200);
+    let message = "{\"topic\": \"a\", \"payload\": \"1\"}";
+    for (method, path, body, wish) in [
+        (
+            "PUT",
+            "/v1/functions/f/aliases/live",
+            "{\"versions\": [\"v3=90\", \"v4=10\"], \"sticky\": \"client\"}",
+            "Point",
+        ),
+        ("DELETE", "/v1/functions/f/aliases/beta", "", "ForgetAlias"),
+        ("POST", "/v1/functions/f/rollback", "", "RollBack { alias: \\\"live\\\" }"),
+        ("POST", "/v1/functions/f/rollback?alias=beta", "", "RollBack { alias: \\\"beta\\\" }"),
+        ("POST", "/v1/functions/f/gc?keep=3", "", "Collect { keep: 3 }"),
+        ("POST", "/v1/functions/f/invoke?at=v4", message, "Version(VersionNumber(4))"),
+        ("POST", "/v1/functions/f/invoke", message, "Alias(\\\"live\\\")"),
+    ] {
+        let asked = request(method, path, body);
+        let (status, answer) = running.over_unix(&asked);
+        assert!(status == 200 && answer.contains(wish), "{method} {path}: {status} {answer}");
+        assert_eq!(running.over_tcp(&asked).0, 405, "{method} {path}");
+    }
+    for (method, path, body, words) in [
+        ("PUT", "/v1/functions/f/aliases/live", "{\"versions\": [\"v3=0\"]}", "allowed are 1 to 1000"),
+        ("PUT", "/v1/functions/f/aliases/live", "{\"versions\": [], \"stick\": 1}", "v3=90"),
+        ("PUT", "/v1/functions/f/aliases/live", "{\"versions\": [\"v1\"], \"sticky\": \"x\"}", "topic, client and key"),
+        ("POST", "/v1/functions/f/invoke", "{}", "topic"),
+        ("POST", "/v1/functions/f/gc", "", "keep"),
+    ] {
+        let (status, answer) = running.over_unix(&request(method, path, body));
+        assert!(status == 400 && answer.contains(words), "{method} {path}: {status} {answer}");
+    }
     running.server.stop();
 }
 

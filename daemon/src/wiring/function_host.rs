@@ -198,6 +198,16 @@ impl Host for FunctionHost {
         Ok(document.pointer(path).map(|part| TwinDoc { json: part.to_string(), revision: version }))
     }
 
+    fn event(&self, function: &str, event: &str, detail: serde_json::Value) {
+        if let Some(lines) = self.lines.get() {
+            lines.tell(function, event, &detail);
+        }
+    }
+
+    fn memory_available(&self) -> Option<u64> {
+        memory_available(&std::fs::read_to_string("/proc/meminfo").ok()?)
+    }
+
     fn commit(&self, mut effects: Effects, done: CommitDone) {
         let Some(lines) = self.lines.get().cloned() else {
             return done(Err(CommitFailure::Unavailable("the broker does not run yet".to_owned())));
@@ -259,6 +269,12 @@ impl Host for FunctionHost {
     }
 }
 
+/// `MemAvailable` in bytes.
+fn memory_available(meminfo: &str) -> Option<u64> {
+    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
+}
+
 /// The section must be as it was when it was read. Versions belong to whole twins, so a change of the other half counts, too.
 fn check_read(transaction: &mut Transaction, read: &TwinRead) -> Result<(), CommitFailure> {
     let current = transaction.get(&read.device).map_err(failure)?.map(|view| view.version);
@@ -297,6 +313,14 @@ mod tests {
     use selvedge_twin::Twins;
 
     use super::*;
+
+    #[test]
+    fn the_kernel_says_how_much_memory_is_left() {
+        assert_eq!(memory_available("MemTotal:  9 kB\nMemAvailable:    2048 kB\n"), Some(2 << 20));
+        for wrong in ["", "MemAvailable: x kB", "MemAvailable: 1", "MemAvailable: 18446744073709551615 kB"] {
+            assert_eq!(memory_available(wrong), None, "{wrong}");
+        }
+    }
 
     #[test]
     fn the_sweep_leaves_a_key_whose_new_value_is_still_queued() {

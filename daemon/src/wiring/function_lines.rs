@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 use selvedge_broker::{Alongside, Attachment, Handle, Subscription};
-use selvedge_codec::{PacketId, topic};
+use selvedge_codec::{PacketId, QoS, topic};
 use selvedge_core::{Delivery, Message, Moment};
 use selvedge_functions::{InvocationContext, InvocationError, InvocationResult, Runtime, Trigger};
 use selvedge_store::{Batch, Commit, CommitError};
@@ -191,6 +191,15 @@ impl FunctionLines {
         }
     }
 
+    /// Tells of something that happened to a function, to who subscribes to `$fn/event/…`. It is lost where the broker has too much to do.
+    pub fn tell(&self, function: &str, event: &str, detail: &serde_json::Value) {
+        let topic = format!("$fn/event/{function}/{event}");
+        let message = Message::new(&topic, detail.to_string().into_bytes(), QoS::AtLeastOnce, false);
+        if self.broker.publish(vec![message]).is_err() {
+            tracing::debug!(function, event, "an event of a function was not published");
+        }
+    }
+
     /// The way to durability that all changes of the node's state take.
     pub fn path(&self) -> &Arc<BrokerPath> {
         &self.path
@@ -281,6 +290,9 @@ impl Line {
     fn ended(self: Arc<Self>, arrival: Arrival, delivery: Delivery, result: InvocationResult) {
         self.running.fetch_sub(1, Ordering::AcqRel);
         let Err(error) = result else { return };
+        if error.is_acknowledged() {
+            return;
+        }
         match (delivery.packet_id, error.deliver_again()) {
             (None, again) => {
                 if again {

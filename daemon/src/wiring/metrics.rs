@@ -9,7 +9,7 @@ mod sync;
 use std::time::Duration;
 
 use selvedge_broker::Snapshot;
-use selvedge_functions::{FunctionCounters, FunctionState, FunctionStatus};
+use selvedge_functions::{FunctionCounters, FunctionState, FunctionStatus, VersionStatus};
 use selvedge_store::Space;
 
 use super::exchange::SyncReadings;
@@ -145,12 +145,24 @@ fn twins(out: &mut Exposition, readings: &Readings) {
 /// Name, help, and where the count is.
 type FunctionCounter = (&'static str, &'static str, fn(&FunctionCounters) -> u64);
 
-const FUNCTION_COUNTERS: [FunctionCounter; 5] = [
+const FUNCTION_COUNTERS: [FunctionCounter; 9] = [
     ("selvedge_function_runs_total", "Runs, attempts of one message counted each", |counters| counters.invocations),
     ("selvedge_function_published_total", "Messages published", |counters| counters.published),
     ("selvedge_function_commits_failed_total", "Commits that conflicted or failed", |counters| counters.commit_failed),
     ("selvedge_function_overloaded_total", "Messages not taken because the queue was full", |counters| {
         counters.overloaded
+    }),
+    ("selvedge_function_dead_letters_total", "Messages that were given up and became dead letters", |counters| {
+        counters.dead_letters
+    }),
+    (
+        "selvedge_function_static_replies_total",
+        "Messages answered with the static reply of an open circuit",
+        |counters| counters.static_replies,
+    ),
+    ("selvedge_function_circuit_opened_total", "Times that a circuit opened", |counters| counters.circuit_opened),
+    ("selvedge_function_rate_waits_total", "Times that a message waited for the function's rate", |counters| {
+        counters.rate_waits
     }),
     ("selvedge_function_log_lines_dropped_total", "Log lines not kept", |counters| counters.log_lines_dropped),
 ];
@@ -158,10 +170,13 @@ const FUNCTION_COUNTERS: [FunctionCounter; 5] = [
 /// A gauge of one function.
 type FunctionGauge = (&'static str, &'static str, fn(&FunctionStatus) -> f64);
 
-const FUNCTION_GAUGES: [FunctionGauge; 4] = [
+const FUNCTION_GAUGES: [FunctionGauge; 5] = [
     ("selvedge_function_queued_messages", "Messages waiting", |function| function.queued as f64),
     ("selvedge_function_ready", "Whether it can run", |function| {
         f64::from(u8::from(function.state == FunctionState::Ready))
+    }),
+    ("selvedge_function_circuits_open", "Circuits that are open or tried again", |function| {
+        function.circuits_open as f64
     }),
     ("selvedge_function_run_p99_seconds", "99th percentile of instantiate and call", |function| {
         function.counters.run_p99_us as f64 / 1e6
@@ -204,6 +219,7 @@ fn functions(out: &mut Exposition, readings: &Readings) {
             family.sample(&[("function", &function.name)], value(function));
         }
     }
+    versions(out, functions);
     let mut waiting = out.gauge("selvedge_function_deliveries_waiting", "Deliveries that wait to be tried again");
     for (function, line) in functions.iter().zip(&readings.lines) {
         waiting.sample(&[("function", &function.name)], line.waiting);
@@ -214,6 +230,37 @@ fn functions(out: &mut Exposition, readings: &Readings) {
     );
     for (function, line) in functions.iter().zip(&readings.lines) {
         dropped.sample(&[("function", &function.name)], line.dropped);
+    }
+}
+
+/// What each live version came to. No family without samples: functions may all be idle.
+fn versions(out: &mut Exposition, functions: &[FunctionStatus]) {
+    let live: Vec<(&str, String, &VersionStatus)> = functions
+        .iter()
+        .flat_map(|function| {
+            let numbered = |version: &'_ VersionStatus| version.version.to_string();
+            function.versions.iter().map(move |version| (function.name.as_str(), numbered(version), version))
+        })
+        .collect();
+    if live.is_empty() {
+        return;
+    }
+    let mut weights = out.gauge("selvedge_function_version_weight", "Weight of a version in the alias live");
+    for (function, version, status) in &live {
+        weights.sample(&[("function", function), ("version", version)], u64::from(status.weight));
+    }
+    let mut ends =
+        out.counter("selvedge_function_version_ends_total", "Runs and messages of a live version by how they ended");
+    for (function, version, status) in &live {
+        let counters = &status.counters;
+        let failed = counters.failed + counters.trapped + counters.timed_out + counters.over_limit;
+        for (outcome, count) in [("ok", counters.ok), ("failed", failed), ("dropped", counters.dropped)] {
+            ends.sample(&[("function", function), ("version", version), ("outcome", outcome)], count);
+        }
+    }
+    let mut p99 = out.gauge("selvedge_function_version_run_p99_seconds", "99th percentile of a live version's runs");
+    for (function, version, status) in &live {
+        p99.sample(&[("function", function), ("version", version)], status.counters.run_p99_us as f64 / 1e6);
     }
 }
 
@@ -247,8 +294,17 @@ mod tests {
             digest: "d".to_owned(),
             world: None,
             state,
+            live: Vec::new(),
+            sticky: None,
+            versions: vec![VersionStatus {
+                version: "v3".parse().unwrap(),
+                weight: 90,
+                counters: FunctionCounters { ok: 7, ..FunctionCounters::default() },
+            }],
             triggers: Some(Vec::new()),
             queued: 3,
+            circuit: selvedge_functions::CircuitState::Open,
+            circuits_open: 2,
             counters: FunctionCounters { invocations: 5, run_p99_us: 1500, ..FunctionCounters::default() },
         };
         let mut broker = Snapshot::default();
@@ -308,6 +364,8 @@ mod tests {
         assert_eq!(value("selvedge_store_keys", "kind", "node"), 4.0);
         assert_eq!(value("selvedge_function_ready", "function", "b"), 0.0);
         assert_eq!(value("selvedge_function_run_p99_seconds", "function", "a"), 0.0015);
+        assert_eq!(value("selvedge_function_circuits_open", "function", "a"), 2.0);
+        assert_eq!(value("selvedge_function_version_weight", "version", "v3"), 90.0);
         assert_eq!(value("selvedge_function_deliveries_waiting", "function", "a"), 4.0);
         assert_eq!(value("selvedge_twin_requests_total", "outcome", "dropped"), 9.0);
         assert_eq!(families["selvedge_store_fsync_seconds_total"].samples[0].value, 2.5);

@@ -8,25 +8,24 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
 use selvedge_broker::{Handle, Snapshot};
 use selvedge_functions::{FunctionState, LogLine, LogSink, Runtime};
 use selvedge_store::{Health, Store};
 use selvedge_twin::policy::PolicyRefusal;
 use selvedge_twin::{ExchangeError, Operation};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::access::http_login::HttpLogins;
 use super::access::reload::Reloader;
 use super::exchange::Exchange;
-use super::function_lines::FunctionLines;
+use super::function_api::FunctionApi;
 use super::metrics::{self, AccessReadings, Readings};
 use super::net::Net;
 use super::twin_service::TwinService;
 use super::updates::{Job, Updates};
 use crate::http::{
-    ApiError, BundlePlace, DeployRequest, Events, Exposition, NetWish, Node, PartState, Pending, Reader, TwinMoment,
-    TwinQuestion, UpdateWish, Watched,
+    ApiError, BundlePlace, DeployGoal, DeployRequest, Events, Exposition, FunctionWish, NetWish, Node, PartState,
+    Pending, Reader, TwinMoment, TwinQuestion, UpdateWish, Watched,
 };
 use crate::trusted_clock::TrustedClock;
 
@@ -44,11 +43,7 @@ pub struct NodeApi {
     /// Twins.
     pub twins: Arc<TwinService>,
     /// Functions.
-    pub runtime: Arc<Runtime>,
-    /// Their sessions.
-    pub lines: Arc<FunctionLines>,
-    /// Held while a function and its session change together.
-    pub deploying: Arc<Mutex<()>>,
+    pub functions: FunctionApi,
     /// Set when the node shuts down.
     pub stopping: Arc<AtomicBool>,
     /// When it started.
@@ -83,7 +78,7 @@ impl Node for NodeApi {
     fn parts(&self) -> Pending<Vec<PartState>> {
         let broker = self.broker.clone();
         let store = store_state(&self.store.health());
-        let functions = functions_state(&self.runtime);
+        let functions = functions_state(&self.functions.runtime);
         let stopping = self.stopping.load(Ordering::Acquire);
         let access = self.reloader.states();
         let rest = [self.net.part(), self.exchange.part()];
@@ -102,8 +97,8 @@ impl Node for NodeApi {
 
     fn metrics(&self) -> Pending<Exposition> {
         let broker = self.broker.clone();
-        let functions = self.runtime.list();
-        let lines = functions.iter().map(|function| self.lines.counts(&function.name)).collect();
+        let functions = self.functions.runtime.list();
+        let lines = functions.iter().map(|function| self.functions.lines.counts(&function.name)).collect();
         let mut readings = Readings {
             uptime: self.started.elapsed(),
             broker: None,
@@ -185,42 +180,21 @@ impl Node for NodeApi {
     }
 
     fn functions(&self) -> Value {
-        serde_json::to_value(self.runtime.list()).unwrap_or_default()
+        serde_json::to_value(self.functions.runtime.list()).unwrap_or_default()
     }
 
-    fn deploy(&self, request: DeployRequest) -> Pending<Value> {
-        let (runtime, lines) = (Arc::clone(&self.runtime), Arc::clone(&self.lines));
-        let deploying = Arc::clone(&self.deploying);
-        blocking(move || {
-            let _deploying = deploying.lock();
-            let deployed = runtime
-                .deploy(&request.manifest, request.component)
-                .map_err(|error| ApiError::new(422, error.to_string()))?;
-            lines.subscribe(&deployed.name, Some(deployed.triggers.clone()));
-            lines.wait_durable().map_err(|error| {
-                ApiError::unavailable(format!("{} runs, but what starts it is not kept: {error}", deployed.name))
-            })?;
-            serde_json::to_value(deployed).map_err(|error| ApiError::new(500, error.to_string()))
-        })
+    fn deploy(&self, request: DeployRequest, goal: DeployGoal) -> Pending<Value> {
+        let functions = self.functions.clone();
+        blocking(move || functions.deploy(request, goal))
+    }
+
+    fn function(&self, name: &str, wish: FunctionWish) -> Pending<Value> {
+        self.functions.ask(name, wish)
     }
 
     fn remove(&self, name: &str) -> Pending<Value> {
-        let (runtime, lines, name) = (Arc::clone(&self.runtime), Arc::clone(&self.lines), name.to_owned());
-        let deploying = Arc::clone(&self.deploying);
-        blocking(move || {
-            let _deploying = deploying.lock();
-            let removed =
-                runtime.remove(&name).map_err(|error| ApiError::new(500, format!("remove {name}: {error}")))?;
-            if !removed {
-                return Err(ApiError::not_found(format!("there is no function {name:?}")));
-            }
-            lines.unsubscribe(&name);
-            lines.wait_durable().map_err(|error| {
-                ApiError::unavailable(format!("{name} is removed, but the end of its session is not kept: {error}"))
-            })?;
-            tracing::info!(function = name, "function removed");
-            Ok(json!({ "removed": name }))
-        })
+        let (functions, name) = (self.functions.clone(), name.to_owned());
+        blocking(move || functions.remove(&name))
     }
 
     fn sync(&self) -> Value {
@@ -295,6 +269,7 @@ impl Node for NodeApi {
             (None, None)
         };
         let kept = self
+            .functions
             .runtime
             .logs(name, sink)
             .ok_or_else(|| ApiError::not_found(format!("there is no function {name:?}")))?;
@@ -315,7 +290,7 @@ impl NodeApi {
     }
 }
 
-fn blocking(work: impl FnOnce() -> Result<Value, ApiError> + Send + 'static) -> Pending<Value> {
+pub(super) fn blocking(work: impl FnOnce() -> Result<Value, ApiError> + Send + 'static) -> Pending<Value> {
     Box::pin(async move {
         tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(ApiError::new(500, error.to_string())))
     })

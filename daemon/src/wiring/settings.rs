@@ -161,6 +161,7 @@ pub fn functions(config: &Config) -> selvedge_functions::Config {
         stuck_workers_max: functions.stuck_workers_max as usize,
         slice_ms: milliseconds(functions.slice),
         functions_max: functions.functions_max as usize,
+        versions_max: functions.versions_max as usize,
         queue_messages_max: functions.queue_messages_max as usize,
         queue_bytes_max: functions.queue_bytes_max.as_usize(),
         commits_in_flight_max: functions.commits_in_flight_max as usize,

@@ -10,8 +10,8 @@ impl Host for InvocationState {
         let manifest = &self.deployment.manifest;
         Info {
             function: manifest.name.clone(),
-            version: manifest.version.clone(),
-            alias: None,
+            version: self.deployment.number.to_string(),
+            alias: self.alias.as_deref().map(str::to_owned),
             invocation_id: self.invocation_id.clone(),
             trace_parent: self.context.trace_parent.clone(),
             client_id: self.context.client_id.clone(),

@@ -6,8 +6,8 @@ use toml::Spanned;
 
 use super::quantity::Bytes;
 use super::{
-    GRANTS_MAX, Grants, Limits, ManifestError, NAME_BYTES_MAX, RawGrants, RawLimits, RawRetry, RawTrigger, Retry,
-    Trigger, is_valid_function_name, line_of, texts,
+    GRANTS_MAX, Grants, Limits, ManifestError, NAME_BYTES_MAX, RawGrants, RawLimits, RawTrigger, Trigger,
+    is_valid_function_name, line_of, texts,
 };
 use crate::config::Config;
 use crate::message::Qos;
@@ -22,7 +22,7 @@ pub(super) struct Check<'a> {
 }
 
 impl Check<'_> {
-    fn wrong<T>(&self, span: &Range<usize>, message: String) -> Result<T, ManifestError> {
+    pub(super) fn wrong<T>(&self, span: &Range<usize>, message: String) -> Result<T, ManifestError> {
         Err(ManifestError { line: Some(line_of(self.text, span)), message })
     }
 
@@ -104,7 +104,7 @@ impl Check<'_> {
         }
     }
 
-    fn integer(
+    pub(super) fn integer(
         &self,
         key: &str,
         value: &Option<Spanned<i64>>,
@@ -176,14 +176,13 @@ impl Check<'_> {
             kv_keys: count("limits.kv_keys", &raw.kv_keys, default.kv_keys, 1_000)?,
             kv_bytes: self.bytes("limits.kv_bytes", &raw.kv_bytes, default.kv_bytes, 0..(4 << 20) + 1)?,
             twin_patches: count("limits.twin_patches", &raw.twin_patches, default.twin_patches, 256)?,
-        })
-    }
-
-    pub(super) fn retry(&self, raw: &RawRetry) -> Result<Retry, ManifestError> {
-        let default = Retry::default();
-        Ok(Retry {
-            attempts: self.integer("retry.attempts", &raw.attempts, u64::from(default.attempts), 1..21)? as u32,
-            backoff_ms: self.integer("retry.backoff_ms", &raw.backoff_ms, default.backoff_ms, 1..60_001)?,
+            rate: self.rate(raw)?,
+            depth: raw
+                .depth
+                .as_ref()
+                .map(|_| self.integer("limits.depth", &raw.depth, 0, 0..u64::from(config.depth_max) + 1))
+                .transpose()?
+                .map(|depth| depth as u32),
         })
     }
 

@@ -21,10 +21,24 @@ log_lines = 7
 kv_keys = 2
 kv_bytes = "1KiB"
 twin_patches = 1
+rate_per_s = 50
+burst = 5
+depth = 2
 
 [retry]
 attempts = 5
 backoff_ms = 20
+dead_letter = "dead/unit-alarm"
+
+[circuit]
+failures = 4
+failure_percent = 50
+window_s = 10
+probe_after_s = 5
+per = "client"
+fallback = "reply"
+reply_topic = "alarms/none"
+reply_payload = "no alarm today"
 
 [grants]
 publish = ["alarms/#"]
@@ -74,9 +88,18 @@ fn every_key_is_read() {
         kv_keys: 2,
         kv_bytes: 1024,
         twin_patches: 1,
+        rate: Some(Rate { per_s: 50, burst: 5 }),
+        depth: Some(2),
     };
     assert_eq!(manifest.limits, limits);
-    assert_eq!(manifest.retry, Retry { attempts: 5, backoff_ms: 20 });
+    let dead_letter = Some("dead/unit-alarm".to_owned());
+    assert_eq!(manifest.retry, Retry { attempts: 5, backoff_ms: 20, dead_letter });
+    let circuit = CircuitPolicy {
+        rule: CircuitRule { failures: 4, failure_percent: 50, window_s: 10, probe_after_s: 5 },
+        per: CircuitPer::Client,
+        fallback: Fallback::Reply { topic: Some("alarms/none".to_owned()), payload: "no alarm today".to_owned() },
+    };
+    assert_eq!(manifest.circuit, Some(circuit));
     assert_eq!(manifest.grants.twin_read, ["pump-*"]);
     let config: Vec<_> = manifest.config.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
     assert_eq!(config, [("exact", "true"), ("factor", "1.5"), ("threshold", "30"), ("unit", "celsius")]);
@@ -86,8 +109,8 @@ fn every_key_is_read() {
 fn what_is_not_given_has_its_default() {
     let manifest = with("").unwrap();
     assert_eq!(
-        (manifest.limits, manifest.retry, manifest.grants),
-        (Limits::default(), Retry::default(), Grants::default())
+        (manifest.limits, manifest.retry, manifest.circuit, manifest.grants),
+        (Limits::default(), Retry::default(), None, Grants::default())
     );
 }
 
@@ -119,6 +142,36 @@ fn both_sides_of_a_limit() {
     assert!(memory(64 << 10).is_ok() && memory(128 << 20).is_ok());
     assert!(memory((64 << 10) - 1).is_err() && memory((128 << 20) + 1).is_err());
     assert!(with("[limits]\ntimeout_ms = 60000").is_ok() && with("[limits]\ntimeout_ms = 60001").is_err());
+}
+
+#[test]
+fn a_circuit_has_the_defaults_of_its_rule_and_waits() {
+    let circuit = with("[circuit]").unwrap().circuit.unwrap();
+    assert_eq!((circuit.rule, circuit.per), (CircuitRule::default(), CircuitPer::Function));
+    assert_eq!(circuit.fallback, Fallback::Wait);
+    let fallback = |lines: &str| with(&format!("[circuit]\n{lines}")).unwrap().circuit.unwrap().fallback;
+    assert_eq!(fallback("per = \"client\""), Fallback::Drop);
+    assert_eq!(fallback("fallback = \"v3\""), Fallback::Version("v3".parse().unwrap()));
+    let reply = Fallback::Reply { topic: None, payload: "no".to_owned() };
+    assert_eq!(fallback("fallback = \"reply\"\nreply_payload = \"no\""), reply);
+}
+
+#[test]
+fn wrong_circuits_rates_and_dead_letters_are_named() {
+    check_refused("[circuit]\nfallback = \"hope\"", 5, &["\"wait\", \"drop\", \"reply\"", "\"v3\""]);
+    check_refused("[circuit]\nper = \"topic\"", 5, &["\"function\" and \"client\""]);
+    check_refused("[circuit]\nper = \"client\"\nfallback = \"wait\"", 6, &["hold up every client"]);
+    check_refused("[circuit]\nfallback = \"reply\"", 5, &["circuit.reply_payload"]);
+    let reply = "[circuit]\nfallback = \"reply\"\nreply_payload = \"no\"\n";
+    check_refused(&format!("{reply}reply_topic = \"out\""), 7, &["grants.publish", "\"out\""]);
+    check_refused(&format!("{reply}reply_topic = \"out/#\""), 7, &["not a topic name"]);
+    check_refused("[circuit]\nfailure_percent = 0", 5, &["1 to 100"]);
+    check_refused("[limits]\nburst = 3", 5, &["limits.rate_per_s"]);
+    check_refused("[limits]\nrate_per_s = 0", 5, &["1 to 1000000"]);
+    check_refused("[limits]\ndepth = 17", 5, &["0 to 16"]);
+    check_refused("[retry]\ndead_letter = \"a/+\"", 5, &["not a topic name"]);
+    check_refused("[retry]\ndead_letter = \"a\"", 5, &["start the function again"]);
+    assert_eq!(with("[limits]\nrate_per_s = 9").unwrap().limits.rate, Some(Rate { per_s: 9, burst: 9 }));
 }
 
 #[test]

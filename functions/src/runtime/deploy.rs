@@ -1,15 +1,18 @@
-//! Puts versions in place: at deployment, at start, and after a compilation in the background; and takes them away.
+//! Publishes versions, puts them in place, and takes functions away.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::function::{Facts, Function, Version};
-use super::record::{Record, RecordStore};
+use super::function::{Function, Serving};
+use super::load::{facts, traffic};
+use super::record::RecordStore;
 use super::{Deployed, Shared, worker};
+use crate::admission;
+use crate::alias::Alias;
 use crate::artifact::{ArtifactStore, LoadError};
+use crate::catalog::{Candidate, Catalog, LIVE};
 use crate::compile::{CompileChild, CompileLimits};
 use crate::config::Config;
 use crate::deployment::{DeployError, Deployment};
@@ -17,44 +20,92 @@ use crate::engine::{LazyEngine, RunningEngine};
 use crate::log_ring::LogLevel;
 use crate::manifest::Manifest;
 use crate::message::InvocationError;
+use crate::version::VersionNumber;
 
-pub(super) fn deploy(shared: &Arc<Shared>, manifest_toml: &str, component: Vec<u8>) -> Result<Deployed, DeployError> {
-    let outcome = try_deploy(shared, manifest_toml, component);
+/// What becomes of a new version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Goal {
+    /// It is there, to be given messages later.
+    Publish,
+    /// It gets all messages.
+    GoLive,
+}
+
+pub(super) fn deploy(
+    shared: &Arc<Shared>,
+    manifest_toml: &str,
+    component: Vec<u8>,
+    goal: Goal,
+) -> Result<Deployed, DeployError> {
+    let outcome = try_deploy(shared, manifest_toml, component, goal);
     remove_unused(shared);
     outcome
 }
 
-fn try_deploy(shared: &Arc<Shared>, manifest_toml: &str, component: Vec<u8>) -> Result<Deployed, DeployError> {
+fn try_deploy(
+    shared: &Arc<Shared>,
+    manifest_toml: &str,
+    component: Vec<u8>,
+    goal: Goal,
+) -> Result<Deployed, DeployError> {
     let manifest = Manifest::parse(manifest_toml, &shared.config)?;
     let name = manifest.name.clone();
     let present = shared.functions.read().get(&name).cloned();
     if present.is_none() && shared.functions.read().len() >= shared.config.functions_max {
         return Err(DeployError::TooMany { allowed: shared.config.functions_max });
     }
+    let mut catalog = match (&present, goal) {
+        (None, _) => Catalog::new(),
+        (Some(_), Goal::Publish) => shared.records.get(&name).map_err(DeployError::Record)?,
+        // Deploying again is the way out of a record that cannot be read.
+        (Some(_), Goal::GoLive) => shared.records.get(&name).unwrap_or_else(|_| Catalog::new()),
+    };
     check_size(&shared.config, &component)?;
+    admission::check(&manifest.limits, &shared.config, shared.host.memory_available())?;
     let engine = shared.engine.get()?;
     let digest = shared.artifacts.put_component(&component).map_err(DeployError::Store)?;
     drop(component);
-    let warnings = manifest.warnings();
-    let facts = facts(&manifest, &digest);
-    let deployment =
-        Arc::new(build(&shared.artifacts, &shared.compile_child, &shared.config, engine, manifest, &digest)?);
-    let replaced = present.is_some();
-    let function =
-        present.unwrap_or_else(|| Arc::new(Function::new(&name, Version::Preparing, facts.clone(), &shared.config)));
+    let (warnings, now_ms) = (manifest.warnings(), shared.host.now_ms());
+    let replaced = catalog.live().is_some();
+    let candidate =
+        Candidate { manifest: manifest_toml, digest: &digest, fallback: manifest.fallback_version(), now_ms };
+    let number = catalog.publish(candidate, shared.config.versions_max)?;
+    let (child, config) = (&shared.compile_child, &shared.config);
+    let deployment = Arc::new(build(&shared.artifacts, child, config, engine, (number, manifest), &digest)?);
+    let function = match present {
+        Some(function) => function,
+        None => Arc::new(Function::new(&name, Serving::Idle, facts(&catalog, &shared.config), &shared.config)),
+    };
     deployment.try_start(&shared.host, &function.logs)?;
-    shared.records.put(&name, &Record::new(manifest_toml, &digest)).map_err(DeployError::Store)?;
-    let (world, triggers) = (deployment.world, facts.triggers.clone().unwrap_or_default());
-    function.set_version(Version::Ready(deployment), facts);
+    let world = deployment.world;
+    drop(deployment);
+    let alias = Alias::only(number);
+    let served = match goal {
+        Goal::Publish => function.traffic(),
+        Goal::GoLive => {
+            catalog.point(LIVE, alias.clone())?;
+            Some(Arc::new(traffic(shared, &function, &catalog, Some(LIVE), &alias)?))
+        }
+    };
+    shared.records.put(&name, &catalog).map_err(DeployError::Store)?;
+    let facts = facts(&catalog, &shared.config);
+    let triggers = facts.triggers.clone();
     shared.functions.write().insert(name.clone(), function.clone());
+    match (served, catalog.live()) {
+        (Some(traffic), _) => function.set_serving(Serving::Ready(traffic), facts),
+        (None, None) => function.set_serving(Serving::Idle, facts),
+        // Not ready, and what is live stays.
+        (None, Some(_)) => {}
+    }
     worker::schedule(shared, &function);
-    let text = format!("deployed {}", &digest[..16]);
-    function.logs.push(shared.host.now_ms(), LogLevel::Info, "", "runtime", &text);
-    tracing::info!(function = name, digest, replaced, "function deployed");
-    Ok(Deployed { name, digest, world, triggers, replaced, warnings })
+    let verb = if goal == Goal::GoLive { "deployed" } else { "published" };
+    let text = format!("{verb} {number}, component {}", &digest[..16]);
+    function.logs.push(now_ms, LogLevel::Info, "", "runtime", &text);
+    tracing::info!(function = name, version = %number, digest, live = goal == Goal::GoLive, "function published");
+    Ok(Deployed { name, version: number, digest, world, triggers, replaced, warnings })
 }
 
-/// Makes the native code that this program's engine needs for every function deployed in `directory`, without running any; how many were
+/// Makes the native code that this program's engine needs for every live version in `directory`, without running any; how many were
 /// made. For a new version of the node, before it takes over.
 pub fn precompile(directory: &Path, child: &CompileChild, config: &Config) -> Result<usize, DeployError> {
     let artifacts = ArtifactStore::open(directory, |key| getrandom::fill(key).map_err(io::Error::other))
@@ -63,12 +114,15 @@ pub fn precompile(directory: &Path, child: &CompileChild, config: &Config) -> Re
     let engine = LazyEngine::new(config.clone()).get()?;
     let limits = compile_limits(config);
     let mut made = 0;
-    for record in records.into_iter().filter_map(|(_, record)| record.ok()) {
-        // One that cannot be compiled says so when the node runs; it does not keep the node from its update.
-        if artifacts.load(&engine, &record.digest).is_err()
-            && artifacts.compile(child, engine.profile, &record.digest, limits).is_ok()
-        {
-            made += 1;
+    for catalog in records.into_iter().filter_map(|(_, record)| record.ok()) {
+        let live = catalog.live().map_or(&[][..], Alias::shares);
+        for version in live.iter().filter_map(|share| catalog.version(share.version).ok()) {
+            // One that cannot be compiled says so when the node runs; it does not keep the node from its update.
+            if artifacts.load(&engine, &version.digest).is_err()
+                && artifacts.compile(child, engine.profile, &version.digest, limits).is_ok()
+            {
+                made += 1;
+            }
         }
     }
     Ok(made)
@@ -86,7 +140,7 @@ pub(crate) fn build(
     child: &CompileChild,
     config: &Config,
     engine: Arc<RunningEngine>,
-    manifest: Manifest,
+    (number, manifest): (VersionNumber, Manifest),
     digest: &str,
 ) -> Result<Deployment, DeployError> {
     let component = match artifacts.load(&engine, digest) {
@@ -99,7 +153,7 @@ pub(crate) fn build(
             artifacts.load(&engine, digest)?
         }
     };
-    Deployment::new(manifest, &component, engine)
+    Deployment::new(number, manifest, &component, engine)
 }
 
 fn compile_limits(config: &Config) -> CompileLimits {
@@ -123,105 +177,18 @@ pub(super) fn remove(shared: &Arc<Shared>, name: &str) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Loads every recorded function whose native code is there; gives the names of those that must be compiled.
-pub(super) fn load_all(shared: &Arc<Shared>) -> io::Result<Vec<String>> {
-    let mut functions = BTreeMap::new();
-    let mut to_compile = Vec::new();
-    for (name, record) in shared.records.all()? {
-        let (version, facts) = match record {
-            Ok(record) => match parse(shared, &name, &record) {
-                Ok((manifest, facts)) => (load(shared, manifest, &facts.digest), facts),
-                Err(reason) => (Version::Broken(reason), facts_of_broken(shared, &record)),
-            },
-            Err(reason) => (Version::Broken(reason), Facts::default()),
-        };
-        match &version {
-            Version::Preparing => to_compile.push(name.clone()),
-            Version::Broken(reason) => tracing::error!(function = name, reason, "function cannot run"),
-            Version::Ready(_) => {}
-        }
-        functions.insert(name.clone(), Arc::new(Function::new(&name, version, facts, &shared.config)));
-    }
-    *shared.functions.write() = functions;
-    Ok(to_compile)
-}
-
-fn parse(shared: &Shared, name: &str, record: &Record) -> Result<(Manifest, Facts), String> {
-    let manifest = Manifest::parse(&record.manifest, &shared.config).map_err(|error| error.to_string())?;
-    if manifest.name != name {
-        return Err(format!("the record of {name:?} is about {:?}", manifest.name));
-    }
-    let facts = facts(&manifest, &record.digest);
-    Ok((manifest, facts))
-}
-
-fn load(shared: &Shared, manifest: Manifest, digest: &str) -> Version {
-    let engine = match shared.engine.get() {
-        Ok(engine) => engine,
-        Err(error) => return Version::Broken(error.to_string()),
-    };
-    match shared.artifacts.load(&engine, digest) {
-        Ok(component) => match Deployment::new(manifest, &component, engine) {
-            Ok(deployment) => Version::Ready(Arc::new(deployment)),
-            Err(error) => Version::Broken(error.to_string()),
-        },
-        Err(error) => {
-            tracing::warn!(error = %error, "native code of a function is made again in the background");
-            Version::Preparing
-        }
-    }
-}
-
-/// Compiles a function that was found without native code, unless it was changed or removed meanwhile.
-pub(super) fn prepare(shared: &Arc<Shared>, name: &str) {
-    let Some(function) = shared.functions.read().get(name).cloned() else { return };
-    let Some(digest) = function.preparing_digest() else { return };
-    let record = shared.records.all().ok().and_then(|all| all.into_iter().find(|(found, _)| found == name));
-    let parsed = match record {
-        Some((_, record)) => record.and_then(|record| parse(shared, name, &record)),
-        None => Err("its record is gone".to_owned()),
-    };
-    let built = parsed.and_then(|(manifest, facts)| {
-        let engine = shared.engine.get().map_err(|error| error.to_string())?;
-        let built = build(&shared.artifacts, &shared.compile_child, &shared.config, engine, manifest, &digest);
-        built.map(|deployment| (deployment, facts)).map_err(|error| error.to_string())
-    });
-    match built {
-        Ok((deployment, facts)) => {
-            function.set_version(Version::Ready(Arc::new(deployment)), facts);
-            tracing::info!(function = name, "function is ready");
-            worker::schedule(shared, &function);
-        }
-        Err(reason) => {
-            tracing::error!(function = name, reason, "function cannot run");
-            function.break_down(reason);
-        }
-    }
-}
-
-fn facts(manifest: &Manifest, digest: &str) -> Facts {
-    Facts { version: manifest.version.clone(), digest: digest.to_owned(), triggers: Some(manifest.triggers.clone()) }
-}
-
-/// What is known of a function whose manifest is refused, most often because limits were lowered: its component is kept, and
-/// its messages wait for the limits to be raised.
-fn facts_of_broken(shared: &Shared, record: &Record) -> Facts {
-    let without_limits = Config { memory_bytes_max: usize::MAX, timeout_ms_max: u64::MAX, ..shared.config.clone() };
-    match Manifest::parse(&record.manifest, &without_limits) {
-        Ok(manifest) => facts(&manifest, &record.digest),
-        Err(_) => Facts { digest: record.digest.clone(), ..Facts::default() },
-    }
-}
-
 /// Removes what no recorded function needs; a failure costs only disk and is tried again at the next change. While there is
 /// a record that cannot be read, nothing is removed: what it needs is not known.
-fn remove_unused(shared: &Shared) {
+pub(super) fn remove_unused(shared: &Shared) {
     let records = match shared.records.all() {
         Ok(records) => records,
         Err(error) => return tracing::warn!(%error, "cannot tell which components are used"),
     };
-    let digests: Result<Vec<String>, String> =
-        records.into_iter().map(|(_, record)| record.map(|record| record.digest)).collect();
+    let catalogs: Result<Vec<Catalog>, String> = records.into_iter().map(|(_, record)| record).collect();
+    let digests = catalogs.map(|catalogs| {
+        let versions = catalogs.iter().flat_map(Catalog::versions);
+        versions.map(|version| version.digest.clone()).collect::<Vec<String>>()
+    });
     let digests = match digests {
         Ok(digests) => digests,
         Err(reason) => return tracing::warn!(reason, "components that may not be used any more are kept"),

@@ -1,25 +1,33 @@
-//! One deployed function: its version, its queue, and whether it may run now.
+//! One deployed function: the versions it serves, its queue, and whether it may run now.
 //!
 //! Invariants: at most one thread works on a function; a message is in the queue, with a worker, with the host's commit, or
 //! ended; `done` of every message is called exactly once, whatever is dropped on the way.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Instant;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use super::circuits::Circuits;
+use super::traffic::{LiveVersion, Traffic};
 use super::{FunctionState, FunctionStatus, InvocationDone};
+use crate::alias::{Share, Sticky};
 use crate::bindings::selvedge::function::types;
+use crate::circuit::{Change, End, Permit};
 use crate::config::Config;
 use crate::counters::Counters;
-use crate::deployment::Deployment;
 use crate::log_ring::LogRing;
-use crate::manifest::Trigger;
+use crate::manifest::{CircuitPolicy, Fallback, Trigger};
 use crate::message::{InvocationContext, InvocationError, InvocationMessage, InvocationResult};
+use crate::rate::Bucket;
 
 /// Places for messages that an empty queue keeps; a burst's memory is given back.
 const IDLE_CAPACITY: usize = 64;
+
+/// What waits for an open circuit is looked at again after this, because something else may be live by then.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// One message on its way.
 pub(super) struct Job {
@@ -29,9 +37,17 @@ pub(super) struct Job {
     pub(super) attempt: u32,
     /// Commits of this message that conflicted.
     pub(super) conflicts: u32,
+    /// Decides about the version where nothing else does; another one for each message.
+    pub(super) random: u64,
+    /// The versions that were asked for; `None`: the live ones when it runs.
+    pub(super) pinned: Option<Arc<Traffic>>,
+    /// What its circuit said; asked once for all attempts.
+    permit: Option<Permit>,
     weight_bytes: usize,
     done: Option<InvocationDone>,
 }
+
+static NEXT_MESSAGE: AtomicU64 = AtomicU64::new(1);
 
 impl Job {
     pub(super) fn new(message: InvocationMessage, context: InvocationContext, done: InvocationDone) -> Self {
@@ -41,6 +57,9 @@ impl Job {
             context: Arc::new(context),
             attempt: 1,
             conflicts: 0,
+            random: NEXT_MESSAGE.fetch_add(1, Ordering::Relaxed),
+            pinned: None,
+            permit: None,
             weight_bytes,
             done: Some(done),
         }
@@ -64,8 +83,10 @@ impl Drop for Job {
 
 /// What a function runs.
 #[derive(Clone)]
-pub(super) enum Version {
-    Ready(Arc<Deployment>),
+pub(super) enum Serving {
+    Ready(Arc<Traffic>),
+    /// Nothing is live.
+    Idle,
     Preparing,
     Broken(String),
 }
@@ -73,8 +94,13 @@ pub(super) enum Version {
 /// What is known of a function also when it cannot run.
 #[derive(Clone, Default)]
 pub(super) struct Facts {
+    /// The author's version of the foremost one.
     pub(super) version: String,
+    /// Its component.
     pub(super) digest: String,
+    /// The alias `live`.
+    pub(super) live: Vec<Share>,
+    pub(super) sticky: Option<Sticky>,
     /// `None`: not known.
     pub(super) triggers: Option<Vec<Trigger>>,
 }
@@ -91,7 +117,7 @@ enum Phase {
 }
 
 struct Queue {
-    version: Version,
+    serving: Serving,
     facts: Facts,
     waiting: VecDeque<Job>,
     waiting_bytes: usize,
@@ -101,6 +127,8 @@ struct Queue {
     /// One of them can conflict: nothing may overtake it.
     checked_commit: bool,
     closed: bool,
+    circuits: Circuits,
+    bucket: Option<Bucket>,
 }
 
 /// A function and its queue.
@@ -109,17 +137,68 @@ pub(super) struct Function {
     pub(super) logs: Arc<LogRing>,
     pub(super) counters: Counters,
     commits_max: usize,
+    /// Its time counts from here.
+    began: Instant,
     last_warning: Mutex<Option<Instant>>,
     queue: Mutex<Queue>,
+}
+
+impl Queue {
+    /// Takes a run from the rate of the version's function, or says when there will be one.
+    fn wait_for_rate(&mut self, version: &LiveVersion, now: Duration) -> Option<Duration> {
+        let rate = version.deployment.manifest.limits.rate?;
+        self.bucket.get_or_insert_with(|| Bucket::new(rate, now)).take(rate, now).err()
+    }
+
+    /// What the circuit says about the message at the front, once for all its attempts; `None` where there is none.
+    fn permit(&mut self, version: &LiveVersion, now: Duration) -> Option<Permit> {
+        let policy: &CircuitPolicy = version.deployment.manifest.circuit.as_ref()?;
+        let job = self.waiting.front_mut()?;
+        if let Some(permit @ (Permit::Run | Permit::Probe)) = job.permit {
+            return Some(permit);
+        }
+        let permit = self.circuits.permit(policy, job.context.client_id.as_deref(), now);
+        job.permit = Some(permit);
+        Some(permit)
+    }
+
+    fn pop(&mut self) -> Option<Job> {
+        let job = self.waiting.pop_front()?;
+        self.waiting_bytes = self.waiting_bytes.saturating_sub(job.weight_bytes);
+        if self.waiting.is_empty() && self.waiting.capacity() > IDLE_CAPACITY {
+            self.waiting.shrink_to(IDLE_CAPACITY);
+        }
+        Some(job)
+    }
+}
+
+/// What a worker finds.
+pub(super) enum Take {
+    /// Nothing to do.
+    Nothing,
+    /// Nothing before that.
+    Later(Instant),
+    /// A message to run.
+    Run(Taken),
+    /// A message whose circuit is open.
+    FallBack(Taken),
+}
+
+/// A message for a worker.
+pub(super) struct Taken {
+    pub(super) job: Job,
+    pub(super) version: Arc<LiveVersion>,
+    /// The alias by which the version was chosen.
+    pub(super) alias: Option<Arc<str>>,
 }
 
 /// A refused message and the reason.
 pub(super) type Refused = Box<(Job, InvocationError)>;
 
 impl Function {
-    pub(super) fn new(name: &str, version: Version, facts: Facts, config: &Config) -> Self {
+    pub(super) fn new(name: &str, serving: Serving, facts: Facts, config: &Config) -> Self {
         let queue = Queue {
-            version,
+            serving,
             facts,
             waiting: VecDeque::new(),
             waiting_bytes: 0,
@@ -127,33 +206,45 @@ impl Function {
             commits: 0,
             checked_commit: false,
             closed: false,
+            circuits: Circuits::default(),
+            bucket: None,
         };
         Self {
             name: name.to_owned(),
             logs: Arc::new(LogRing::new(config.log_lines_kept, config.log_line_bytes_max)),
             counters: Counters::new(),
             commits_max: config.commits_in_flight_max,
+            began: Instant::now(),
             last_warning: Mutex::new(None),
             queue: Mutex::new(queue),
         }
     }
 
-    /// Swaps the version between two messages.
-    pub(super) fn set_version(&self, version: Version, facts: Facts) {
+    /// Swaps what it runs between two messages.
+    pub(super) fn set_serving(&self, serving: Serving, facts: Facts) {
         let mut queue = self.queue.lock();
-        queue.version = version;
+        queue.serving = serving;
         queue.facts = facts;
+        // What other versions did says nothing about these.
+        queue.circuits = Circuits::default();
+    }
+
+    /// What it runs, if it can run.
+    pub(super) fn traffic(&self) -> Option<Arc<Traffic>> {
+        match &self.queue.lock().serving {
+            Serving::Ready(traffic) => Some(traffic.clone()),
+            _ => None,
+        }
     }
 
     /// It cannot run; what is known of it stays.
     pub(super) fn break_down(&self, reason: String) {
-        self.queue.lock().version = Version::Broken(reason);
+        self.queue.lock().serving = Serving::Broken(reason);
     }
 
-    /// The digest if the function waits for its native code.
-    pub(super) fn preparing_digest(&self) -> Option<String> {
-        let queue = self.queue.lock();
-        matches!(queue.version, Version::Preparing).then(|| queue.facts.digest.clone())
+    /// Does it wait for its native code?
+    pub(super) fn is_preparing(&self) -> bool {
+        matches!(self.queue.lock().serving, Serving::Preparing)
     }
 
     /// Appends a message, or gives it back.
@@ -187,8 +278,9 @@ impl Function {
     /// True when the caller must hand the function to the scheduler: it has work, may run, and nobody has it.
     pub(super) fn claim_for_queue(&self) -> bool {
         let mut queue = self.queue.lock();
-        let may_run =
-            matches!(queue.version, Version::Ready(_)) && !queue.checked_commit && queue.commits < self.commits_max;
+        let is_pinned = queue.waiting.front().is_some_and(|job| job.pinned.is_some());
+        let can_run = is_pinned || matches!(queue.serving, Serving::Ready(_));
+        let may_run = can_run && !queue.checked_commit && queue.commits < self.commits_max;
         if queue.phase != Phase::Free || !may_run || queue.waiting.is_empty() {
             return false;
         }
@@ -196,27 +288,61 @@ impl Function {
         true
     }
 
-    /// The next message for a worker, which then has the function; `None` frees it.
-    pub(super) fn take(&self) -> Option<(Job, Arc<Deployment>)> {
+    /// The next message for a worker, which then has the function; with [`Take::Nothing`] nobody has it, with [`Take::Later`] the
+    /// scheduler.
+    pub(super) fn take(&self) -> Take {
+        let now = self.began.elapsed();
         let mut queue = self.queue.lock();
-        let Version::Ready(deployment) = queue.version.clone() else {
+        let Some((mut version, traffic)) = self.choose(&queue) else {
             queue.phase = Phase::Free;
-            return None;
+            return Take::Nothing;
         };
-        match queue.waiting.pop_front() {
-            Some(job) => {
-                queue.waiting_bytes = queue.waiting_bytes.saturating_sub(job.weight_bytes);
-                if queue.waiting.is_empty() && queue.waiting.capacity() > IDLE_CAPACITY {
-                    queue.waiting.shrink_to(IDLE_CAPACITY);
-                }
-                queue.phase = Phase::Running;
-                Some((job, deployment))
-            }
-            None => {
-                queue.phase = Phase::Free;
-                None
-            }
+        let alias = traffic.name.clone();
+        if let Some(until) = queue.wait_for_rate(&version, now) {
+            queue.phase = Phase::Queued;
+            self.counters.waited_for_rate();
+            return Take::Later(self.began + until);
         }
+        let mut falls_back = false;
+        match queue.permit(&version, now) {
+            None | Some(Permit::Run | Permit::Probe) => {}
+            Some(Permit::No { until }) => match version.deployment.manifest.circuit.as_ref().map(|it| &it.fallback) {
+                Some(Fallback::Wait) => {
+                    queue.phase = Phase::Queued;
+                    return Take::Later(self.began + until.min(now + LOOK_AGAIN));
+                }
+                Some(Fallback::Version(number)) => match traffic.fallback(*number) {
+                    Some(other) => version = other.clone(),
+                    None => falls_back = true,
+                },
+                _ => falls_back = true,
+            },
+        }
+        let Some(job) = queue.pop() else {
+            queue.phase = Phase::Free;
+            return Take::Nothing;
+        };
+        queue.phase = Phase::Running;
+        let taken = Taken { job, version, alias };
+        if falls_back { Take::FallBack(taken) } else { Take::Run(taken) }
+    }
+
+    fn choose(&self, queue: &Queue) -> Option<(Arc<LiveVersion>, Arc<Traffic>)> {
+        let job = queue.waiting.front()?;
+        let live = match &queue.serving {
+            Serving::Ready(traffic) => Some(traffic),
+            _ => None,
+        };
+        let traffic = job.pinned.as_ref().or(live)?;
+        Some((traffic.choose(&self.name, job)?, traffic.clone()))
+    }
+
+    /// A message came to its end; gives what that did to its circuit.
+    pub(super) fn ended(&self, version: &LiveVersion, job: &Job, end: End) -> Option<Change> {
+        let policy = version.deployment.manifest.circuit.as_ref()?;
+        let permit = job.permit.filter(|permit| !matches!(permit, Permit::No { .. }))?;
+        let now = self.began.elapsed();
+        self.queue.lock().circuits.ended(policy, job.context.client_id.as_deref(), now, (permit, end))
     }
 
     /// The worker is done with the function.
@@ -261,10 +387,13 @@ impl Function {
 
     pub(super) fn status(&self) -> FunctionStatus {
         let queue = self.queue.lock();
-        let (world, state) = match &queue.version {
-            Version::Ready(deployment) => (Some(deployment.world), FunctionState::Ready),
-            Version::Preparing => (None, FunctionState::Preparing),
-            Version::Broken(reason) => (None, FunctionState::Broken { reason: reason.clone() }),
+        let (circuit, circuits_open) = queue.circuits.state();
+        let world = |traffic: &Traffic| traffic.foremost().map(|version| version.deployment.world);
+        let (world, state, versions) = match &queue.serving {
+            Serving::Ready(traffic) => (world(traffic), FunctionState::Ready, traffic.status()),
+            Serving::Idle => (None, FunctionState::Idle, Vec::new()),
+            Serving::Preparing => (None, FunctionState::Preparing, Vec::new()),
+            Serving::Broken(reason) => (None, FunctionState::Broken { reason: reason.clone() }, Vec::new()),
         };
         FunctionStatus {
             name: self.name.clone(),
@@ -272,8 +401,13 @@ impl Function {
             digest: queue.facts.digest.clone(),
             world,
             state,
+            live: queue.facts.live.clone(),
+            sticky: queue.facts.sticky,
+            versions,
             triggers: queue.facts.triggers.clone(),
             queued: queue.waiting.len(),
+            circuit,
+            circuits_open,
             counters: self.counters.snapshot(),
         }
     }

@@ -166,11 +166,11 @@ impl Scheduler {
 mod tests {
     use super::*;
     use crate::config::Config;
-    use crate::runtime::function::{Facts, Version};
+    use crate::runtime::function::{Facts, Serving};
     use std::time::Duration;
 
     fn function(name: &str) -> Arc<Function> {
-        Arc::new(Function::new(name, Version::Preparing, Facts::default(), &Config::default()))
+        Arc::new(Function::new(name, Serving::Preparing, Facts::default(), &Config::default()))
     }
 
     #[test]

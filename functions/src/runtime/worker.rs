@@ -1,18 +1,23 @@
 //! A worker thread: takes a function, runs its next message, hands the effects to the host, decides about another attempt.
+//! How commits and messages that are given up end is in `settle`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::Shared;
-use super::function::{Function, Job, Refused};
+use super::function::{Function, Job, Refused, Take, Taken};
 use super::schedule::Needed;
+use super::settle::{self, Ended, Ending, Ticket};
+use super::traffic::LiveVersion;
+use crate::alias::scatter;
 use crate::counters::RunEnd;
+use crate::dead_letter::{self, GivenUp};
 use crate::engine::settings::GUEST_STACK_BYTES;
 use crate::host::{CommitFailure, Effects};
 use crate::invocation::{self, Input, RunFailure};
 use crate::log_ring::LogLevel;
-use crate::message::{InvocationError, InvocationSuccess};
+use crate::message::{InvocationError, InvocationSuccess, Settlement};
 use crate::retry;
 
 /// Stack of a worker: the guest's, and as much again for host calls.
@@ -28,12 +33,12 @@ static NEXT_INVOCATION: AtomicU64 = AtomicU64::new(1);
 
 /// Queues a message or ends it with the reason why not.
 pub(super) fn enqueue(shared: &Arc<Shared>, function: &Arc<Function>, job: Job) {
-    if job.context.depth > shared.config.depth_max {
-        let reason = format!(
-            "the message passed through {} functions, allowed are {}",
-            job.context.depth, shared.config.depth_max
-        );
-        return give_up(shared, function, job, "", InvocationError::LimitExceeded { reason });
+    let foremost = function.traffic().and_then(|traffic| traffic.foremost().cloned());
+    let own_depth = foremost.as_ref().and_then(|version| version.deployment.manifest.limits.depth);
+    let depth_max = own_depth.unwrap_or(u32::MAX).min(shared.config.depth_max);
+    if job.context.depth > depth_max {
+        let reason = format!("the message passed through {} functions, allowed are {depth_max}", job.context.depth);
+        return give_up(shared, function, foremost.as_ref(), job, "", InvocationError::LimitExceeded { reason });
     }
     match function.push(job, &shared.config) {
         Ok(()) => schedule(shared, function),
@@ -89,10 +94,25 @@ enum Thread {
 }
 
 fn work_on(shared: &Arc<Shared>, function: &Arc<Function>) -> Thread {
-    let Some((job, deployment)) = function.take() else { return Thread::IsWorker };
+    let Taken { job, version, alias } = match function.take() {
+        Take::Run(taken) => taken,
+        Take::Nothing => return Thread::IsWorker,
+        Take::Later(at) => {
+            provide(shared, shared.scheduler.run_at(at, function.clone()));
+            return Thread::IsWorker;
+        }
+        Take::FallBack(taken) => {
+            settle::fall_back(shared, function, taken);
+            function.release();
+            schedule(shared, function);
+            return Thread::IsWorker;
+        }
+    };
+    let deployment = &version.deployment;
     let stepped_aside = Arc::new(AtomicBool::new(false));
     let input = Input {
-        deployment: &deployment,
+        deployment,
+        alias,
         host: &shared.host,
         logs: &function.logs,
         invocation_id: format!("{}-{}", function.name, NEXT_INVOCATION.fetch_add(1, Ordering::Relaxed)),
@@ -106,10 +126,12 @@ fn work_on(shared: &Arc<Shared>, function: &Arc<Function>) -> Thread {
     let outcome = invocation::run(input);
     let run_end = outcome.end.as_ref().err().map_or(RunEnd::Ok, RunFailure::run_end);
     let run_us = outcome.run_time.as_micros() as u64;
-    function.counters.ran(run_end, run_us, outcome.memory_bytes, outcome.log_lines_dropped);
+    for counters in [&function.counters, &version.counters] {
+        counters.ran(run_end, run_us, outcome.memory_bytes, outcome.log_lines_dropped);
+    }
     match outcome.end {
-        Ok(effects) => commit(shared, function, job, effects, run_us),
-        Err(failure) => after_failure(shared, function, job, &invocation_id, &deployment, failure),
+        Ok(effects) => commit(shared, function, &version, job, effects, run_us),
+        Err(failure) => after_failure(shared, function, &version, job, &invocation_id, failure),
     }
     if stepped_aside.load(Ordering::SeqCst) { Thread::IsAside } else { Thread::IsWorker }
 }
@@ -129,16 +151,17 @@ fn step_aside(shared: &Arc<Shared>, stepped_aside: &Arc<AtomicBool>) -> Arc<dyn 
 fn after_failure(
     shared: &Arc<Shared>,
     function: &Arc<Function>,
+    version: &Arc<LiveVersion>,
     mut job: Job,
     invocation_id: &str,
-    deployment: &crate::deployment::Deployment,
     failure: RunFailure,
 ) {
-    let manifest = &deployment.manifest;
-    let Some(pause) = retry::pause_before_next(&manifest.retry, job.attempt, failure.cause()) else {
+    let manifest = &version.deployment.manifest;
+    let random = scatter(job.random ^ u64::from(job.attempt).rotate_left(32));
+    let Some(pause) = retry::pause_before_next(&manifest.retry, job.attempt, failure.cause(), random) else {
         let error = into_error(failure, job.attempt, manifest.limits.timeout_ms);
+        give_up(shared, function, Some(version), job, invocation_id, error);
         function.release();
-        give_up(shared, function, job, invocation_id, error);
         return schedule(shared, function);
     };
     let error = into_error(failure, job.attempt, manifest.limits.timeout_ms);
@@ -146,6 +169,7 @@ fn after_failure(
         format!("attempt {} of {}: {error}; next in {} ms", job.attempt, manifest.retry.attempts, pause.as_millis());
     function.logs.push(shared.host.now_ms(), LogLevel::Warn, invocation_id, "runtime", &text);
     function.counters.failed_with(&error.to_string());
+    version.counters.failed_with(&error.to_string());
     job.attempt += 1;
     match function.push_again(job) {
         Ok(()) => {
@@ -171,10 +195,36 @@ fn into_error(failure: RunFailure, attempts: u32, limit_ms: u64) -> InvocationEr
     }
 }
 
-/// Ends a message without effects, for good or to be delivered again, and says so in the function's log.
-fn give_up(shared: &Arc<Shared>, function: &Function, job: Job, invocation_id: &str, error: InvocationError) {
+/// Ends a message without effects, for good or to be delivered again, and says so in the function's log. One that is given up for
+/// good becomes a dead letter, if the version has a topic for them.
+pub(super) fn give_up(
+    shared: &Arc<Shared>,
+    function: &Arc<Function>,
+    version: Option<&Arc<LiveVersion>>,
+    job: Job,
+    invocation_id: &str,
+    error: InvocationError,
+) {
     function.counters.gave_up(&error);
-    let fate = if error.deliver_again() { "will be delivered again" } else { "dropped" };
+    if let Some(version) = version {
+        version.counters.gave_up(&error);
+        settle::judge(shared, function, version, &job, settle::end_of(&error));
+    }
+    let letter = version.filter(|_| !error.deliver_again()).and_then(|version| {
+        let given_up = GivenUp {
+            version: version.deployment.number,
+            client: job.context.client_id.as_deref(),
+            attempts: job.attempt,
+            reason: &error.to_string(),
+        };
+        let letter = dead_letter::of(&version.deployment.manifest, job.message.clone().into(), given_up)?;
+        Some((version, letter))
+    });
+    let fate = match &letter {
+        _ if error.deliver_again() => "will be delivered again",
+        Some(_) => "becomes a dead letter",
+        None => "dropped",
+    };
     function.logs.push(
         shared.host.now_ms(),
         LogLevel::Error,
@@ -185,68 +235,46 @@ fn give_up(shared: &Arc<Shared>, function: &Function, job: Job, invocation_id: &
     if function.may_warn() {
         tracing::warn!(function = function.name, error = %error, fate, "function failed on a message");
     }
-    job.end(Err(error));
+    match letter {
+        Some((version, letter)) => {
+            let ended = Ended { error, by: Settlement::DeadLetter, invocation_id: invocation_id.to_owned() };
+            settle::commit_instead(shared, function, version, job, letter, ended);
+        }
+        None => job.end(Err(error)),
+    }
 }
 
-fn commit(shared: &Arc<Shared>, function: &Arc<Function>, job: Job, effects: Effects, run_us: u64) {
+fn commit(
+    shared: &Arc<Shared>,
+    function: &Arc<Function>,
+    version: &Arc<LiveVersion>,
+    job: Job,
+    effects: Effects,
+    run_us: u64,
+) {
     let checked = effects.needs_check();
     let success = InvocationSuccess {
         invocation_id: effects.invocation_id.clone(),
         outputs: effects.publish.len(),
         attempts: job.attempt,
+        version: Some(version.deployment.number),
         run_us,
     };
     function.commit_begins(checked);
     function.release();
-    let ticket = Ticket { shared: shared.clone(), function: function.clone(), checked, open: Some((job, success)) };
+    let ticket = Ticket {
+        shared: shared.clone(),
+        function: function.clone(),
+        version: version.clone(),
+        checked,
+        open: Some((job, Ending::Ran(success))),
+    };
     shared.host.commit(effects, Box::new(move |outcome| ticket.close(outcome)));
     schedule(shared, function);
 }
 
-/// A commit under way. Dropped without an answer it counts as unavailable.
-struct Ticket {
-    shared: Arc<Shared>,
-    function: Arc<Function>,
-    checked: bool,
-    open: Option<(Job, InvocationSuccess)>,
-}
-
-impl Ticket {
-    fn close(mut self, outcome: Result<(), CommitFailure>) {
-        self.settle(outcome);
-    }
-
-    fn settle(&mut self, outcome: Result<(), CommitFailure>) {
-        let Some((job, success)) = self.open.take() else { return };
-        let (shared, function) = (&self.shared, &self.function);
-        match outcome {
-            Ok(()) => {
-                function.counters.committed(success.outputs);
-                function.commit_ended(self.checked);
-                job.end(Ok(success));
-            }
-            Err(failure) => {
-                function.counters.commit_failed();
-                // The message must be at the front before the next one may be taken.
-                let ended = again_or_error(function, job, failure);
-                function.commit_ended(self.checked);
-                if let Some((job, error)) = ended.map(|ended| *ended) {
-                    give_up(shared, function, job, &success.invocation_id, error);
-                }
-            }
-        }
-        schedule(shared, function);
-    }
-}
-
-impl Drop for Ticket {
-    fn drop(&mut self) {
-        self.settle(Err(CommitFailure::Unavailable("the commit was given up".into())));
-    }
-}
-
 /// Puts the message back to the front after a conflict, or gives it back with the error.
-fn again_or_error(function: &Function, mut job: Job, failure: CommitFailure) -> Option<Refused> {
+pub(super) fn again_or_error(function: &Function, mut job: Job, failure: CommitFailure) -> Option<Refused> {
     let attempts = job.conflicts + 1;
     match failure {
         CommitFailure::Conflict(_) if attempts < CONFLICTS_MAX => {

@@ -27,6 +27,9 @@ pub struct MemoryHost {
     pub verdict: Mutex<Option<Verdict>>,
     /// While set, commits are kept here instead of being answered.
     pub held: Mutex<Option<Vec<(Effects, CommitDone)>>>,
+    /// Function, event.
+    pub events: Mutex<Vec<(String, String)>>,
+    pub memory_available: Mutex<Option<u64>>,
     random: AtomicU64,
 }
 
@@ -92,6 +95,14 @@ impl Host for MemoryHost {
 
     fn twin_get(&self, device: &str, section: TwinSection, _path: &str) -> Result<Option<TwinDoc>, HostError> {
         Ok(self.twins.lock().unwrap().get(&(device.into(), section)).cloned())
+    }
+
+    fn event(&self, function: &str, event: &str, _detail: serde_json::Value) {
+        self.events.lock().unwrap().push((function.to_owned(), event.to_owned()));
+    }
+
+    fn memory_available(&self) -> Option<u64> {
+        *self.memory_available.lock().unwrap()
     }
 
     fn commit(&self, effects: Effects, done: CommitDone) {
@@ -164,6 +175,15 @@ impl Fixture {
     /// Sends one message and waits for its end.
     pub fn call(&self, name: &str) -> InvocationResult {
         self.send(name, message("in/a", "1")).recv_timeout(PATIENCE).unwrap()
+    }
+
+    /// Sends one message of a client and gives the version that ran it.
+    pub fn version_for(&self, name: &str, client: &str) -> String {
+        let (sender, receiver) = channel();
+        let context = InvocationContext { client_id: Some(client.to_owned()), ..InvocationContext::default() };
+        let done = Box::new(move |result| drop(sender.send(result)));
+        self.runtime().invoke(name, message("in/a", "1"), context, done);
+        receiver.recv_timeout(PATIENCE).unwrap().unwrap().version.unwrap().to_string()
     }
 
     pub fn status(&self, name: &str) -> FunctionStatus {

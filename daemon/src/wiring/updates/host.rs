@@ -46,7 +46,7 @@ impl NodeHost {
         }
         let deployed =
             self.runtime.deploy(manifest, component).map_err(|error| format!("{:#}", anyhow::Error::from(error)))?;
-        self.lines.subscribe(&deployed.name, Some(deployed.triggers));
+        self.lines.subscribe(&deployed.name, deployed.triggers);
         self.lines.wait_durable().map_err(|error| format!("what starts it is not kept: {error}"))
     }
 }

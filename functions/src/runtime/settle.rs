@@ -1,0 +1,180 @@
+//! How a message ends: its commit, what is published in its stead, and what its end does to the circuit.
+
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::Shared;
+use super::function::{Function, Job, Taken};
+use super::traffic::LiveVersion;
+use super::worker::{again_or_error, give_up, schedule};
+use crate::circuit::{Change, End};
+use crate::dead_letter;
+use crate::host::{CommitFailure, Effects};
+use crate::log_ring::LogLevel;
+use crate::manifest::Fallback;
+use crate::message::{InvocationError, InvocationMessage, InvocationSuccess, Settlement};
+
+/// What a commit is the end of.
+pub(super) enum Ending {
+    /// A run that returned ok.
+    Ran(InvocationSuccess),
+    /// A message that was given up and for which something else is published.
+    Instead(Ended),
+}
+
+/// Why a message was given up, and what is published for it.
+pub(super) struct Ended {
+    pub(super) error: InvocationError,
+    pub(super) by: Settlement,
+    pub(super) invocation_id: String,
+}
+
+/// A commit under way. Dropped without an answer it counts as unavailable.
+pub(super) struct Ticket {
+    pub(super) shared: Arc<Shared>,
+    pub(super) function: Arc<Function>,
+    pub(super) version: Arc<LiveVersion>,
+    pub(super) checked: bool,
+    pub(super) open: Option<(Job, Ending)>,
+}
+
+impl Ticket {
+    pub(super) fn close(mut self, outcome: Result<(), CommitFailure>) {
+        self.settle(outcome);
+    }
+
+    fn settle(&mut self, outcome: Result<(), CommitFailure>) {
+        match self.open.take() {
+            Some((job, Ending::Ran(success))) => self.ran(job, success, outcome),
+            Some((job, Ending::Instead(ended))) => self.instead(job, ended, outcome),
+            None => return,
+        }
+        schedule(&self.shared, &self.function);
+    }
+
+    fn ran(&self, job: Job, success: InvocationSuccess, outcome: Result<(), CommitFailure>) {
+        let (shared, function, version) = (&self.shared, &self.function, &self.version);
+        match outcome {
+            Ok(()) => {
+                function.counters.committed(success.outputs);
+                version.counters.committed(success.outputs);
+                judge(shared, function, version, &job, End::Good);
+                function.commit_ended(self.checked);
+                job.end(Ok(success));
+            }
+            Err(failure) => {
+                function.counters.commit_failed();
+                version.counters.commit_failed();
+                // The message must be at the front before the next one may be taken.
+                let ended = again_or_error(function, job, failure);
+                function.commit_ended(self.checked);
+                if let Some((job, error)) = ended.map(|ended| *ended) {
+                    give_up(shared, function, Some(version), job, &success.invocation_id, error);
+                }
+            }
+        }
+    }
+
+    fn instead(&self, job: Job, ended: Ended, outcome: Result<(), CommitFailure>) {
+        let Ended { error, by, invocation_id } = ended;
+        self.function.commit_ended(self.checked);
+        let end = match outcome {
+            Ok(()) => {
+                self.function.counters.settled(by);
+                InvocationError::Settled { by, error: Box::new(error) }
+            }
+            Err(CommitFailure::Unavailable(reason)) => InvocationError::CommitUnavailable { reason },
+            Err(refused) => {
+                let text = format!("{} was refused: {refused}", by.name());
+                let now_ms = self.shared.host.now_ms();
+                self.function.logs.push(now_ms, LogLevel::Error, &invocation_id, "runtime", &text);
+                error
+            }
+        };
+        job.end(Err(end));
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.settle(Err(CommitFailure::Unavailable("the commit was given up".into())));
+    }
+}
+
+/// Publishes a message in the place of what a given-up one did not bring about, together with its acknowledgement.
+pub(super) fn commit_instead(
+    shared: &Arc<Shared>,
+    function: &Arc<Function>,
+    version: &Arc<LiveVersion>,
+    job: Job,
+    message: InvocationMessage,
+    ended: Ended,
+) {
+    let effects = Effects {
+        function: function.name.clone(),
+        invocation_id: ended.invocation_id.clone(),
+        delivery: job.context.delivery,
+        depth: job.context.depth.saturating_add(1),
+        publish: vec![message],
+        ..Effects::default()
+    };
+    function.commit_begins(false);
+    let ticket = Ticket {
+        shared: shared.clone(),
+        function: function.clone(),
+        version: version.clone(),
+        checked: false,
+        open: Some((job, Ending::Instead(ended))),
+    };
+    shared.host.commit(effects, Box::new(move |outcome| ticket.close(outcome)));
+}
+
+/// Does what the manifest says about a message whose circuit is open.
+pub(super) fn fall_back(shared: &Arc<Shared>, function: &Arc<Function>, taken: Taken) {
+    let Taken { job, version, .. } = taken;
+    let error = InvocationError::CircuitOpen { function: function.name.clone() };
+    let fallback = version.deployment.manifest.circuit.as_ref().map(|circuit| &circuit.fallback);
+    let reply = match fallback {
+        Some(Fallback::Reply { topic, payload }) => {
+            dead_letter::reply(&job.message.clone().into(), topic.as_deref(), payload)
+        }
+        _ => None,
+    };
+    match reply {
+        Some(reply) => {
+            let ended = Ended { error, by: Settlement::Reply, invocation_id: String::new() };
+            commit_instead(shared, function, &version, job, reply, ended);
+        }
+        None => give_up(shared, function, Some(&version), job, "", error),
+    }
+}
+
+/// What the end of a message says about its function: one that it rejects is the message's fault.
+pub(super) fn end_of(error: &InvocationError) -> End {
+    match error {
+        InvocationError::Rejected { .. } => End::Good,
+        InvocationError::Conflict { .. } | InvocationError::Removed { .. } => End::Unknown,
+        error if error.deliver_again() => End::Unknown,
+        _ => End::Failed,
+    }
+}
+
+/// Lets the circuit know of an end, and everybody of what that changed.
+pub(super) fn judge(shared: &Shared, function: &Function, version: &LiveVersion, job: &Job, end: End) {
+    let Some(change) = function.ended(version, job, end) else { return };
+    let (level, name, text) = match change {
+        Change::Opened { reason } => (LogLevel::Warn, "circuit-opened", reason),
+        Change::Closed => (LogLevel::Info, "circuit-closed", "the probe went well".to_owned()),
+    };
+    if name == "circuit-opened" {
+        function.counters.circuit_opened();
+    }
+    let client = job.context.client_id.as_deref();
+    let of_whom = client.map_or_else(String::new, |client| format!(" (last client {client})"));
+    function.logs.push(shared.host.now_ms(), level, "", "runtime", &format!("{name}: {text}{of_whom}"));
+    tracing::info!(function = function.name, event = name, reason = text, client, "circuit of a function changed");
+    let detail =
+        json!({ "function": function.name, "version": version.deployment.number, "reason": text, "client": client });
+    shared.host.event(&function.name, name, detail);
+}

@@ -1,0 +1,144 @@
+//! The versions that a function's messages are shared out to, ready to run.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::function::Job;
+use crate::alias::{Alias, Lot};
+use crate::counters::{Counters, FunctionCounters};
+use crate::deployment::Deployment;
+use crate::manifest::Trigger;
+use crate::topic;
+use crate::version::VersionNumber;
+
+/// The user property that messages can be kept together by.
+const KEY_PROPERTY: &str = "key";
+
+/// One version, and what its messages came to since it was put here.
+pub(super) struct LiveVersion {
+    pub(super) deployment: Arc<Deployment>,
+    pub(super) counters: Counters,
+}
+
+impl LiveVersion {
+    pub(super) fn new(deployment: Arc<Deployment>) -> Arc<Self> {
+        Arc::new(Self { deployment, counters: Counters::new() })
+    }
+
+    fn takes(&self, topic: &str) -> bool {
+        self.deployment.manifest.triggers.iter().any(|trigger| topic::filter_matches(&trigger.mqtt, topic))
+    }
+}
+
+/// What a version that gets messages came to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct VersionStatus {
+    /// The version.
+    pub version: VersionNumber,
+    /// Its weight in the alias `live`.
+    pub weight: u32,
+    /// What its messages came to since it was made live or the node started.
+    pub counters: FunctionCounters,
+}
+
+/// An alias with its versions.
+pub(super) struct Traffic {
+    /// The alias's name; `None`: a version was asked for by its number.
+    pub(super) name: Option<Arc<str>>,
+    alias: Alias,
+    /// One for each share of the alias, in its order.
+    versions: Vec<Arc<LiveVersion>>,
+    /// What takes the messages of versions whose circuit is open, besides these.
+    fallbacks: Vec<Arc<LiveVersion>>,
+}
+
+impl Traffic {
+    pub(super) fn new(name: Option<&str>, alias: Alias, versions: Vec<Arc<LiveVersion>>) -> Self {
+        Self { name: name.map(Arc::from), alias, versions, fallbacks: Vec::new() }
+    }
+
+    pub(super) fn with_fallbacks(self, fallbacks: Vec<Arc<LiveVersion>>) -> Self {
+        Self { fallbacks, ..self }
+    }
+
+    /// The version that takes messages while a circuit is open.
+    pub(super) fn fallback(&self, number: VersionNumber) -> Option<&Arc<LiveVersion>> {
+        self.version(number).or_else(|| self.fallbacks.iter().find(|version| version.deployment.number == number))
+    }
+
+    /// The version that runs a message; the same at each of its attempts.
+    pub(super) fn choose(&self, function: &str, job: &Job) -> Option<Arc<LiveVersion>> {
+        if let [only] = self.versions.as_slice() {
+            return Some(only.clone());
+        }
+        let key = job.message.properties.user_properties.iter().find(|(name, _)| name == KEY_PROPERTY);
+        let topic = job.message.topic.as_str();
+        let lot = Lot {
+            function,
+            topic,
+            client: job.context.client_id.as_deref(),
+            key: key.map(|(_, value)| value.as_str()),
+            random: job.random,
+        };
+        let takes = |number| self.version(number).is_some_and(|version| version.takes(topic));
+        self.version(self.alias.choose(&lot, takes)).or_else(|| self.versions.first()).cloned()
+    }
+
+    /// A version among them.
+    pub(super) fn version(&self, number: VersionNumber) -> Option<&Arc<LiveVersion>> {
+        self.versions.iter().find(|version| version.deployment.number == number)
+    }
+
+    /// All of them.
+    pub(super) fn versions(&self) -> &[Arc<LiveVersion>] {
+        &self.versions
+    }
+
+    /// The version that stands for the function.
+    pub(super) fn foremost(&self) -> Option<&Arc<LiveVersion>> {
+        self.version(self.alias.heaviest()).or_else(|| self.versions.first())
+    }
+
+    pub(super) fn status(&self) -> Vec<VersionStatus> {
+        let versions = self.alias.shares().iter().zip(&self.versions);
+        versions
+            .map(|(share, version)| VersionStatus {
+                version: share.version,
+                weight: share.weight,
+                counters: version.counters.snapshot(),
+            })
+            .collect()
+    }
+}
+
+/// All triggers, each filter once, with the greatest quality of service.
+pub(super) fn union<'a>(triggers: impl Iterator<Item = &'a Trigger>) -> Vec<Trigger> {
+    let mut all: Vec<Trigger> = Vec::new();
+    for trigger in triggers {
+        match all.iter_mut().find(|present| present.mqtt == trigger.mqtt) {
+            Some(present) => present.qos = present.qos.max(trigger.qos),
+            None => all.push(trigger.clone()),
+        }
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::Qos;
+
+    #[test]
+    fn triggers_of_all_versions_are_joined_with_the_greatest_quality_of_service() {
+        let trigger = |mqtt: &str, qos| Trigger { mqtt: mqtt.to_owned(), qos };
+        let (first, second) = (
+            [trigger("a/#", Qos::AtMostOnce), trigger("b", Qos::ExactlyOnce)],
+            [trigger("c", Qos::AtMostOnce), trigger("a/#", Qos::AtLeastOnce)],
+        );
+        let joined = union(first.iter().chain(&second));
+        let expected =
+            [trigger("a/#", Qos::AtLeastOnce), trigger("b", Qos::ExactlyOnce), trigger("c", Qos::AtMostOnce)];
+        assert_eq!(joined, expected);
+    }
+}
