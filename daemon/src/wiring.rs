@@ -10,8 +10,10 @@ pub mod broker_journal;
 mod clock;
 mod exchange;
 mod function_api;
+mod function_clock;
 mod function_host;
 mod function_lines;
+mod function_windows;
 mod greeting;
 mod identity;
 mod jwks;
@@ -225,6 +227,7 @@ fn start(config: &Config, config_file: Option<&Path>) -> anyhow::Result<RunningN
     let fetcher = start_fetching(config, &gate, &reloader)?;
     let watcher = reloader.start().context("start watching the files of access")?;
     broker.handle.open();
+    lines.tell_start();
 
     let deploying = Arc::default();
     let update_host = NodeHost {

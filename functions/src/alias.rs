@@ -175,7 +175,7 @@ impl Alias {
             Some(Sticky::Key) => lot.key,
         };
         match stuck_to {
-            Some(text) => scatter(fnv1a(fnv1a(FNV_OFFSET, lot.function.as_bytes()), text.as_bytes())),
+            Some(text) => scatter(digest_of(&[lot.function, text])),
             None => scatter(lot.random),
         }
     }
@@ -188,6 +188,11 @@ const FNV_OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
 fn fnv1a(hash: u64, bytes: &[u8]) -> u64 {
     let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
     step(bytes.iter().fold(hash, |hash, &byte| step(hash, byte)), 0xff)
+}
+
+/// A number for texts in a row, the same everywhere and for ever.
+pub(crate) fn digest_of(texts: &[&str]) -> u64 {
+    texts.iter().fold(FNV_OFFSET, |hash, text| fnv1a(hash, text.as_bytes()))
 }
 
 /// The finishing steps of SplitMix64 (Steele, Lea, Flood 2014): numbers in a row come out all over the range.

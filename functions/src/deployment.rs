@@ -21,6 +21,7 @@ use crate::manifest::{Manifest, ManifestError};
 use crate::message::InvocationContext;
 use crate::version::VersionNumber;
 use crate::world::{self, World, WorldError};
+use crate::zone::ZoneError;
 use crate::{capability, wasi};
 
 /// Why a function was not deployed.
@@ -61,6 +62,9 @@ pub enum DeployError {
     /// Native code was not loaded after it had been made.
     #[error("cannot load native code: {0}")]
     Load(String),
+    /// A schedule goes by clocks that the machine does not know.
+    #[error(transparent)]
+    Zone(#[from] ZoneError),
     /// The machine has no room for it.
     #[error(transparent)]
     NoRoom(#[from] NoRoom),

@@ -21,6 +21,7 @@ mod circuit;
 mod compile;
 mod config;
 mod counters;
+mod cron;
 mod dead_letter;
 mod deployment;
 mod durable_file;
@@ -37,11 +38,14 @@ mod offline;
 mod rate;
 mod retry;
 mod runtime;
+mod timetable;
 mod topic;
 mod twin_buffer;
 mod version;
 mod wasi;
+mod window;
 mod world;
+mod zone;
 
 #[cfg(feature = "compiler")]
 pub mod author;
@@ -55,6 +59,7 @@ pub use compile::child::compile_child_main;
 pub use compile::{CompileChild, CompileError};
 pub use config::{Config, MemoryProfile};
 pub use counters::FunctionCounters;
+pub use cron::{Schedule, ScheduleError};
 pub use deployment::DeployError;
 pub use engine::EngineError;
 pub use host::{
@@ -62,7 +67,9 @@ pub use host::{
     TwinRead, TwinSection,
 };
 pub use log_ring::{LogLevel, LogLine, LogSink};
-pub use manifest::{CircuitPer, CircuitPolicy, Fallback, Grants, Limits, Manifest, ManifestError, Retry, Trigger};
+pub use manifest::{
+    CircuitPer, CircuitPolicy, Fallback, Grants, Limits, Manifest, ManifestError, Retry, Source, Trigger,
+};
 pub use message::{
     InvocationContext, InvocationError, InvocationMessage, InvocationResult, InvocationSuccess, Properties, Qos,
     Settlement,
@@ -73,5 +80,8 @@ pub use runtime::{
     CircuitState, Deployed, FunctionState, FunctionStatus, InvocationDone, OpenError, Pointed, Runtime, Target,
     VersionEntry, VersionList, VersionStatus, precompile,
 };
+pub use timetable::{Appointment, Timetable};
 pub use version::{VersionNumber, VersionNumberError};
+pub use window::{WindowBatch, WindowBy, WindowKind, WindowRule, Windows};
 pub use world::{World, WorldError};
+pub use zone::{ZoneError, find_zone};

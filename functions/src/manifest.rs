@@ -6,8 +6,11 @@
 mod check;
 mod failure_check;
 mod quantity;
+mod trigger_check;
+mod window_check;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
@@ -20,6 +23,7 @@ use crate::message::Qos;
 use crate::rate::Rate;
 use crate::topic;
 use crate::version::VersionNumber;
+use crate::window::WindowRule;
 use check::Check;
 use quantity::{Bytes, Text};
 
@@ -55,13 +59,49 @@ pub struct Manifest {
     pub config: BTreeMap<String, String>,
 }
 
-/// An `observe` trigger: a copy of each message that matches, after it was routed.
+/// An `observe` trigger: a copy of each message that matches, after it was routed. What is no message of a client is one of the
+/// node's own, on a topic below `$` that no client can publish to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Trigger {
     /// MQTT topic filter.
     pub mqtt: String,
     /// Greatest quality of service to receive with.
     pub qos: Qos,
+    /// What publishes to it.
+    #[serde(flatten)]
+    pub source: Source,
+    /// Messages that are collected into batches; `None`: each is on its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub window: Option<WindowRule>,
+}
+
+/// What publishes the messages of a trigger.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(tag = "source", rename_all = "kebab-case")]
+pub enum Source {
+    /// Clients, functions, or the node for reasons of its own.
+    #[default]
+    Messages,
+    /// The node, when a schedule says so.
+    Schedule {
+        /// The schedule as written.
+        cron: String,
+        /// The time zone by whose clocks it goes, such as `Europe/Berlin`.
+        zone: String,
+    },
+    /// The node, when it starts.
+    Start,
+}
+
+impl fmt::Display for Trigger {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.source {
+            Source::Messages if self.window.is_some() => write!(formatter, "{} in windows", self.mqtt),
+            Source::Messages => formatter.write_str(&self.mqtt),
+            Source::Schedule { cron, zone } => write!(formatter, "cron {cron:?} {zone}"),
+            Source::Start => formatter.write_str("start"),
+        }
+    }
 }
 
 /// What one invocation may use.
@@ -208,6 +248,16 @@ struct RawManifest {
 struct RawTrigger {
     mqtt: Option<Spanned<String>>,
     net: Option<Spanned<String>>,
+    twin: Option<Spanned<String>>,
+    cron: Option<Spanned<String>>,
+    zone: Option<Spanned<String>>,
+    start: Option<Spanned<bool>>,
+    window: Option<Spanned<String>>,
+    size_s: Option<Spanned<i64>>,
+    step_s: Option<Spanned<i64>>,
+    gap_s: Option<Spanned<i64>>,
+    by: Option<Spanned<String>>,
+    messages_max: Option<Spanned<i64>>,
     qos: Option<Spanned<i64>>,
 }
 
@@ -275,7 +325,7 @@ impl Manifest {
             return Err(ManifestError { line: None, message });
         }
         let triggers: Vec<Trigger> =
-            raw.trigger.iter().map(|trigger| check.trigger(trigger)).collect::<Result<_, _>>()?;
+            raw.trigger.iter().map(|trigger| check.trigger(&raw.name, trigger)).collect::<Result<_, _>>()?;
         let grants = check.grants(&raw.grants)?;
         Ok(Self {
             name: raw.name.into_inner(),
@@ -296,6 +346,14 @@ impl Manifest {
             Some(Fallback::Version(version)) => Some(*version),
             _ => None,
         }
+    }
+
+    /// The time zones of its schedules.
+    pub fn zones(&self) -> impl Iterator<Item = &str> {
+        self.triggers.iter().filter_map(|trigger| match &trigger.source {
+            Source::Schedule { zone, .. } => Some(zone.as_str()),
+            Source::Messages | Source::Start => None,
+        })
     }
 
     /// Things that are allowed and probably not meant: a grant to publish where a trigger of the same function listens.

@@ -176,7 +176,7 @@ fn deploy(arguments: &FunctionDeployArguments) -> anyhow::Result<()> {
     let (name, version, digest) = (word(&deployed["name"]), word(&deployed["version"]), word(&deployed["digest"]));
     print_line(&format!("{name} is {verb}, {version}, digest {digest}"))?;
     for trigger in deployed["triggers"].as_array().into_iter().flatten() {
-        print_line(&format!("  runs on {}", word(&trigger["mqtt"])))?;
+        print_line(&format!("  runs on {}", trigger_text(trigger)))?;
     }
     Ok(())
 }
@@ -209,7 +209,7 @@ fn line(function: &Value) -> String {
         ["failed", "trapped", "timed_out", "over_limit"].iter().filter_map(|name| counters[name].as_u64()).sum();
     let triggers = function["triggers"].as_array().map_or_else(
         || "not known".to_owned(),
-        |triggers| triggers.iter().map(|trigger| word(&trigger["mqtt"])).collect::<Vec<_>>().join(" "),
+        |triggers| triggers.iter().map(trigger_text).collect::<Vec<_>>().join(" "),
     );
     let text = format!(
         "{:<24} {:<10} {:>10} {:>8} {:>8} {:>10}  {:<12} {}",
@@ -225,6 +225,15 @@ fn line(function: &Value) -> String {
     match function["reason"].as_str().or(counters["last_error"].as_str()) {
         Some(reason) => format!("{text}\n{:<24} last error: {}", "", escaped(reason)),
         None => text,
+    }
+}
+
+/// What starts a function, as its author wrote it.
+fn trigger_text(trigger: &Value) -> String {
+    match trigger["source"].as_str() {
+        Some("schedule") => format!("cron \"{}\" {}", word(&trigger["cron"]), word(&trigger["zone"])),
+        Some("start") => "start".to_owned(),
+        _ => word(&trigger["mqtt"]),
     }
 }
 
@@ -310,11 +319,17 @@ mod tests {
     #[test]
     fn a_list_line_has_the_last_error_below_it() {
         let function = json!({
-            "name": "f", "state": "broken", "reason": "no code", "queued": 2, "live": [{ "version": "v3", "weight": 90 }, { "version": "v4", "weight": 10 }], "triggers": [{ "mqtt": "a/#" }, { "mqtt": "b" }],
+            "name": "f", "state": "broken", "reason": "no code", "queued": 2, "live": [{ "version": "v3", "weight": 90 }, { "version": "v4", "weight": 10 }], "triggers": [
+                { "mqtt": "a/#", "source": "messages" }, { "mqtt": "b" }, { "mqtt": "$fn/start/f", "source": "start" },
+                { "mqtt": "x", "source": "schedule", "cron": "* * * * *", "zone": "UTC" },
+            ],
             "counters": { "ok": 7, "failed": 1, "trapped": 2, "run_p99_us": 11 },
         });
         let text = line(&function);
-        assert!(text.contains("v3=90 v4=10  a/# b") && text.contains("last error: no code"), "{text}");
+        assert!(
+            text.contains("v3=90 v4=10  a/# b start cron \"* * * * *\" UTC") && text.contains("last error: no code"),
+            "{text}"
+        );
         assert_eq!(state(&json!({ "state": "ready", "circuit": "open" })), "open");
         assert_eq!(state(&json!({ "state": "ready", "circuit": "closed" })), "ready");
         assert_eq!(text.split_whitespace().nth(3), Some("3"), "failed and trapped together");

@@ -3,23 +3,26 @@
 //! Invariant: a QoS 1 or 2 delivery is acknowledged once its effects are committed, or once it is given up for good; one that
 //! could not be taken now waits here, in order, and is tried again. What waits is bounded by the session's receive maximum.
 
+mod line;
+
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex as StdMutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
-use parking_lot::{Mutex, RwLock};
-use selvedge_broker::{Alongside, Attachment, Handle, Subscription};
-use selvedge_codec::{PacketId, QoS, topic};
+use parking_lot::RwLock;
+use selvedge_broker::{Alongside, Handle, Subscription};
+use selvedge_codec::QoS;
 use selvedge_core::{Delivery, Message, Moment};
-use selvedge_functions::{InvocationContext, InvocationError, InvocationResult, Runtime, Trigger};
+use selvedge_functions::{Runtime, Source, Trigger};
 use selvedge_store::{Batch, Commit, CommitError};
 use selvedge_twin::CommitPath as _;
 
-use super::backlog::{Arrival, Backlog, Fate, Patience};
 use super::broker_journal::BrokerPath;
 use super::clock::wall_ms;
+use super::function_clock::FunctionClock;
 use super::messages;
+use line::Line;
 
 const CLIENT_ID_PREFIX: &str = "$node/function/";
 const STACK_BYTES: usize = 256 * 1024;
@@ -35,20 +38,7 @@ pub struct FunctionLines {
     lines: RwLock<BTreeMap<String, Arc<Line>>>,
     generations: AtomicU64,
     again: Again,
-}
-
-/// One function's session.
-struct Line {
-    lines: Weak<FunctionLines>,
-    name: String,
-    /// Tells deliveries of this session from those of a namesake before it.
-    generation: u64,
-    triggers: RwLock<Vec<Trigger>>,
-    attachment: OnceLock<Attachment>,
-    backlog: Mutex<Backlog<Delivery>>,
-    /// Handed to the runtime and not ended.
-    running: AtomicUsize,
-    dropped: AtomicU64,
+    clock: FunctionClock,
 }
 
 /// Counts of one function that only the wiring knows.
@@ -85,6 +75,7 @@ impl FunctionLines {
             lines: RwLock::default(),
             generations: AtomicU64::new(1),
             again: Again::default(),
+            clock: FunctionClock::default(),
         })
     }
 
@@ -102,23 +93,71 @@ impl FunctionLines {
     /// Subscribes a function to its triggers and to nothing else. `None`: they are not known, and it stays subscribed to what it
     /// was, so that nothing is lost until it can run again.
     pub fn subscribe(self: &Arc<Self>, name: &str, triggers: Option<Vec<Trigger>>) {
+        self.attach(name, triggers);
+        self.triggers_changed();
+    }
+
+    fn triggers_changed(self: &Arc<Self>) {
+        let needs_time =
+            |trigger: &Trigger| matches!(trigger.source, Source::Schedule { .. }) || trigger.window.is_some();
+        let has_work = self.triggers().iter().any(|(_, trigger)| needs_time(trigger));
+        self.clock.changed(&Arc::downgrade(self), has_work);
+    }
+
+    /// What starts each function.
+    pub fn triggers(&self) -> Vec<(String, Trigger)> {
+        let lines = self.lines.read();
+        let of = |line: &Arc<Line>| {
+            line.triggers.read().iter().map(|trigger| (line.name.clone(), trigger.clone())).collect::<Vec<_>>()
+        };
+        lines.values().flat_map(of).collect()
+    }
+
+    /// When functions are started by the clock.
+    pub fn clock(&self) -> &FunctionClock {
+        &self.clock
+    }
+
+    /// Invokes functions with the batches that have closed by `now_ms`; when the next one closes.
+    pub fn close_windows(&self, now_ms: i64) -> Option<i64> {
+        let lines: Vec<Arc<Line>> = self.lines.read().values().cloned().collect();
+        lines.iter().filter_map(|line| line.close_windows(now_ms, self.broker.now())).min()
+    }
+
+    /// Starts the functions that wait for the node's start.
+    pub fn tell_start(&self) {
+        let triggers = self.triggers();
+        let started = triggers.iter().filter(|(_, trigger)| trigger.source == Source::Start);
+        let messages: Vec<Message> = started
+            .map(|(function, trigger)| {
+                let payload = serde_json::json!({ "function": function, "started_ms": wall_ms() });
+                Message::new(&trigger.mqtt, payload.to_string().into_bytes(), QoS::AtLeastOnce, false)
+            })
+            .collect();
+        if !messages.is_empty() {
+            self.publish(messages);
+        }
+    }
+
+    /// Publishes what the node itself has for functions.
+    pub fn publish(&self, messages: Vec<Message>) {
+        if let Err(error) = self.broker.publish(messages) {
+            tracing::warn!(error = %error, "messages of the node to functions are lost");
+        }
+    }
+
+    fn attach(self: &Arc<Self>, name: &str, triggers: Option<Vec<Trigger>>) {
         let mut lines = self.lines.write();
         if let Some(line) = lines.get(name) {
             if let Some(triggers) = triggers {
+                line.set_windows(&triggers, self.receive_maximum);
                 line.change_triggers(triggers);
             }
             return;
         }
-        let line = Arc::new(Line {
-            lines: Arc::downgrade(self),
-            name: name.to_owned(),
-            generation: self.generations.fetch_add(1, Ordering::Relaxed),
-            triggers: RwLock::new(triggers.clone().unwrap_or_default()),
-            attachment: OnceLock::new(),
-            backlog: Mutex::default(),
-            running: AtomicUsize::new(0),
-            dropped: AtomicU64::new(0),
-        });
+        let generation = self.generations.fetch_add(1, Ordering::Relaxed);
+        let line = Arc::new(Line::new(Arc::downgrade(self), name, generation, triggers.clone().unwrap_or_default()));
+        line.set_windows(triggers.as_deref().unwrap_or_default(), self.receive_maximum);
         let weak = Arc::downgrade(&line);
         let sink = move |deliveries: Vec<Delivery>| {
             if let Some(line) = weak.upgrade() {
@@ -149,8 +188,9 @@ impl FunctionLines {
     }
 
     /// Ends a function's session and what waits for it.
-    pub fn unsubscribe(&self, name: &str) {
+    pub fn unsubscribe(self: &Arc<Self>, name: &str) {
         let Some(line) = self.lines.write().remove(name) else { return };
+        self.triggers_changed();
         line.backlog.lock().close();
         // The last holder of the line would only leave the session behind.
         if let Some(attachment) = Arc::into_inner(line).and_then(|line| line.attachment.into_inner()) {
@@ -180,7 +220,7 @@ impl FunctionLines {
         let state = state.map(|state| Box::new(state) as Alongside);
         let refused = match &line {
             Some(line) => {
-                let packet_ids = delivery.and_then(|delivery| line.packet_id(delivery)).into_iter().collect();
+                let packet_ids = delivery.map(|delivery| line.packet_ids(delivery)).unwrap_or_default();
                 line.attachment.get().map_or(Ok(()), |attachment| attachment.commit(packet_ids, outputs, state))
             }
             // Removed meanwhile: its last effects are committed, so they are published.
@@ -223,6 +263,7 @@ impl FunctionLines {
 
     /// Tries nothing again from here on.
     pub fn stop(&self) {
+        self.clock.stop();
         self.again.lock().stopped = true;
         self.again.wake.notify_all();
     }
@@ -235,107 +276,6 @@ pub fn names<'a>(client_ids: impl Iterator<Item = &'a str>) -> Vec<String> {
 
 fn client_id(name: &str) -> String {
     format!("{CLIENT_ID_PREFIX}{name}")
-}
-
-impl Line {
-    fn change_triggers(&self, triggers: Vec<Trigger>) {
-        let subscriptions = subscriptions(&triggers);
-        *self.triggers.write() = triggers;
-        if let Some(attachment) = self.attachment.get() {
-            attachment.set_subscriptions(subscriptions);
-        }
-    }
-
-    /// On the reactor's thread. While earlier deliveries wait, later ones stand behind them.
-    fn take(self: &Arc<Self>, delivery: Delivery) {
-        let patience = if delivery.packet_id.is_some() { Patience::CanWait } else { Patience::CannotWait };
-        let fate = self.backlog.lock().arrive(delivery, patience);
-        match fate {
-            Fate::Invoke(arrival, delivery) => self.invoke(arrival, delivery),
-            Fate::Waits => {}
-            Fate::Dropped => {
-                self.dropped.fetch_add(1, Ordering::Relaxed);
-            }
-        }
-    }
-
-    fn invoke(self: &Arc<Self>, arrival: Arrival, delivery: Delivery) {
-        let Some(lines) = self.lines.upgrade() else { return };
-        let Some(runtime) = lines.runtime.get().and_then(Weak::upgrade) else { return };
-        let message = messages::to_invocation(&delivery, lines.now());
-        let matched = self
-            .triggers
-            .read()
-            .iter()
-            .find(|trigger| topic::matches(&trigger.mqtt, &message.topic))
-            .map(|trigger| trigger.mqtt.clone());
-        let context = InvocationContext {
-            client_id: delivery.message.publisher().map(|publisher| publisher.to_string()),
-            matched_filter: matched.unwrap_or_default(),
-            received_ms: wall_ms(),
-            trace_parent: message
-                .properties
-                .user_properties
-                .iter()
-                .find(|(name, _)| name == "traceparent")
-                .map(|(_, value)| value.clone()),
-            delivery: Some(self.delivery_number(delivery.packet_id)),
-            depth: messages::depth(&delivery.message),
-        };
-        self.running.fetch_add(1, Ordering::AcqRel);
-        let line = Arc::clone(self);
-        runtime.invoke(&self.name, message, context, Box::new(move |result| line.ended(arrival, delivery, result)));
-    }
-
-    fn ended(self: Arc<Self>, arrival: Arrival, delivery: Delivery, result: InvocationResult) {
-        self.running.fetch_sub(1, Ordering::AcqRel);
-        let Err(error) = result else { return };
-        if error.is_acknowledged() {
-            return;
-        }
-        match (delivery.packet_id, error.deliver_again()) {
-            (None, again) => {
-                if again {
-                    self.dropped.fetch_add(1, Ordering::Relaxed);
-                }
-            }
-            (Some(_), true) => {
-                let kept = self.backlog.lock().put_back(arrival, delivery);
-                if kept
-                    && !matches!(error, InvocationError::Stopping)
-                    && let Some(lines) = self.lines.upgrade()
-                {
-                    lines.again.schedule(self);
-                }
-            }
-            (Some(packet_id), false) => self.acknowledge(vec![packet_id], Vec::new()),
-        }
-    }
-
-    /// Tries what waits, oldest first, until one is refused again.
-    fn try_again(self: &Arc<Self>) {
-        loop {
-            // The lock ends here: a refusal takes it from within `invoke`.
-            let next = self.backlog.lock().next();
-            let Some((arrival, delivery)) = next else { return };
-            self.invoke(arrival, delivery);
-        }
-    }
-
-    fn acknowledge(&self, packet_ids: Vec<PacketId>, outputs: Vec<Message>) {
-        if let Some(attachment) = self.attachment.get() {
-            attachment.acknowledge(packet_ids, outputs);
-        }
-    }
-
-    fn delivery_number(&self, packet_id: Option<PacketId>) -> u64 {
-        self.generation << 16 | u64::from(packet_id.map_or(0, PacketId::get))
-    }
-
-    /// The identifier in a delivery number, if it is one of this session.
-    fn packet_id(&self, delivery: u64) -> Option<PacketId> {
-        if delivery >> 16 == self.generation { PacketId::new((delivery & 0xffff) as u16) } else { None }
-    }
 }
 
 impl Again {

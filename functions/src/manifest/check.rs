@@ -6,15 +6,11 @@ use toml::Spanned;
 
 use super::quantity::Bytes;
 use super::{
-    GRANTS_MAX, Grants, Limits, ManifestError, NAME_BYTES_MAX, RawGrants, RawLimits, RawTrigger, Trigger,
-    is_valid_function_name, line_of, texts,
+    GRANTS_MAX, Grants, Limits, ManifestError, NAME_BYTES_MAX, RawGrants, RawLimits, is_valid_function_name, line_of,
+    texts,
 };
 use crate::config::Config;
-use crate::message::Qos;
 use crate::topic;
-
-/// Topics under which the node tells of events of the network.
-const NET_EVENTS: &str = "$net/event/";
 
 /// Checks values and knows the text they came from, for the line.
 pub(super) struct Check<'a> {
@@ -44,57 +40,7 @@ impl Check<'_> {
         Err(ManifestError { line: None, message: format!("{key} has {count} entries, allowed are {max}") })
     }
 
-    pub(super) fn trigger(&self, trigger: &Spanned<RawTrigger>) -> Result<Trigger, ManifestError> {
-        let span = trigger.span();
-        let trigger = trigger.get_ref();
-        let mqtt = match (&trigger.mqtt, &trigger.net) {
-            (Some(filter), None) => {
-                self.filter("trigger.mqtt", filter)?;
-                filter.get_ref().clone()
-            }
-            (None, Some(event)) => self.net_event(event)?,
-            (None, None) => {
-                let message =
-                    "a [[trigger]] has mqtt = \"…\" (a topic filter) or net = \"…\" (an event of the network)";
-                return self.wrong(&span, message.to_owned());
-            }
-            (Some(_), Some(event)) => {
-                let message = "a [[trigger]] has either mqtt or net: write two of them".to_owned();
-                return self.wrong(&event.span(), message);
-            }
-        };
-        let qos = match &trigger.qos {
-            None => Qos::AtLeastOnce,
-            Some(qos) => match qos.get_ref() {
-                0 => Qos::AtMostOnce,
-                1 => Qos::AtLeastOnce,
-                2 => Qos::ExactlyOnce,
-                other => return self.wrong(&qos.span(), format!("trigger.qos = {other}: allowed are 0, 1 and 2")),
-            },
-        };
-        Ok(Trigger { mqtt, qos })
-    }
-
-    /// Events of the network are messages of the node: `new-peer`, `above/NAME` and `below/NAME` of a threshold, or all (`#`).
-    fn net_event(&self, event: &Spanned<String>) -> Result<String, ManifestError> {
-        let text = event.get_ref();
-        let is_known = match text.split_once('/') {
-            None => matches!(text.as_str(), "new-peer" | "#"),
-            Some(("above" | "below", name)) => {
-                name == "+" || (!name.is_empty() && !name.contains(['/', '+', '#', '\0']))
-            }
-            Some(_) => false,
-        };
-        if is_known {
-            return Ok(format!("{NET_EVENTS}{text}"));
-        }
-        let message = format!(
-            "trigger.net {text:?}: allowed are new-peer, above/NAME and below/NAME (NAME of a threshold, or +), and # for all"
-        );
-        self.wrong(&event.span(), message)
-    }
-
-    fn filter(&self, key: &str, filter: &Spanned<String>) -> Result<(), ManifestError> {
+    pub(super) fn filter(&self, key: &str, filter: &Spanned<String>) -> Result<(), ManifestError> {
         match topic::filter_problem(filter.get_ref()) {
             None => Ok(()),
             Some(problem) => self.wrong(

@@ -1,4 +1,5 @@
 use super::*;
+use crate::window::{WindowBy, WindowKind};
 
 const FULL: &str = r#"
 name = "unit-alarm"
@@ -74,7 +75,7 @@ fn every_key_is_read() {
     let manifest = parse(FULL).unwrap();
     assert_eq!((manifest.name.as_str(), manifest.version.as_str()), ("unit-alarm", "1.2.0"));
     assert_eq!(manifest.component.as_deref(), Some("unit_alarm.wasm"));
-    let trigger = |mqtt: &str, qos| Trigger { mqtt: mqtt.into(), qos };
+    let trigger = |mqtt: &str, qos| Trigger { mqtt: mqtt.into(), qos, source: Source::Messages, window: None };
     assert_eq!(
         manifest.triggers,
         [trigger("sensors/+/temperature", Qos::AtLeastOnce), trigger("other/#", Qos::AtMostOnce)]
@@ -201,15 +202,70 @@ fn events_of_the_network_are_topics_of_the_node() {
         ("#", "$net/event/#"),
     ] {
         let manifest = started_by(&format!("net = {event:?}")).unwrap();
-        assert_eq!(manifest.triggers, [Trigger { mqtt: topic.to_owned(), qos: Qos::AtLeastOnce }]);
+        assert_eq!(
+            manifest.triggers,
+            [Trigger { mqtt: topic.to_owned(), qos: Qos::AtLeastOnce, source: Source::Messages, window: None }]
+        );
     }
     for event in ["", "new", "above", "above/", "above/a/b", "beside/a", "above/#", "+"] {
         let error = started_by(&format!("net = {event:?}")).unwrap_err();
         assert!(error.line == Some(3) && error.message.contains("allowed are new-peer"), "{event}: {error}");
     }
-    assert!(started_by("net = \"#\"\nmqtt = \"a\"").unwrap_err().message.contains("either mqtt or net"));
+    assert!(started_by("net = \"#\"\nmqtt = \"a\"").unwrap_err().message.contains("write one for each"));
     let neither = started_by("qos = 1").unwrap_err();
     assert!(neither.line == Some(2) && neither.message.contains("net = "), "{neither}");
+}
+
+#[test]
+fn changes_of_twins_schedules_and_the_start_are_topics_of_the_node_too() {
+    let started_by = |lines: &str| parse(&format!("name = \"f\"\n[[trigger]]\n{lines}"));
+    let only = |lines: &str| started_by(lines).unwrap().triggers.remove(0);
+    assert_eq!(only("twin = \"pump-1\"").mqtt, "$twin/pump-1/update/documents");
+    assert_eq!(only("twin = \"+\"").to_string(), "$twin/+/update/documents");
+    assert_eq!(
+        (only("start = true").mqtt.as_str(), only("start = true").to_string().as_str()),
+        ("$fn/start/f", "start")
+    );
+    let daily = only("cron = \"0 0 6 * * *\"\nzone = \"Europe/Berlin\"");
+    assert_eq!(daily.to_string(), "cron \"0 0 6 * * *\" Europe/Berlin");
+    let utc = only("cron = \"0 0 6 * * *\"");
+    assert!(utc.mqtt.starts_with("$fn/cron/f/") && utc.mqtt != daily.mqtt, "{utc:?}");
+    assert_eq!(utc.source, Source::Schedule { cron: "0 0 6 * * *".to_owned(), zone: "UTC".to_owned() });
+    for (lines, needle) in [
+        ("twin = \"a/b\"", "name of a thing"),
+        ("twin = \"\"", "name of a thing"),
+        ("cron = \"0 0 25 * * *\"", "hour"),
+        ("cron = \"* * * * * *\"\nzone = \"Mid Earth\"", "Europe/Berlin"),
+        ("mqtt = \"a\"\nzone = \"UTC\"", "belongs to trigger.cron"),
+        ("start = false", "leave the trigger out"),
+        ("start = true\ncron = \"* * * * *\"", "write one for each"),
+    ] {
+        let error = started_by(lines).unwrap_err();
+        assert!(error.line.is_some() && error.message.contains(needle), "{lines}: {error}");
+    }
+}
+
+#[test]
+fn windows_say_how_messages_become_batches() {
+    let window = |lines: &str| with(lines).map(|mut manifest| manifest.triggers.remove(0).window.unwrap());
+    let rule = |kind, by, messages_max| WindowRule { kind, by, messages_max };
+    let tumbling = WindowKind::Tumbling { size_ms: 60_000 };
+    assert_eq!(window("window = \"tumbling\"\nsize_s = 60"), Ok(rule(tumbling, WindowBy::All, 200)));
+    let sliding = WindowKind::Sliding { size_ms: 60_000, step_ms: 1000 };
+    let lines = "window = \"sliding\"\nsize_s = 60\nstep_s = 1\nby = \"level:2\"\nmessages_max = 7";
+    assert_eq!(window(lines), Ok(rule(sliding, WindowBy::Level(2), 7)));
+    let session = WindowKind::Session { gap_ms: 5000 };
+    assert_eq!(window("window = \"session\"\ngap_s = 5\nby = \"client\""), Ok(rule(session, WindowBy::Client, 200)));
+    check_refused("window = \"wide\"", 4, &["\"tumbling\", \"sliding\" and \"session\""]);
+    check_refused("window = \"tumbling\"", 4, &["needs trigger.size_s"]);
+    check_refused("window = \"sliding\"\nsize_s = 61\nstep_s = 1", 4, &["up to 60 times"]);
+    check_refused("window = \"sliding\"\nsize_s = 10\nstep_s = 3", 4, &["must be trigger.step_s"]);
+    check_refused("window = \"session\"\ngap_s = 0", 5, &["1 to 86400"]);
+    check_refused("window = \"session\"\ngap_s = 1\nby = \"level:0\"", 6, &["level:1"]);
+    check_refused("size_s = 3", 4, &["belongs to trigger.window"]);
+    check_refused("by = \"topic\"", 4, &["belongs to trigger.window"]);
+    let started = parse("name = \"f\"\n[[trigger]]\nstart = true\nwindow = \"session\"\ngap_s = 1").unwrap_err();
+    assert!(started.message.contains("belongs to messages"), "{started}");
 }
 
 #[test]

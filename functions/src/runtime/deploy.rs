@@ -21,6 +21,7 @@ use crate::log_ring::LogLevel;
 use crate::manifest::Manifest;
 use crate::message::InvocationError;
 use crate::version::VersionNumber;
+use crate::zone::find_zone;
 
 /// What becomes of a new version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +61,9 @@ fn try_deploy(
         // Deploying again is the way out of a record that cannot be read.
         (Some(_), Goal::GoLive) => shared.records.get(&name).unwrap_or_else(|_| Catalog::new()),
     };
+    for zone in manifest.zones() {
+        find_zone(zone)?;
+    }
     check_size(&shared.config, &component)?;
     admission::check(&manifest.limits, &shared.config, shared.host.memory_available())?;
     let engine = shared.engine.get()?;

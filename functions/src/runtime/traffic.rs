@@ -26,8 +26,10 @@ impl LiveVersion {
         Arc::new(Self { deployment, counters: Counters::new() })
     }
 
-    fn takes(&self, topic: &str) -> bool {
-        self.deployment.manifest.triggers.iter().any(|trigger| topic::filter_matches(&trigger.mqtt, topic))
+    /// A batch of a window has no topic of its own: it is known by its trigger's filter.
+    fn takes(&self, topic: &str, matched_filter: &str) -> bool {
+        let mut triggers = self.deployment.manifest.triggers.iter();
+        triggers.any(|trigger| trigger.mqtt == matched_filter || topic::filter_matches(&trigger.mqtt, topic))
     }
 }
 
@@ -81,7 +83,8 @@ impl Traffic {
             key: key.map(|(_, value)| value.as_str()),
             random: job.random,
         };
-        let takes = |number| self.version(number).is_some_and(|version| version.takes(topic));
+        let takes =
+            |number| self.version(number).is_some_and(|version| version.takes(topic, &job.context.matched_filter));
         self.version(self.alias.choose(&lot, takes)).or_else(|| self.versions.first()).cloned()
     }
 
@@ -127,11 +130,12 @@ pub(super) fn union<'a>(triggers: impl Iterator<Item = &'a Trigger>) -> Vec<Trig
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::manifest::Source;
     use crate::message::Qos;
 
     #[test]
     fn triggers_of_all_versions_are_joined_with_the_greatest_quality_of_service() {
-        let trigger = |mqtt: &str, qos| Trigger { mqtt: mqtt.to_owned(), qos };
+        let trigger = |mqtt: &str, qos| Trigger { mqtt: mqtt.to_owned(), qos, source: Source::Messages, window: None };
         let (first, second) = (
             [trigger("a/#", Qos::AtMostOnce), trigger("b", Qos::ExactlyOnce)],
             [trigger("c", Qos::AtMostOnce), trigger("a/#", Qos::AtLeastOnce)],

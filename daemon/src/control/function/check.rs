@@ -1,7 +1,7 @@
 //! `fn check`: what a `function.toml` means, and what of it this machine cannot do.
 
 use anyhow::Context as _;
-use selvedge_functions::{Config, Fallback, Manifest};
+use selvedge_functions::{Config, Fallback, Manifest, find_zone};
 use serde_json::{Value, json};
 
 use super::MANIFEST;
@@ -17,6 +17,7 @@ pub(super) fn run(arguments: &FunctionDirectoryArguments) -> anyhow::Result<()> 
     let component = manifest.component.clone().unwrap_or_else(|| format!("{}.wasm", manifest.name));
     let is_built = arguments.directory.join(&component).is_file();
     let mut warnings = manifest.warnings();
+    warnings.extend(manifest.zones().filter_map(|zone| find_zone(zone).err()).map(|error| error.to_string()));
     if !is_built {
         warnings.push(format!("there is no {component}: selvedge fn build makes it"));
     }
@@ -67,7 +68,7 @@ fn fallback(fallback: &Fallback) -> String {
 fn lines(manifest: &Manifest) -> Vec<String> {
     let limits = &manifest.limits;
     let mut lines = vec![format!("{} {}", manifest.name, manifest.version).trim_end().to_owned()];
-    lines.extend(manifest.triggers.iter().map(|trigger| format!("  runs on {}", trigger.mqtt)));
+    lines.extend(manifest.triggers.iter().map(|trigger| format!("  runs on {trigger}")));
     lines.push(format!("  memory {} bytes, time {} ms a message", limits.memory_bytes, limits.timeout_ms));
     if let Some(rate) = limits.rate {
         lines.push(format!("  at most {} messages a second, {} at once", rate.per_s, rate.burst));
@@ -101,11 +102,11 @@ mod tests {
 
     #[test]
     fn a_manifest_is_told_in_sentences() {
-        let text = "name = \"f\"\n[[trigger]]\nmqtt = \"in/#\"\n[limits]\nrate_per_s = 5\n[retry]\ndead_letter = \"dead\"\n[circuit]\n[grants]\npublish = [\"a\", \"b\"]";
+        let text = "name = \"f\"\n[[trigger]]\ncron = \"0 6 * * *\"\n[limits]\nrate_per_s = 5\n[retry]\ndead_letter = \"dead\"\n[circuit]\n[grants]\npublish = [\"a\", \"b\"]";
         let manifest = Manifest::parse(text, &Config::default()).unwrap();
         let lines = lines(&manifest).join("\n");
         for expected in [
-            "runs on in/#",
+            "runs on cron \"0 6 * * *\" UTC",
             "at most 5 messages a second, 5 at once",
             "3 attempts, then the message goes to dead",
             "after 3 failures in a row, or 60 % within 60 s, not run for 30 s: wait",
@@ -115,6 +116,6 @@ mod tests {
             assert!(lines.contains(expected), "{expected:?} is not in\n{lines}");
         }
         let facts = facts(&manifest, &[]);
-        assert_eq!((&facts["triggers"][0]["mqtt"], &facts["circuit"]), (&json!("in/#"), &json!("wait")));
+        assert_eq!((&facts["triggers"][0]["source"], &facts["circuit"]), (&json!("schedule"), &json!("wait")));
     }
 }

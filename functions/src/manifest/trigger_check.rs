@@ -1,0 +1,129 @@
+//! What starts a function: `[[trigger]]`, of whatever kind, becomes a topic filter.
+
+use toml::Spanned;
+
+use super::check::Check;
+use super::{ManifestError, RawTrigger, Source, Trigger};
+use crate::alias::digest_of;
+use crate::cron::Schedule;
+use crate::message::Qos;
+
+/// Topics under which the node tells of events of the network.
+const NET_EVENTS: &str = "$net/event/";
+/// What a trigger can be.
+const KINDS: &str = "mqtt = \"…\" (a topic filter), net = \"…\" (an event of the network), twin = \"…\" (changes of a thing's twin, + for all), cron = \"…\" (a schedule) or start = true";
+/// Longest name of a thing or a time zone, bytes.
+const NAME_BYTES_MAX: usize = 256;
+
+impl Check<'_> {
+    pub(super) fn trigger(
+        &self,
+        name: &Spanned<String>,
+        trigger: &Spanned<RawTrigger>,
+    ) -> Result<Trigger, ManifestError> {
+        let span = trigger.span();
+        let raw = trigger.get_ref();
+        let kinds =
+            [raw.mqtt.is_some(), raw.net.is_some(), raw.twin.is_some(), raw.cron.is_some(), raw.start.is_some()];
+        match kinds.iter().filter(|is_there| **is_there).count() {
+            1 => {}
+            0 => return self.wrong(&span, format!("a [[trigger]] has {KINDS}")),
+            _ => return self.wrong(&span, format!("a [[trigger]] has one of {KINDS}: write one for each")),
+        }
+        if let Some(zone) = raw.zone.as_ref().filter(|_| raw.cron.is_none()) {
+            return self.wrong(&zone.span(), "trigger.zone belongs to trigger.cron".to_owned());
+        }
+        let qos = self.qos(raw)?;
+        let window = self.window(raw)?;
+        if let Some(wanted) = raw.window.as_ref().filter(|_| raw.cron.is_some() || raw.start.is_some()) {
+            let words = "trigger.window belongs to messages: mqtt, net or twin".to_owned();
+            return self.wrong(&wanted.span(), words);
+        }
+        let messages = |mqtt: String| Trigger { mqtt, qos, source: Source::Messages, window: window.clone() };
+        if let Some(filter) = &raw.mqtt {
+            self.filter("trigger.mqtt", filter)?;
+            return Ok(messages(filter.get_ref().clone()));
+        }
+        if let Some(event) = &raw.net {
+            return Ok(messages(self.net_event(event)?));
+        }
+        if let Some(thing) = &raw.twin {
+            return Ok(messages(self.twin(thing)?));
+        }
+        if let Some(cron) = &raw.cron {
+            let (cron, zone) = (self.cron(cron)?, self.zone(raw.zone.as_ref())?);
+            let mqtt = format!("$fn/cron/{}/{:08x}", name.get_ref(), digest_of(&[&cron, &zone]) as u32);
+            return Ok(Trigger { mqtt, qos, source: Source::Schedule { cron, zone }, window: None });
+        }
+        match &raw.start {
+            Some(start) if !start.get_ref() => {
+                self.wrong(&start.span(), "trigger.start = false: leave the trigger out".to_owned())
+            }
+            _ => {
+                let mqtt = format!("$fn/start/{}", name.get_ref());
+                Ok(Trigger { mqtt, qos, source: Source::Start, window: None })
+            }
+        }
+    }
+
+    fn qos(&self, raw: &RawTrigger) -> Result<Qos, ManifestError> {
+        let Some(qos) = &raw.qos else { return Ok(Qos::AtLeastOnce) };
+        match qos.get_ref() {
+            0 => Ok(Qos::AtMostOnce),
+            1 => Ok(Qos::AtLeastOnce),
+            2 => Ok(Qos::ExactlyOnce),
+            other => self.wrong(&qos.span(), format!("trigger.qos = {other}: allowed are 0, 1 and 2")),
+        }
+    }
+
+    /// Changes of twins are messages of the node with the documents before and after.
+    fn twin(&self, thing: &Spanned<String>) -> Result<String, ManifestError> {
+        let text = thing.get_ref();
+        let is_name = !text.is_empty() && text.len() <= NAME_BYTES_MAX && !text.contains(['/', '+', '#', '\0']);
+        if text == "+" || is_name {
+            return Ok(format!("$twin/{text}/update/documents"));
+        }
+        self.wrong(&thing.span(), format!("trigger.twin {text:?}: allowed are the name of a thing, and + for all"))
+    }
+
+    fn cron(&self, cron: &Spanned<String>) -> Result<String, ManifestError> {
+        match Schedule::parse(cron.get_ref()) {
+            Ok(_) => Ok(cron.get_ref().clone()),
+            Err(error) => self.wrong(&cron.span(), format!("trigger.cron: {error}")),
+        }
+    }
+
+    /// Whether the machine knows the zone is seen when the function is deployed.
+    fn zone(&self, zone: Option<&Spanned<String>>) -> Result<String, ManifestError> {
+        let Some(zone) = zone else { return Ok("UTC".to_owned()) };
+        let text = zone.get_ref();
+        let is_name =
+            text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'_' | b'-' | b'+'));
+        if is_name && !text.is_empty() && text.len() <= NAME_BYTES_MAX {
+            return Ok(text.clone());
+        }
+        self.wrong(
+            &zone.span(),
+            format!("trigger.zone {text:?}: expected the name of a time zone such as \"Europe/Berlin\""),
+        )
+    }
+
+    /// Events of the network are messages of the node: `new-peer`, `above/NAME` and `below/NAME` of a threshold, or all (`#`).
+    fn net_event(&self, event: &Spanned<String>) -> Result<String, ManifestError> {
+        let text = event.get_ref();
+        let is_known = match text.split_once('/') {
+            None => matches!(text.as_str(), "new-peer" | "#"),
+            Some(("above" | "below", name)) => {
+                name == "+" || (!name.is_empty() && !name.contains(['/', '+', '#', '\0']))
+            }
+            Some(_) => false,
+        };
+        if is_known {
+            return Ok(format!("{NET_EVENTS}{text}"));
+        }
+        let message = format!(
+            "trigger.net {text:?}: allowed are new-peer, above/NAME and below/NAME (NAME of a threshold, or +), and # for all"
+        );
+        self.wrong(&event.span(), message)
+    }
+}
