@@ -127,7 +127,7 @@ pub(crate) fn apply(
         OpDeed::Remove(Some(element)) => {
             mismatch("a set").map_or(Ok(()), Err)?;
             let parts = [element.part(SetKind::AddWins), element.part(SetKind::Latest)];
-            let removed = parts.iter().fold(false, |removed, part| document.remove_part(path, part, pen) || removed);
+            let removed = parts.iter().filter(|part| document.remove_part(path, part, pen)).count() > 0;
             Ok(if removed { vec![path.clone()] } else { Vec::new() })
         }
         OpDeed::Remove(None) => {
