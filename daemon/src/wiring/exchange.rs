@@ -199,6 +199,8 @@ impl Exchange {
         });
         let mut options = ConnectOptions::plain(&address.host, address.port, version);
         options.client_id = format!("selvedge-{}", self.node);
+        // A broker that is gone without a word is noticed within a heartbeat or so.
+        options.keep_alive_s = u16::try_from(self.config.heartbeat.0.as_secs() / 2).unwrap_or(u16::MAX).clamp(5, 60);
         (options.username, options.password) = (some(&self.config.username), password);
         options.encryption = encryption;
         options.properties.connect.maximum_packet_size = std::num::NonZero::new(PACKET_BYTES_MAX);

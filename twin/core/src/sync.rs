@@ -213,6 +213,8 @@ struct Peer {
     rest_until_ms: u64,
     /// When it was told last, alone, what this node has.
     answered_ms: Option<u64>,
+    /// Whether it was heard since the way to it opened.
+    is_present: bool,
 }
 
 impl Sync {
@@ -305,7 +307,7 @@ impl Sync {
                 self.connected = true;
                 self.tell(turn);
             }
-            Input::Disconnected => self.connected = false,
+            Input::Disconnected => self.disconnected(),
             Input::Received(bytes) => self.received(bytes, turn),
             Input::Written(events) => self.written(events, turn),
             Input::Tick => self.tick(turn),

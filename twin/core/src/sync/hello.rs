@@ -45,6 +45,19 @@ impl Sync {
         }
     }
 
+    /// Who is there when the way opens again has to be heard first. A transfer waits for its peer, but not for long.
+    pub(super) fn disconnected(&mut self) {
+        self.connected = false;
+        for peer in self.peers.values_mut() {
+            peer.is_present = false;
+            peer.answered_ms = None;
+        }
+        if let Some(pull) = &mut self.knowledge.pull {
+            (pull.asked_ms, pull.tries) = (0, TRIES_MAX.saturating_sub(1));
+            self.dirty = true;
+        }
+    }
+
     pub(super) fn broadcast(&mut self, message: Message, turn: &Turn<'_>) {
         let bytes = self.sealed(message, turn);
         self.outputs.push(Output::Broadcast(bytes));
@@ -103,7 +116,8 @@ impl Sync {
     }
 
     fn said(&mut self, sender: NodeId, message: Message, turn: &mut Turn<'_>) {
-        self.peers.entry(sender).or_default().heard_ms = turn.now.steady_ms;
+        let peer = self.peers.entry(sender).or_default();
+        (peer.heard_ms, peer.is_present) = (turn.now.steady_ms, true);
         match message {
             Message::Hello(hello) => self.hear(sender, *hello, turn),
             Message::Delta(runs) => self.take_runs(sender, &runs, turn),
@@ -127,6 +141,9 @@ impl Sync {
         peer.differing = differing;
         let paused = self.knowledge.pull.as_ref().is_some_and(|pull| pull.peer == sender && pull.asked_ms == 0);
         if paused {
+            if let Some(pull) = &mut self.knowledge.pull {
+                pull.tries = 0;
+            }
             self.ask(turn);
         }
         self.answer(sender, turn);
@@ -179,7 +196,9 @@ impl Sync {
         let silent_ms = SILENT_HEARTBEATS * self.config.heartbeat_ms;
         let ready = || {
             self.peers.iter().filter(move |(_, peer)| {
-                steady_ms >= peer.rest_until_ms && steady_ms.saturating_sub(peer.heard_ms) <= silent_ms
+                peer.is_present
+                    && steady_ms >= peer.rest_until_ms
+                    && steady_ms.saturating_sub(peer.heard_ms) <= silent_ms
             })
         };
         let whole = ready().find(|(_, peer)| !known.includes(&peer.floor)).map(|(node, _)| (*node, Mode::Whole));
