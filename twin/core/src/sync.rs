@@ -292,7 +292,9 @@ impl Sync {
             let lacks = |dot: Dot| dot.seq.saturating_sub(self.knowledge.known.get(dot.origin));
             let lacking = peer.map_or(0, |peer| peer.known.dots().map(lacks).sum());
             let unseen = |dot: Dot| peer.map_or(0, |peer| dot.seq.saturating_sub(peer.known.get(dot.origin)));
-            let unseen = peer.map(|_| self.knowledge.known.dots().map(unseen).sum());
+            // What it wrote itself it has.
+            let by_others = self.knowledge.known.dots().filter(|dot| dot.origin.node != *node);
+            let unseen = peer.map(|_| by_others.map(unseen).sum());
             MemberState { node: *node, heard_ms: peer.map(|peer| peer.heard_ms), lacking, unseen }
         })
     }
