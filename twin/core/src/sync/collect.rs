@@ -149,3 +149,61 @@ impl Sync {
         stable
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::{BUILD_FLOOR_MS, Clock, HybridTime, NodeId};
+    use crate::dot::Origin;
+    use crate::event::{Base, Body, PolicyVersion};
+    use crate::keys::{Ed25519, Keys as _};
+    use crate::memory::Memory;
+    use crate::path::Path;
+    use crate::place::Section;
+    use crate::policy::{Chain, Member, Policy};
+    use crate::sync::{Config, Input, Now, State as _, newcomer};
+
+    /// A group of one.
+    fn alone() -> (Sync, Ed25519) {
+        let keys = Ed25519::from_secret(&[1; 32]);
+        let mut chain = Chain::new(keys.public());
+        let member = Member { key: keys.public(), first_incarnation: 0 };
+        let policy = Policy {
+            version: 1,
+            previous: chain.last_hash(),
+            next_signer: keys.public(),
+            members: [(NodeId(1), member)].into_iter().collect(),
+            cutoffs: [(Origin::first(NodeId(2)), 5)].into_iter().collect(),
+            rules: Vec::new(),
+        };
+        let bytes = policy.to_bytes(chain.group());
+        chain.adopt(&[&bytes[..], &keys.sign(&bytes)].concat(), &keys).unwrap();
+        let mut knowledge = newcomer(NodeId(1), chain);
+        knowledge.known = [Origin::first(NodeId(1)).dot(3), Origin::first(NodeId(2)).dot(5)].into_iter().collect();
+        (Sync::new(knowledge, Config::default()), keys)
+    }
+
+    #[test]
+    fn a_forgotten_removal_leaves_itself_and_what_it_had_removed_in_the_floor() {
+        let (mut sync, keys) = alone();
+        let (own, other) = (Origin::first(NodeId(1)), Origin::first(NodeId(2)));
+        let key =
+            Key { thing: "pump".into(), section: Section::Desired, path: Path::root_member("a"), part: Part::Register };
+        let removal = Event {
+            dot: own.dot(3),
+            time: HybridTime::from_ms(BUILD_FLOOR_MS),
+            policy: PolicyVersion(1),
+            context: [other.dot(5)].into_iter().collect(),
+            body: Body::Removed { base: Base::default() },
+            signature: None,
+        };
+        let (mut state, mut clock) = (Memory::default(), Clock::new(NodeId(1), HybridTime(0), BUILD_FLOOR_MS, 1));
+        state.join(&key, removal);
+        let now = Now { steady_ms: 1, wall_ms: BUILD_FLOOR_MS };
+        let turn = Turn { now, clock: &mut clock, state: &mut state, keys: &keys };
+        assert!(sync.handle(Input::Tick, turn).is_empty());
+        assert!(state.cell(&key).is_empty());
+        let expected: VersionVector = [own.dot(3), other.dot(5)].into_iter().collect();
+        assert_eq!(sync.knowledge().floor, expected);
+    }
+}
