@@ -230,6 +230,7 @@ impl World {
             if mended.elapsed() > CONVERGE_MAX {
                 break shown;
             }
+            // A condition with a deadline: nobody is told when nodes agree.
             std::thread::sleep(LOOK_EVERY);
         };
         round.twins = shown.first().map_or(0, Shown::len);
@@ -300,6 +301,7 @@ fn write_until(index: usize, socket: &std::path::Path, ledger: &Ledger, stop: &A
             }
             Err(_) => {
                 unanswered += 1;
+                // A node that is down refuses at once: not a thousand times a second.
                 std::thread::sleep(Duration::from_millis(20));
             }
         }

@@ -17,6 +17,7 @@ use thiserror::Error;
 use self::record::Recorded;
 use crate::clock::{HybridTime, NodeId};
 use crate::delta::delta;
+use crate::document::place;
 use crate::path::Path;
 use crate::repository::{TwinError, Twins};
 use crate::thing;
@@ -289,20 +290,6 @@ impl State {
 fn value(text: Option<&str>) -> Value {
     // What comes into a record is the text of a value.
     text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or(Value::Null)
-}
-
-/// Puts a value where its path says. Paths come in order, parents before their members.
-fn place(root: &mut Map<String, Value>, path: &Path, value: Value) {
-    let mut segments: Vec<String> = path.segments().collect();
-    let Some(last) = segments.pop() else { return };
-    let mut object = root;
-    for segment in segments {
-        let member = object.entry(segment).or_insert_with(|| Value::Object(Map::new()));
-        // What is seen never has a value within a leaf.
-        let Value::Object(inner) = member else { return };
-        object = inner;
-    }
-    object.insert(last, value);
 }
 
 #[cfg(test)]

@@ -3,8 +3,7 @@
 //! Builds the node, the flooder (`ebpf/examples/syn_flood.rs`) and the program `net-flood` in release; what that does stands in
 //! `tests/src/flood.rs`. Needs root. It fails when a message of the others is lost, never because of a time.
 
-use std::path::PathBuf;
-
+use crate::hostile::{NodeOptions, run_against};
 use crate::{process, repository};
 
 /// Arguments of `cargo xtask net-flood`.
@@ -22,9 +21,8 @@ pub struct Options {
     /// Messages a second of the others
     #[arg(long, default_value_t = 500)]
     messages: u32,
-    /// A built `selvedge` instead of a release build of this tree
-    #[arg(long, value_name = "FILE")]
-    binary: Option<PathBuf>,
+    #[command(flatten)]
+    node: NodeOptions,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -33,14 +31,6 @@ pub struct Options {
 /// Measures.
 pub fn run(options: &Options) -> anyhow::Result<()> {
     let release = repository::target_folder().join("release");
-    let selvedge = match &options.binary {
-        Some(binary) => std::path::absolute(binary)?,
-        None => {
-            process::run("cargo", &["build", "--locked", "--release", "--package", "selvedge"])?;
-            release.join("selvedge")
-        }
-    };
-    process::run("cargo", &["build", "--locked", "--release", "--package", "selvedge-tests", "--bin", "net-flood"])?;
     process::run("cargo", &["build", "--locked", "--release", "--package", "selvedge-ebpf", "--example", "syn_flood"])?;
     let flooder = release.join("examples/syn_flood").to_string_lossy().into_owned();
     let words = [options.rounds.into(), options.seconds, options.rate.into(), options.messages.into()];
@@ -50,6 +40,5 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     if options.json {
         arguments.push("--json");
     }
-    let program = release.join("net-flood");
-    process::run_with(&program.to_string_lossy(), &arguments, &[("SELVEDGE_BIN", &*selvedge.to_string_lossy())])
+    run_against(&options.node, "net-flood", &arguments)
 }

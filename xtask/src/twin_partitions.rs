@@ -3,9 +3,7 @@
 //!
 //! Builds the node and the program `twin-partitions` in release; what that does stands in `tests/src/partition.rs`. Needs root.
 
-use std::path::PathBuf;
-
-use crate::{process, repository};
+use crate::hostile::{NodeOptions, run_against};
 
 /// Arguments of `cargo xtask twin-partitions`.
 #[derive(clap::Args)]
@@ -19,9 +17,8 @@ pub struct Options {
     /// Of what is broken and written
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// A built `selvedge` instead of a release build of this tree
-    #[arg(long, value_name = "FILE")]
-    binary: Option<PathBuf>,
+    #[command(flatten)]
+    node: NodeOptions,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -29,22 +26,11 @@ pub struct Options {
 
 /// Runs them.
 pub fn run(options: &Options) -> anyhow::Result<()> {
-    let release = repository::target_folder().join("release");
-    let selvedge = match &options.binary {
-        Some(binary) => std::path::absolute(binary)?,
-        None => {
-            process::run("cargo", &["build", "--locked", "--release", "--package", "selvedge"])?;
-            release.join("selvedge")
-        }
-    };
-    let build = ["build", "--locked", "--release", "--package", "selvedge-tests", "--bin", "twin-partitions"];
-    process::run("cargo", &build)?;
     let [rounds, seconds, seed] =
         [options.rounds.into(), options.seconds, options.seed].map(|number| number.to_string());
     let mut arguments = vec!["--rounds", &rounds, "--seconds", &seconds, "--seed", &seed];
     if options.json {
         arguments.push("--json");
     }
-    let program = release.join("twin-partitions");
-    process::run_with(&program.to_string_lossy(), &arguments, &[("SELVEDGE_BIN", &*selvedge.to_string_lossy())])
+    run_against(&options.node, "twin-partitions", &arguments)
 }

@@ -2,9 +2,7 @@
 //!
 //! Builds the node and the program `twin-scale` in release; what that does stands in `tests/src/twin_scale.rs`.
 
-use std::path::PathBuf;
-
-use crate::{process, repository};
+use crate::hostile::{NodeOptions, run_against};
 
 /// Arguments of `cargo xtask twin-scale`.
 #[derive(clap::Args)]
@@ -21,9 +19,8 @@ pub struct Options {
     /// Seconds of updates
     #[arg(long, default_value_t = 20)]
     seconds: u32,
-    /// A built `selvedge` instead of a release build of this tree
-    #[arg(long, value_name = "FILE")]
-    binary: Option<PathBuf>,
+    #[command(flatten)]
+    node: NodeOptions,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -31,21 +28,11 @@ pub struct Options {
 
 /// Measures.
 pub fn run(options: &Options) -> anyhow::Result<()> {
-    let release = repository::target_folder().join("release");
-    let selvedge = match &options.binary {
-        Some(binary) => std::path::absolute(binary)?,
-        None => {
-            process::run("cargo", &["build", "--locked", "--release", "--package", "selvedge"])?;
-            release.join("selvedge")
-        }
-    };
-    process::run("cargo", &["build", "--locked", "--release", "--package", "selvedge-tests", "--bin", "twin-scale"])?;
     let numbers = [options.twins, options.fields, options.writers, options.seconds].map(|number| number.to_string());
     let [twins, fields, writers, seconds] = &numbers;
     let mut arguments = vec!["--twins", twins, "--fields", fields, "--writers", writers, "--seconds", seconds];
     if options.json {
         arguments.push("--json");
     }
-    let program = release.join("twin-scale");
-    process::run_with(&program.to_string_lossy(), &arguments, &[("SELVEDGE_BIN", &*selvedge.to_string_lossy())])
+    run_against(&options.node, "twin-scale", &arguments)
 }

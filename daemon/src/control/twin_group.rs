@@ -9,7 +9,7 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 use hyper::Method;
-use selvedge_twin::keys::{Ed25519, Keys as _};
+use selvedge_twin::keys::{Ed25519, Keys as _, PublicKey};
 use selvedge_twin::policy::Policy;
 use serde_json::{Value, json};
 
@@ -120,7 +120,8 @@ fn create(arguments: &GroupCreateArguments) -> anyhow::Result<()> {
     let mut secret = [0; 32];
     getrandom::fill(&mut secret).map_err(|error| anyhow::anyhow!("random numbers: {error}"))?;
     let public = Ed25519::from_secret(&secret).public();
-    let digits: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
+    // A secret key has the form of a public one.
+    let digits = PublicKey(secret);
     atomic_file::replace(path, format!("{digits}\n").as_bytes(), PRIVATE)?;
     if arguments.json {
         return Ok(print_line(&json!({ "group_key": public.to_string(), "file": path }).to_string())?);
@@ -136,8 +137,7 @@ fn create(arguments: &GroupCreateArguments) -> anyhow::Result<()> {
 
 fn read_key(path: &Path) -> anyhow::Result<Ed25519> {
     let text = std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
-    // A secret key has the form of a public one.
-    let secret = selvedge_twin::keys::PublicKey::parse(text.trim());
+    let secret = PublicKey::parse(text.trim());
     let secret = secret.with_context(|| format!("{} holds no key of a group", path.display()))?;
     Ok(Ed25519::from_secret(&secret.0))
 }

@@ -33,6 +33,7 @@ impl<'a> Trouble<'a> {
         while Instant::now() < until {
             self.mend(Instant::now())?;
             self.break_something(round)?;
+            // The experiment itself: how long things stay as they are.
             std::thread::sleep(Duration::from_millis(self.milliseconds(200, 1_500)));
         }
         self.mend(Instant::now() + Duration::from_secs(3600))

@@ -314,7 +314,8 @@ fn write_key(out: &mut String, segment: &str, is_first: &mut bool) {
     };
 }
 
-fn place(root: &mut Map<String, Value>, path: &Path, value: Value) {
+/// Puts a value where its path says. Paths come in order, parents before their members.
+pub fn place(root: &mut Map<String, Value>, path: &Path, value: Value) {
     let mut segments: Vec<String> = path.segments().collect();
     let Some(last) = segments.pop() else { return };
     let mut object = root;

@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use selvedge_twin::exchange::GroupStatus;
+use selvedge_twin::keys::PublicKey;
 use selvedge_twin::policy::Policy;
 use selvedge_twin::sync::{Counters, MemberState, Mode};
 use serde_json::{Map, Value, json};
@@ -109,7 +110,7 @@ impl Exchange {
             "trouble": *self.trouble.lock(),
             "incarnation": status.incarnation,
             "policy": status.policy.as_ref().map(describe),
-            "policy_hash": hexadecimal(&last_hash),
+            "policy_hash": PublicKey(last_hash).to_string(),
             "members": status.members.iter().map(member).collect::<Vec<_>>(),
             "known": known.collect::<Vec<_>>(),
             "held": status.held,
@@ -185,8 +186,4 @@ fn counters(counters: &Counters) -> Value {
         "transfers": { "new": counters.pulls[0], "whole": counters.pulls[1], "repair": counters.pulls[2] },
         "renewed": counters.renewed,
     })
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
