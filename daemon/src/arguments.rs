@@ -3,6 +3,7 @@
 pub mod broker_client;
 pub mod certificate;
 pub mod function;
+pub mod function_trial;
 pub mod net;
 pub mod node;
 pub mod ota;
@@ -18,6 +19,7 @@ use clap::{Parser, Subcommand};
 pub use broker_client::{ConnectionArguments, PublishArguments, SubscribeArguments};
 pub use certificate::CertificateCommand;
 pub use function::FunctionCommand;
+pub use function_trial::ExplainArguments;
 pub use net::NetCommand;
 pub use node::{CheckArguments, RunArguments, SocketArguments, StatusArguments};
 pub use ota::OtaCommand;
@@ -78,6 +80,9 @@ pub enum Command {
     /// Make, try, deploy and watch functions
     #[command(subcommand, name = "fn", after_help = function::EXAMPLES)]
     Function(FunctionCommand),
+    /// Say who sent a message, which versions ran on it and what came of it
+    #[command(after_help = function_trial::EXPLAIN_EXAMPLES)]
+    Explain(ExplainArguments),
     /// Add, change and remove users
     #[command(subcommand, after_help = user::EXAMPLES)]
     User(UserCommand),

@@ -12,6 +12,7 @@ pub mod login;
 pub mod node;
 pub mod routes;
 pub mod server;
+pub mod trial_wish;
 
 pub use answer::ApiError;
 pub use exposition::Exposition;
@@ -21,6 +22,7 @@ pub use node::{
     TwinQuestion, UpdateWish, Watched,
 };
 pub use server::{HttpServer, Listeners, start};
+pub use trial_wish::TrialWish;
 
 #[cfg(test)]
 mod tests;

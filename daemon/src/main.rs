@@ -42,6 +42,7 @@ fn main() -> ExitCode {
         Command::Pub(arguments) => ("pub", client::publish::run(&arguments)),
         Command::Sub(arguments) => ("sub", client::subscribe::run(&arguments)),
         Command::Twin(command) => ("twin", control::twin::run(command)),
+        Command::Explain(arguments) => ("explain", control::explain::run(&arguments)),
         Command::Function(command) => ("fn", control::function::run(command)),
         Command::User(command) => ("user", control::user::run(command)),
         Command::Access(command) => ("access", control::access_check::run(command)),

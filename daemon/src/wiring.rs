@@ -13,6 +13,7 @@ mod function_api;
 mod function_clock;
 mod function_host;
 mod function_lines;
+mod function_trials;
 mod function_windows;
 mod greeting;
 mod identity;
@@ -248,6 +249,8 @@ fn start(config: &Config, config_file: Option<&Path>) -> anyhow::Result<RunningN
     .context("open the folder of updates")?;
     let net = Net::new(config, &addresses, broker.handle.clone(), Arc::clone(&gate));
     let stopping = Arc::new(AtomicBool::new(false));
+    let functions = FunctionApi { runtime: Arc::clone(&runtime), lines: Arc::clone(&lines), deploying };
+    function_trials::start_judging(&functions).context("start the thread that judges canaries")?;
     let api = NodeApi {
         updates: Arc::clone(&updates),
         net: Arc::clone(&net),
@@ -255,7 +258,7 @@ fn start(config: &Config, config_file: Option<&Path>) -> anyhow::Result<RunningN
         store: store.clone(),
         broker: broker.handle.clone(),
         twins: Arc::clone(&twins),
-        functions: FunctionApi { runtime: Arc::clone(&runtime), lines: Arc::clone(&lines), deploying },
+        functions,
         stopping: Arc::clone(&stopping),
         started,
         about: greeting::facts(&addresses, &data, &socket, reloader.places()),

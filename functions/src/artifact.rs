@@ -18,7 +18,7 @@ use crate::compile::{self, CompileChild, CompileError, CompileLimits};
 use crate::durable_file;
 use crate::engine::RunningEngine;
 use crate::engine::settings::{Profile, SETTINGS_VERSION, WASMTIME_VERSION};
-use crate::message::hex;
+use crate::hex::hex;
 
 type HmacSha256 = Hmac<Sha256>;
 const KEY_BYTES: usize = 32;

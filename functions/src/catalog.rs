@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::alias::Alias;
+use crate::alias::{Alias, Share};
+use crate::canary::Canary;
 use crate::manifest::is_valid_function_name;
 use crate::version::VersionNumber;
 
@@ -52,12 +53,18 @@ struct Pointer {
 }
 
 /// Versions and aliases of one function.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Catalog {
     /// By number, ascending.
     versions: Vec<Version>,
     next: VersionNumber,
     aliases: BTreeMap<String, Pointer>,
+    /// A version that sees the messages and has no effects.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    shadow: Option<VersionNumber>,
+    /// A version on trial; it ends with the next change of `live`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    canary: Option<Canary>,
 }
 
 /// Why versions or aliases were not changed.
@@ -79,6 +86,9 @@ pub enum CatalogError {
         /// Those that there are.
         present: String,
     },
+    /// It is what it would replace.
+    #[error("{0} is live already")]
+    IsLive(VersionNumber),
     /// The alias has never been anything else, or what it was is gone.
     #[error("alias {alias:?} was nothing else before, or the version that it was is removed")]
     NothingBefore {
@@ -107,7 +117,7 @@ pub enum CatalogError {
 impl Catalog {
     /// No versions yet.
     pub(crate) fn new() -> Self {
-        Self { versions: Vec::new(), next: VersionNumber::FIRST, aliases: BTreeMap::new() }
+        Self { versions: Vec::new(), next: VersionNumber::FIRST, aliases: BTreeMap::new(), shadow: None, canary: None }
     }
 
     /// One version, live: what a function was before it had versions.
@@ -120,6 +130,8 @@ impl Catalog {
             versions: vec![version],
             next: number.next().unwrap_or(number),
             aliases: BTreeMap::from([(LIVE.to_owned(), live)]),
+            shadow: None,
+            canary: None,
         }
     }
 
@@ -173,6 +185,7 @@ impl Catalog {
             }
             None => return Err(CatalogError::TooManyAliases),
         }
+        self.end_canary(name);
         Ok(true)
     }
 
@@ -185,7 +198,49 @@ impl Catalog {
         let pointer = self.aliases.get_mut(name).ok_or(missing)?;
         let before = pointer.before.pop().ok_or_else(|| CatalogError::NothingBefore { alias: name.to_owned() })?;
         pointer.now = before.clone();
+        self.end_canary(name);
         Ok(before)
+    }
+
+    /// Gives the canary's part of the messages to its candidate.
+    ///
+    /// # Errors
+    /// A version is not there, or nothing else is live.
+    pub(crate) fn begin_canary(&mut self, canary: Canary) -> Result<(), CatalogError> {
+        let shares =
+            [(canary.baseline, 100 - canary.policy.percent.min(99)), (canary.candidate, canary.policy.percent)];
+        let shares = shares.map(|(version, weight)| Share { version, weight }).to_vec();
+        let sticky = self.live().and_then(Alias::sticky);
+        let alias = Alias::new(shares, sticky).map_err(|_| CatalogError::IsLive(canary.candidate))?;
+        self.point(LIVE, alias)?;
+        self.canary = Some(canary);
+        Ok(())
+    }
+
+    /// The version on trial.
+    pub(crate) fn canary(&self) -> Option<&Canary> {
+        self.canary.as_ref()
+    }
+
+    fn end_canary(&mut self, alias: &str) {
+        if alias == LIVE {
+            self.canary = None;
+        }
+    }
+
+    /// Lets a version see the messages without effects, or none.
+    ///
+    /// # Errors
+    /// It is not there.
+    pub(crate) fn set_shadow(&mut self, shadow: Option<VersionNumber>) -> Result<(), CatalogError> {
+        shadow.map_or(Ok(()), |number| self.version(number).map(drop))?;
+        self.shadow = shadow;
+        Ok(())
+    }
+
+    /// The version that sees the messages without effects.
+    pub(crate) fn shadow(&self) -> Option<VersionNumber> {
+        self.shadow
     }
 
     /// Forgets an alias.
@@ -217,6 +272,7 @@ impl Catalog {
         let fallbacks = self.versions.iter().filter(|version| needed.contains(&version.number));
         let fallbacks: Vec<VersionNumber> = fallbacks.filter_map(|version| version.fallback).chain(except).collect();
         needed.extend(fallbacks);
+        needed.extend(self.shadow);
         let surplus = self.versions.len().saturating_sub(keep);
         let gone: Vec<VersionNumber> = self
             .versions
@@ -276,7 +332,9 @@ impl Catalog {
         let numbers_ascend = self.versions.iter().zip(self.versions.iter().skip(1)).all(|(a, b)| a.number < b.number);
         let next_is_new = self.versions.last().is_none_or(|last| last.number < self.next);
         let aliases_hold = self.aliases.values().all(|pointer| self.check_versions(&pointer.now).is_ok());
-        numbers_ascend && next_is_new && aliases_hold && !self.versions.is_empty()
+        let trials = self.canary.iter().flat_map(|canary| [canary.candidate, canary.baseline]).chain(self.shadow);
+        let trials_hold = trials.into_iter().all(|number| self.version(number).is_ok());
+        numbers_ascend && next_is_new && aliases_hold && trials_hold && !self.versions.is_empty()
     }
 
     fn check_versions(&self, alias: &Alias) -> Result<(), CatalogError> {

@@ -28,6 +28,8 @@ pub struct Config {
     pub log_lines_kept: usize,
     /// Longest log line; the rest is cut. Bytes.
     pub log_line_bytes_max: usize,
+    /// Recordings of real messages of all functions together; 0: none are kept. Bytes.
+    pub recording_bytes_max: usize,
     /// Largest component that can be deployed. Bytes.
     pub component_bytes_max: usize,
     /// Largest memory a manifest may ask for, 64 KiB to 256 MiB. Bytes.
@@ -58,6 +60,7 @@ impl Default for Config {
             depth_max: 16,
             log_lines_kept: 256,
             log_line_bytes_max: 2048,
+            recording_bytes_max: 2 << 20,
             component_bytes_max: 32 << 20,
             memory_bytes_max: 128 << 20,
             memory_total_bytes: 192 << 20,

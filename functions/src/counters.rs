@@ -4,6 +4,7 @@ use hdrhistogram::Histogram;
 use parking_lot::Mutex;
 use serde::Serialize;
 
+use crate::canary::Verdict;
 use crate::message::{InvocationError, Settlement};
 
 /// Longest run that is told apart: one minute.
@@ -34,6 +35,10 @@ pub struct FunctionCounters {
     pub static_replies: u64,
     /// Times that a circuit opened.
     pub circuit_opened: u64,
+    /// Versions on trial that went live.
+    pub canaries_promoted: u64,
+    /// Versions on trial that went back.
+    pub canaries_rolled_back: u64,
     /// Times that a message had to wait for the function's rate.
     pub rate_waits: u64,
     /// Messages not taken, because the queue was full.
@@ -48,6 +53,8 @@ pub struct FunctionCounters {
     pub run_p50_us: u64,
     /// 99th percentile of the same.
     pub run_p99_us: u64,
+    /// Time of all runs, microseconds.
+    pub run_us_total: u64,
     /// Greatest memory of an instance so far, bytes.
     pub memory_peak_bytes: u64,
 }
@@ -81,6 +88,7 @@ impl Counters {
     pub(crate) fn ran(&self, end: RunEnd, run_us: u64, memory_bytes: u64, log_lines_dropped: u64) {
         let inner = &mut *self.inner.lock();
         inner.counts.invocations += 1;
+        inner.counts.run_us_total += run_us;
         inner.counts.log_lines_dropped += log_lines_dropped;
         inner.counts.memory_peak_bytes = inner.counts.memory_peak_bytes.max(memory_bytes);
         match end {
@@ -110,6 +118,14 @@ impl Counters {
 
     pub(crate) fn circuit_opened(&self) {
         self.inner.lock().counts.circuit_opened += 1;
+    }
+
+    pub(crate) fn canary_ended(&self, verdict: &Verdict) {
+        let counts = &mut self.inner.lock().counts;
+        match verdict {
+            Verdict::Promote => counts.canaries_promoted += 1,
+            Verdict::RollBack(_) => counts.canaries_rolled_back += 1,
+        }
     }
 
     pub(crate) fn waited_for_rate(&self) {

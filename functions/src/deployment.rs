@@ -71,6 +71,20 @@ pub enum DeployError {
     /// There is no function of that name.
     #[error("there is no function {0:?}")]
     NoFunction(String),
+    /// Nothing of it is live.
+    #[error("nothing of {0:?} is live: selvedge fn alias {0} live VERSION")]
+    NothingLive(String),
+    /// No such recording.
+    #[error(
+        "there is no recording of {0:?}: `selvedge fn recordings` lists those that there are; a restart forgets them"
+    )]
+    NotRecorded(String),
+    /// What was asked of a version is out of range.
+    #[error("{0}")]
+    Policy(String),
+    /// Versions could not be tried.
+    #[error("cannot try the version: {0}")]
+    Trial(String),
     /// Versions or aliases are not there, or there is no room for them.
     #[error(transparent)]
     Catalog(#[from] CatalogError),

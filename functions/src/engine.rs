@@ -69,7 +69,7 @@ impl LazyEngine {
 }
 
 fn start(config: &Config) -> Result<RunningEngine, EngineError> {
-    let slots = (config.workers + config.stuck_workers_max + 2) as u32;
+    let slots = (config.workers + config.stuck_workers_max + 3) as u32;
     let wanted = match config.memory_profile {
         MemoryProfile::Pooled => Profile::Pooled,
         MemoryProfile::OnDemand => Profile::OnDemand,

@@ -3,9 +3,12 @@
 //! Not an implementation; [`run_offline`](crate::run_offline) has one in memory. The runtime calls `kv_*` and `twin_get`
 //! from its worker threads while a guest waits, so they must be quick and must not call back into the runtime.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::hex::{from_hex, to_hex};
 use crate::message::InvocationMessage;
 
 /// The node's abilities, as functions see them.
@@ -15,6 +18,16 @@ pub trait Host: Send + Sync + 'static {
 
     /// Fills `buffer` with random bytes of the operating system's quality.
     fn random(&self, buffer: &mut [u8]);
+
+    /// What a run is told of the time since its start, `measured` on the spot.
+    fn elapsed(&self, measured: Duration) -> Duration {
+        measured
+    }
+
+    /// What a run is told of the time it has left, `measured` on the spot.
+    fn remaining(&self, measured: Duration) -> Duration {
+        measured
+    }
 
     /// The entry now stored under `key` in the function's own bucket; expired entries are absent.
     fn kv_get(&self, function: &str, key: &str) -> Result<Option<KvEntry>, HostError>;
@@ -56,7 +69,8 @@ pub trait Host: Send + Sync + 'static {
 pub type CommitDone = Box<dyn FnOnce(Result<(), CommitFailure>) + Send>;
 
 /// Why the host could not answer a read.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Error, Serialize, Deserialize)]
+#[serde(tag = "kind", content = "reason", rename_all = "kebab-case")]
 pub enum HostError {
     /// The call's arguments are not acceptable.
     #[error("{0}")]
@@ -81,9 +95,10 @@ pub enum CommitFailure {
 }
 
 /// A stored value.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KvEntry {
-    /// The bytes.
+    /// The bytes; hexadecimal where it is written down.
+    #[serde(serialize_with = "to_hex", deserialize_with = "from_hex")]
     pub value: Vec<u8>,
     /// Changes with every write of the key.
     pub revision: u64,
@@ -110,7 +125,7 @@ impl TwinSection {
 }
 
 /// Part of a twin's section.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TwinDoc {
     /// JSON text.
     pub json: String,
@@ -162,7 +177,7 @@ pub struct KvRead {
 }
 
 /// One key's change.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KvWrite {
     /// Key in the function's bucket.
     pub key: String,
@@ -173,11 +188,13 @@ pub struct KvWrite {
 }
 
 /// New state of a key.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum KvChange {
     /// Store a value.
     Set {
         /// The bytes.
+        #[serde(serialize_with = "to_hex", deserialize_with = "from_hex")]
         value: Vec<u8>,
         /// Revision to store it under; the guest has been told this number.
         revision: u64,
@@ -200,7 +217,7 @@ pub struct TwinRead {
 }
 
 /// An RFC 7396 merge patch on a section.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TwinPatch {
     /// Thing name.
     pub device: String,

@@ -35,6 +35,8 @@ pub(crate) struct Input<'a> {
     pub(crate) message: &'a types::Message,
     pub(crate) context: &'a Arc<InvocationContext>,
     pub(crate) attempt: u32,
+    /// The guest is told that this is no first time.
+    pub(crate) is_replay: bool,
     /// Called from within the guest when it outlived the slice, at every tick until it gives true.
     pub(crate) on_slice: Option<(Duration, OnSlice)>,
 }
@@ -42,6 +44,8 @@ pub(crate) struct Input<'a> {
 /// What one run came to.
 pub(crate) struct Outcome {
     pub(crate) end: Result<Effects, RunFailure>,
+    /// The clock at its start, milliseconds since 1970.
+    pub(crate) start_ms: u64,
     /// Instantiate and call.
     pub(crate) run_time: Duration,
     pub(crate) memory_bytes: u64,
@@ -88,7 +92,10 @@ pub(crate) struct InvocationState {
     pub(crate) invocation_id: String,
     pub(crate) context: Arc<InvocationContext>,
     pub(crate) attempt: u32,
+    pub(crate) is_replay: bool,
     pub(crate) start: Instant,
+    /// The clock at `start`, milliseconds since 1970.
+    pub(crate) start_ms: u64,
     pub(crate) deadline: Instant,
     pub(crate) memory: MemoryLimit,
     pub(crate) kv: KvBuffer,
@@ -185,13 +192,14 @@ pub(crate) fn run(input: Input<'_>) -> Outcome {
     let run_time = start.elapsed();
     state.finish_standard_output();
     let (memory_bytes, log_lines_dropped) = (state.memory.bytes() as u64, state.log_lines_dropped);
+    let start_ms = state.start_ms;
     let end = match returned {
         Ok(Ok(messages)) => accept(&mut state, messages).map(|()| into_effects(state)),
         Ok(Err(Failure::Retry(reason))) => Err(RunFailure::Retry(cut_reason(&reason))),
         Ok(Err(Failure::Reject(reason))) => Err(RunFailure::Reject(cut_reason(&reason))),
         Err(error) => Err(explain(&state, &error)),
     };
-    Outcome { end, run_time, memory_bytes, log_lines_dropped }
+    Outcome { end, start_ms, run_time, memory_bytes, log_lines_dropped }
 }
 
 /// Makes one instance without calling it; the error is a sentence for people.
@@ -213,6 +221,7 @@ pub(crate) fn start_once(
         message: &message,
         context,
         attempt: 0,
+        is_replay: false,
         on_slice: None,
     };
     let mut store = new_store(deployment, new_state(input, Instant::now()));
@@ -240,6 +249,7 @@ fn new_store(deployment: &Deployment, state: InvocationState) -> Store<Invocatio
 fn new_state(input: Input<'_>, start: Instant) -> InvocationState {
     let deployment = input.deployment.clone();
     let limits = &deployment.manifest.limits;
+    let start_ms = input.host.now_ms();
     InvocationState {
         alias: input.alias,
         host: input.host.clone(),
@@ -247,10 +257,12 @@ fn new_state(input: Input<'_>, start: Instant) -> InvocationState {
         invocation_id: input.invocation_id,
         context: input.context.clone(),
         attempt: input.attempt,
+        is_replay: input.is_replay,
         start,
+        start_ms,
         deadline: deployment.deadline_after(start),
         memory: MemoryLimit::new(limits.memory_bytes, deployment.engine.memory.clone()),
-        kv: KvBuffer::new(input.host.now_ms(), limits.kv_keys, limits.kv_bytes),
+        kv: KvBuffer::new(start_ms, limits.kv_keys, limits.kv_bytes),
         twin: TwinBuffer::new(limits.twin_patches),
         outputs: Outputs::default(),
         log_lines: 0,
@@ -259,6 +271,13 @@ fn new_state(input: Input<'_>, start: Instant) -> InvocationState {
         on_slice: input.on_slice,
         timed_out: false,
         deployment,
+    }
+}
+
+impl InvocationState {
+    /// The time for a line of the log: what the guest is told of the time is not asked for it.
+    pub(crate) fn logged_at_ms(&self) -> u64 {
+        self.start_ms.saturating_add(self.start.elapsed().as_millis() as u64)
     }
 }
 

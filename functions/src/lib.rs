@@ -15,9 +15,11 @@ mod admission;
 mod alias;
 mod artifact;
 mod bindings;
+mod canary;
 mod capability;
 mod catalog;
 mod circuit;
+mod comparison;
 mod compile;
 mod config;
 mod counters;
@@ -26,7 +28,9 @@ mod dead_letter;
 mod deployment;
 mod durable_file;
 mod engine;
+mod gate;
 mod grant;
+mod hex;
 mod host;
 mod invocation;
 mod kv_buffer;
@@ -36,8 +40,11 @@ mod manifest;
 mod message;
 mod offline;
 mod rate;
+mod recording;
+mod replay;
 mod retry;
 mod runtime;
+mod tape;
 mod timetable;
 mod topic;
 mod twin_buffer;
@@ -52,8 +59,10 @@ pub mod author;
 
 pub use admission::NoRoom;
 pub use alias::{ALIAS_VERSIONS_MAX, Alias, AliasError, Share, Sticky};
+pub use canary::{Canary, CanaryPolicy, CanaryStatus, Verdict};
 pub use catalog::{CatalogError, LIVE};
 pub use circuit::CircuitRule;
+pub use comparison::{Difference, Differences};
 #[cfg(feature = "compiler")]
 pub use compile::child::compile_child_main;
 pub use compile::{CompileChild, CompileError};
@@ -62,24 +71,28 @@ pub use counters::FunctionCounters;
 pub use cron::{Schedule, ScheduleError};
 pub use deployment::DeployError;
 pub use engine::EngineError;
+pub use gate::{Changed, Figures, PolicyError, PolicyWish, PromotionPolicy, PromotionReport};
 pub use host::{
     CommitDone, CommitFailure, Effects, Host, HostError, KvChange, KvEntry, KvRead, KvWrite, TwinDoc, TwinPatch,
     TwinRead, TwinSection,
 };
 pub use log_ring::{LogLevel, LogLine, LogSink};
 pub use manifest::{
-    CircuitPer, CircuitPolicy, Fallback, Grants, Limits, Manifest, ManifestError, Retry, Source, Trigger,
+    CircuitPer, CircuitPolicy, Fallback, Grants, Limits, Manifest, ManifestError, RecordingPolicy, Retry, Source,
+    Trigger,
 };
 pub use message::{
     InvocationContext, InvocationError, InvocationMessage, InvocationResult, InvocationSuccess, Properties, Qos,
     Settlement,
 };
-pub use offline::{OfflineError, OfflineReport, OfflineRun, OfflineState, run_offline};
+pub use offline::{OfflineError, OfflineReport, OfflineRun, OfflineState, RecordedRun, replay_offline, run_offline};
 pub use rate::Rate;
+pub use recording::{FailureKind, Recording, RunResult};
 pub use runtime::{
-    CircuitState, Deployed, FunctionState, FunctionStatus, InvocationDone, OpenError, Pointed, Runtime, Target,
-    VersionEntry, VersionList, VersionStatus, precompile,
+    CircuitState, Deployed, FunctionState, FunctionStatus, InvocationDone, Judgement, OpenError, Pointed, Promoted,
+    Replay, Runtime, ShadowStatus, Target, VersionEntry, VersionList, VersionStatus, WatchStatus, precompile,
 };
+pub use tape::Tape;
 pub use timetable::{Appointment, Timetable};
 pub use version::{VersionNumber, VersionNumberError};
 pub use window::{WindowBatch, WindowBy, WindowKind, WindowRule, Windows};

@@ -6,6 +6,7 @@
 mod check;
 mod failure_check;
 mod quantity;
+mod trial_check;
 mod trigger_check;
 mod window_check;
 
@@ -19,6 +20,7 @@ use toml::Spanned;
 
 use crate::circuit::CircuitRule;
 use crate::config::Config;
+use crate::gate::PromotionPolicy;
 use crate::message::Qos;
 use crate::rate::Rate;
 use crate::topic;
@@ -26,6 +28,8 @@ use crate::version::VersionNumber;
 use crate::window::WindowRule;
 use check::Check;
 use quantity::{Bytes, Text};
+use trial_check::RawRecording;
+pub use trial_check::RecordingPolicy;
 
 /// Longest function name, bytes.
 const NAME_BYTES_MAX: usize = 64;
@@ -37,7 +41,7 @@ const GRANTS_MAX: usize = 128;
 const MANIFEST_BYTES_MAX: usize = 64 << 10;
 
 /// A checked `function.toml`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Manifest {
     /// Name, also of the key-value bucket: lower-case letters, digits and `-`, at most 64 bytes, beginning with a letter.
     pub name: String,
@@ -57,6 +61,10 @@ pub struct Manifest {
     pub grants: Grants,
     /// Values for `env.config`.
     pub config: BTreeMap<String, String>,
+    /// What is kept of real messages.
+    pub recording: RecordingPolicy,
+    /// What a version must show on them before it goes live.
+    pub promote: PromotionPolicy,
 }
 
 /// An `observe` trigger: a copy of each message that matches, after it was routed. What is no message of a client is one of the
@@ -125,6 +133,8 @@ pub struct Limits {
     pub twin_patches: usize,
     /// How often it may run; messages wait meanwhile. `None`: as often as it can.
     pub rate: Option<Rate>,
+    /// Share of one processor that its runs may take in the long run, percent; messages wait meanwhile. `None`: no limit.
+    pub cpu_percent: Option<u32>,
     /// Functions that a message may have passed through before it is refused; `None`: as many as the node allows.
     pub depth: Option<u32>,
 }
@@ -141,6 +151,7 @@ impl Default for Limits {
             kv_bytes: 256 << 10,
             twin_patches: 16,
             rate: None,
+            cpu_percent: None,
             depth: None,
         }
     }
@@ -241,6 +252,9 @@ struct RawManifest {
     grants: RawGrants,
     #[serde(default)]
     config: BTreeMap<String, Text>,
+    #[serde(default)]
+    recording: RawRecording,
+    promote: Option<Spanned<PromotionPolicy>>,
 }
 
 #[derive(Deserialize)]
@@ -274,6 +288,7 @@ struct RawLimits {
     twin_patches: Option<Spanned<i64>>,
     rate_per_s: Option<Spanned<i64>>,
     burst: Option<Spanned<i64>>,
+    cpu_percent: Option<Spanned<i64>>,
     depth: Option<Spanned<i64>>,
 }
 
@@ -337,6 +352,8 @@ impl Manifest {
             triggers,
             grants,
             config: raw.config.into_iter().map(|(key, value)| (key, value.0)).collect(),
+            recording: check.recording(&raw.recording)?,
+            promote: check.promotion(raw.promote.as_ref())?,
         })
     }
 

@@ -2,13 +2,14 @@
 //!
 //! Plain data, owned, independent of the engine's generated types, so that the rest of the node never sees those.
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::hex::{from_readable, to_readable};
 use crate::version::VersionNumber;
 
 /// MQTT quality of service.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Qos {
     /// QoS 0.
@@ -22,7 +23,8 @@ pub enum Qos {
 
 /// MQTT 5 PUBLISH properties (3.3.2.3) that belong to the message and not to the hop. Order and duplicates of user
 /// properties are kept.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Properties {
     /// Payload format indicator is 1.
     pub utf8_payload: bool,
@@ -39,12 +41,13 @@ pub struct Properties {
 }
 
 /// One application message, into or out of a function.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct InvocationMessage {
     /// Topic name, no wildcards.
     pub topic: String,
     /// Payload. Serialised as text when it is UTF-8, else as `{"hex": "…"}`.
-    #[serde(serialize_with = "payload_readable")]
+    #[serde(serialize_with = "to_readable", deserialize_with = "from_readable")]
     pub payload: Vec<u8>,
     /// Quality of service.
     pub qos: Qos,
@@ -68,32 +71,14 @@ impl InvocationMessage {
     }
 }
 
-fn payload_readable<S: Serializer>(payload: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
-    #[derive(Serialize)]
-    struct Hex {
-        hex: String,
-    }
-    match std::str::from_utf8(payload) {
-        Ok(text) => serializer.serialize_str(text),
-        Err(_) => Hex { hex: hex(payload) }.serialize(serializer),
-    }
-}
-
-/// Lower-case hexadecimal.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
-
 /// Facts about one delivery, the same for all attempts.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct InvocationContext {
     /// Client that published the message, if the node knows.
     pub client_id: Option<String>,
+    /// The run of a function that published it, if one did.
+    pub caused_by: Option<String>,
     /// The trigger's filter that matched.
     pub matched_filter: String,
     /// When the node received the message, milliseconds since 1970.
@@ -102,6 +87,7 @@ pub struct InvocationContext {
     pub trace_parent: Option<String>,
     /// The host's own name for this delivery; handed back in [`Effects::delivery`](crate::Effects), so that the input's
     /// acknowledgement can be committed together with the effects.
+    #[serde(skip)]
     pub delivery: Option<u64>,
     /// How many functions the message has already passed through. The host sets 0 for messages from clients and
     /// [`Effects::depth`](crate::Effects) for messages that a function published; past `Config::depth_max` an invocation

@@ -13,9 +13,10 @@ use serde_json::Value;
 use thiserror::Error;
 
 use crate::artifact::ArtifactStore;
+use crate::comparison::{Differences, compare};
 use crate::compile::CompileChild;
 use crate::config::Config;
-use crate::deployment::DeployError;
+use crate::deployment::{DeployError, Deployment};
 use crate::engine::LazyEngine;
 use crate::host::{
     CommitDone, CommitFailure, Effects, Host, HostError, KvChange, KvEntry, KvWrite, TwinDoc, TwinPatch, TwinSection,
@@ -24,6 +25,8 @@ use crate::invocation::{self, Input, RunFailure};
 use crate::log_ring::{LogLine, LogRing};
 use crate::manifest::Manifest;
 use crate::message::{InvocationContext, InvocationMessage};
+use crate::recording::{Recording, RunResult};
+use crate::replay::{Played, play};
 use crate::runtime::build_for_offline;
 use crate::twin_buffer;
 use crate::world::World;
@@ -96,14 +99,8 @@ pub fn run_offline(
     messages: Vec<(InvocationMessage, InvocationContext)>,
     state: OfflineState,
 ) -> Result<OfflineReport, OfflineError> {
-    let directory_error = |source| OfflineError::Directory { path: directory.into(), source };
-    let manifest = Manifest::parse(manifest_toml, config).map_err(DeployError::from)?;
     let memory = Arc::new(OfflineHost::new(state));
-    let artifacts = ArtifactStore::open(directory, |key| getrandom::fill(key).map_err(std::io::Error::other))
-        .map_err(directory_error)?;
-    let engine = LazyEngine::new(config.clone()).get().map_err(DeployError::from)?;
-    let (deployment, digest) = build_for_offline(&artifacts, child, config, engine, manifest, component)?;
-    artifacts.remove_unused(std::slice::from_ref(&digest)).map_err(directory_error)?;
+    let deployment = build(directory, child, config, manifest_toml, component)?;
     let logs = Arc::new(LogRing::new(10_000, config.log_line_bytes_max));
     let host: Arc<dyn Host> = memory.clone();
     let mut runs = Vec::with_capacity(messages.len());
@@ -122,6 +119,7 @@ pub fn run_offline(
             message: &message.into(),
             context: &Arc::new(context),
             attempt: 1,
+            is_replay: false,
             on_slice: None,
         });
         let (run_ns, memory_bytes) = (outcome.run_time.as_nanos() as u64, outcome.memory_bytes);
@@ -133,6 +131,70 @@ pub fn run_offline(
     }
     let (function, world) = (deployment.manifest.name.clone(), deployment.world);
     Ok(OfflineReport { function, world, runs, logs: logs.subscribe(None), state: memory.state() })
+}
+
+/// A recorded message, run again.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct RecordedRun {
+    /// The run that was recorded.
+    pub invocation_id: String,
+    /// The message's topic.
+    pub topic: String,
+    /// What it came to now.
+    pub result: RunResult,
+    /// What is different from then.
+    pub differences: Differences,
+    /// Reads that were not recorded: nothing was there.
+    pub unrecorded_reads: usize,
+    /// Instantiate and call, nanoseconds.
+    pub run_ns: u64,
+    /// What it wrote to its log.
+    pub logs: Vec<LogLine>,
+}
+
+/// Runs the function on each recording as if it were then, without effects. `directory`: as for [`run_offline`].
+///
+/// # Errors
+/// The same.
+pub fn replay_offline(
+    directory: &Path,
+    child: &CompileChild,
+    config: &Config,
+    manifest_toml: &str,
+    component: &[u8],
+    recordings: &[Recording],
+) -> Result<Vec<RecordedRun>, OfflineError> {
+    let deployment = build(directory, child, config, manifest_toml, component)?;
+    let again = |recording: &Recording| {
+        let Played { run, logs } = play(&deployment, recording, None);
+        RecordedRun {
+            invocation_id: recording.invocation_id.clone(),
+            topic: recording.message.topic.clone(),
+            differences: compare(&recording.result, &run.result),
+            result: run.result,
+            unrecorded_reads: run.unrecorded,
+            run_ns: (run.run_us * 1000.0) as u64,
+            logs,
+        }
+    };
+    Ok(recordings.iter().map(again).collect())
+}
+
+fn build(
+    directory: &Path,
+    child: &CompileChild,
+    config: &Config,
+    manifest_toml: &str,
+    component: &[u8],
+) -> Result<Arc<Deployment>, OfflineError> {
+    let directory_error = |source| OfflineError::Directory { path: directory.into(), source };
+    let manifest = Manifest::parse(manifest_toml, config).map_err(DeployError::from)?;
+    let artifacts = ArtifactStore::open(directory, |key| getrandom::fill(key).map_err(std::io::Error::other))
+        .map_err(directory_error)?;
+    let engine = LazyEngine::new(config.clone()).get().map_err(DeployError::from)?;
+    let (deployment, digest) = build_for_offline(&artifacts, child, config, engine, manifest, component)?;
+    artifacts.remove_unused(std::slice::from_ref(&digest)).map_err(directory_error)?;
+    Ok(deployment)
 }
 
 fn words(failure: RunFailure, timeout_ms: u64) -> String {

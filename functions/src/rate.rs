@@ -49,6 +49,50 @@ impl Bucket {
     }
 }
 
+/// Time of a processor that may be used at once after a pause.
+const CPU_BURST: Duration = Duration::from_millis(200);
+
+/// Holds a function to a share of one processor in the long run. What a run takes is known only after it, so the share may be
+/// overdrawn by one run, and the function waits until that is made good.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CpuShare {
+    /// Nanoseconds of a processor, times 100: a percent of a nanosecond is not lost.
+    left: i128,
+    at: Duration,
+}
+
+impl CpuShare {
+    /// A full one.
+    pub(crate) fn new(now: Duration) -> Self {
+        Self { left: hundredths(CPU_BURST), at: now }
+    }
+
+    /// Whether the function may run at `now`, or when, with so many percent of a processor.
+    pub(crate) fn may_run(&mut self, percent: u32, now: Duration) -> Result<(), Duration> {
+        self.fill(percent, now);
+        if self.left > 0 {
+            return Ok(());
+        }
+        let missing = u64::try_from(-self.left).unwrap_or(u64::MAX).saturating_add(1);
+        Err(self.at.saturating_add(Duration::from_nanos(missing.div_ceil(u64::from(percent.max(1))))))
+    }
+
+    /// A run took so long.
+    pub(crate) fn used(&mut self, time: Duration) {
+        self.left -= hundredths(time);
+    }
+
+    fn fill(&mut self, percent: u32, now: Duration) {
+        let passed = now.saturating_sub(self.at).as_nanos() as i128;
+        self.left = (self.left + passed * i128::from(percent)).min(hundredths(CPU_BURST));
+        self.at = self.at.max(now);
+    }
+}
+
+fn hundredths(time: Duration) -> i128 {
+    time.as_nanos() as i128 * 100
+}
+
 fn full(rate: Rate) -> u64 {
     u64::from(rate.burst).saturating_mul(MESSAGE)
 }
@@ -58,6 +102,36 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn a_share_of_a_processor_is_kept_in_the_long_run() {
+        let (run, mut now) = (Duration::from_millis(30), Duration::ZERO);
+        let mut share = CpuShare::new(now);
+        let mut used = Duration::ZERO;
+        while now < Duration::from_secs(100) {
+            match share.may_run(10, now) {
+                Ok(()) => {
+                    share.used(run);
+                    (used, now) = (used + run, now + run);
+                }
+                Err(at) => {
+                    assert!(at > now, "it would be asked again at once");
+                    now = at;
+                }
+            }
+        }
+        let allowed = Duration::from_secs(10) + CPU_BURST;
+        assert!(used <= allowed + run && used >= Duration::from_secs(10), "{used:?}");
+    }
+
+    #[test]
+    fn a_long_run_is_paid_for_by_a_long_wait() {
+        let mut share = CpuShare::new(Duration::ZERO);
+        share.used(Duration::from_millis(700));
+        let at = share.may_run(50, Duration::ZERO).unwrap_err();
+        assert!(at > Duration::from_secs(1) && at < Duration::from_millis(1001), "{at:?}");
+        assert_eq!(share.may_run(50, at), Ok(()));
+    }
 
     const RATE: Rate = Rate { per_s: 10, burst: 3 };
 

@@ -13,7 +13,11 @@ mod pointing;
 mod record;
 mod schedule;
 mod settle;
+mod shadow;
 mod traffic;
+mod trial;
+mod trials;
+mod watch;
 mod worker;
 
 use std::collections::BTreeMap;
@@ -26,6 +30,7 @@ use thiserror::Error;
 
 use crate::alias::{Alias, Share, Sticky};
 use crate::artifact::ArtifactStore;
+use crate::canary::CanaryStatus;
 use crate::compile::CompileChild;
 use crate::config::Config;
 use crate::counters::FunctionCounters;
@@ -36,6 +41,7 @@ use crate::host::Host;
 use crate::log_ring::{LogLine, LogSink};
 use crate::manifest::{Manifest, Trigger};
 use crate::message::{InvocationContext, InvocationError, InvocationMessage, InvocationResult};
+use crate::recording::RecordingRoom;
 use crate::version::VersionNumber;
 use crate::world::World;
 pub use circuits::CircuitState;
@@ -45,7 +51,13 @@ use function::{Function, Job};
 pub use pointing::{Pointed, Target, VersionEntry, VersionList};
 use record::RecordStore;
 use schedule::Scheduler;
+use shadow::Comparer;
+pub use shadow::ShadowStatus;
 pub use traffic::VersionStatus;
+pub use trial::Replay;
+use trials::Judgements;
+pub use trials::{Judgement, Promoted};
+pub use watch::WatchStatus;
 
 /// Called once with the end of an invocation, from a worker thread, from the host's commit, or from within
 /// [`Runtime::invoke`] when the message is not taken. Must not block.
@@ -112,7 +124,7 @@ pub enum FunctionState {
 }
 
 /// One deployed function.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct FunctionStatus {
     /// Name.
     pub name: String,
@@ -141,6 +153,14 @@ pub struct FunctionStatus {
     pub circuits_open: usize,
     /// What its messages came to since the node started.
     pub counters: FunctionCounters,
+    /// Messages that are recorded now.
+    pub recordings: usize,
+    /// Messages that were not, because they found no room or asked the node for too much.
+    pub recordings_refused: u64,
+    /// The version that sees the messages without effects.
+    pub shadow: Option<VersionNumber>,
+    /// The version on trial.
+    pub canary: Option<CanaryStatus>,
 }
 
 /// The functions of a node. Dropping it stops the workers after their current invocation; waiting messages end with
@@ -161,6 +181,9 @@ struct Shared {
     compile_child: CompileChild,
     functions: RwLock<BTreeMap<String, Arc<Function>>>,
     scheduler: Arc<Scheduler>,
+    recording_room: Arc<RecordingRoom>,
+    comparer: Comparer,
+    judgements: Judgements,
 }
 
 impl Runtime {
@@ -183,6 +206,9 @@ impl Runtime {
         let shared = Arc::new(Shared {
             engine: LazyEngine::new(config.clone()),
             scheduler: Arc::new(Scheduler::new(config.workers, config.stuck_workers_max)),
+            recording_room: RecordingRoom::new(config.recording_bytes_max),
+            comparer: Comparer::default(),
+            judgements: Judgements::default(),
             config,
             host,
             artifacts,

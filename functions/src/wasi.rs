@@ -10,6 +10,7 @@ mod clocks;
 mod random;
 mod streams;
 
+pub(crate) use random::split_mix;
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, Linker, LinkerInstance};
 

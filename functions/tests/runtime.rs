@@ -24,5 +24,7 @@ mod native_code;
 mod offline;
 #[path = "runtime/order.rs"]
 mod order;
+#[path = "runtime/trials.rs"]
+mod trials;
 #[path = "runtime/versions.rs"]
 mod versions;

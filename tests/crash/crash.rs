@@ -33,6 +33,9 @@ enum Task {
         /// What happens to it instead
         #[arg(long, value_enum, default_value_t = kill::Strike::Kill)]
         strike: kill::Strike,
+        /// Versions of the functions change hands meanwhile
+        #[arg(long)]
+        swaps: bool,
     },
     /// Cut the power at operations of the node.
     PowerCut {
@@ -70,7 +73,9 @@ enum Task {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let report = match arguments.task {
-        Task::Kill { kills, seed, target, strike } => kill::run(&kill::Plan { kills, seed, product: target, strike }),
+        Task::Kill { kills, seed, target, strike, swaps } => {
+            kill::run(&kill::Plan { kills, seed, product: target, strike, swaps })
+        }
         Task::PowerCut { cuts, seed, mode, every, r#break, fsync_delay_ms, names, keep } => {
             let sync_delay = Duration::from_millis(fsync_delay_ms);
             power_cut::run(&power_cut::Plan { cuts, seed, mode, ignored: r#break, sync_delay, names, every, keep })

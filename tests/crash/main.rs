@@ -28,6 +28,7 @@ type Test = (&'static str, fn() -> anyhow::Result<()>);
 const TESTS: &[Test] = &[
     ("nothing_is_lost_when_all_connections_break", connections_break),
     ("nothing_acknowledged_is_lost_when_the_node_is_killed", node_is_killed),
+    ("versions_of_functions_change_hands_while_the_node_is_killed", versions_change_hands),
     ("nothing_acknowledged_is_lost_when_the_power_is_cut_and_the_cache_dropped", || power_is_cut(Cut::Drop, FAST)),
     ("nothing_acknowledged_is_lost_when_the_power_is_cut_and_the_cache_mixed", || power_is_cut(Cut::Mix, FAST)),
     ("nothing_acknowledged_is_lost_when_the_power_of_a_slow_disk_is_cut", || power_is_cut(Cut::Drop, SLOW)),
@@ -58,7 +59,7 @@ fn can_mount() -> bool {
 }
 
 fn killed(kills: u64, product: Product, strike: Strike) -> anyhow::Result<Report> {
-    kill::run(&kill::Plan { kills, seed: 11, product, strike })
+    kill::run(&kill::Plan { kills, seed: 11, product, strike, swaps: false })
 }
 
 fn cut(cuts: u64, mode: Cut, ignored: Ignored, sync_delay: Duration) -> anyhow::Result<Report> {
@@ -73,7 +74,15 @@ fn connections_break() -> anyhow::Result<()> {
 }
 
 fn node_is_killed() -> anyhow::Result<()> {
-    killed(15, Product::Selvedge, Strike::Kill)?.all_kept()
+    killed(10, Product::Selvedge, Strike::Kill)?.all_kept()
+}
+
+fn versions_change_hands() -> anyhow::Result<()> {
+    let (product, strike) = (Product::Selvedge, Strike::Kill);
+    let report = kill::run(&kill::Plan { kills: 8, seed: 14, product, strike, swaps: true })?;
+    ensure!(report.swapped.swaps > 20, "hardly any swap\n{}", report.table());
+    ensure!(report.tally(Kind::Function).acknowledged > 100, "hardly any input\n{}", report.table());
+    report.all_kept()
 }
 
 fn power_is_cut(mode: Cut, sync_delay: Duration) -> anyhow::Result<()> {

@@ -6,6 +6,7 @@
 mod broken_peers;
 mod floods;
 mod full_disk;
+mod functions;
 mod handshakes;
 mod identities;
 mod logins;

@@ -4,17 +4,13 @@ use anyhow::{Context as _, ensure};
 use selvedge_tests::siege::attack;
 use selvedge_tests::siege::bystanders::Bystanders;
 use selvedge_tests::siege::fortress::{Fortress, Needs};
-use selvedge_tests::siege::wire::{Way, wait_until};
+use selvedge_tests::siege::wire::wait_until;
 
 /// Attacks a node, and fails unless the attacker saw what it should, the bystanders lost nothing and were served all the
 /// time, the limit that was met is counted, the memory is given back, and the node stops properly in the end.
 pub fn withstands(name: &str) -> anyhow::Result<()> {
     let attack = attack::find(name).with_context(|| format!("find the attack {name}"))?;
-    let needs = Needs {
-        tls: matches!(attack.way, Way::Tls | Way::SecureWebSocket),
-        users: attack.needs_users,
-        limits: attack.limits.to_owned(),
-    };
+    let needs = Needs::from(attack);
     let fortress = Fortress::start(&needs)?;
     let floor_kib = fortress.floor_kib()?;
     let before = fortress.metrics()?;

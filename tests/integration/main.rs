@@ -7,6 +7,7 @@ mod command_line;
 mod configuration;
 mod every_client_together;
 mod function_failures;
+mod function_trials;
 mod function_versions;
 mod functions;
 mod logins;

@@ -22,5 +22,6 @@ pub mod recovery;
 pub mod report;
 pub mod retained;
 pub mod round;
+pub mod swaps;
 pub mod things;
 pub mod world;

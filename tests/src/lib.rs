@@ -13,6 +13,7 @@ pub mod client;
 pub mod client_packet;
 pub mod crash;
 pub mod flood;
+pub mod function_scale;
 pub mod http;
 pub mod installed;
 pub mod mosquitto;

@@ -20,6 +20,9 @@ pub struct KillOptions {
     /// kill, or terminate or disconnect to see that the account is right
     #[arg(long, default_value = "kill")]
     strike: String,
+    /// Versions of the functions change hands meanwhile, and canaries are taken back
+    #[arg(long)]
+    swaps: bool,
     /// Print the numbers as JSON
     #[arg(long)]
     json: bool,
@@ -84,7 +87,8 @@ pub struct FaultOptions {
 pub fn kill(options: &KillOptions) -> anyhow::Result<()> {
     let (kills, seed) = (options.kills.to_string(), options.seed.to_string());
     let (target, strike) = (options.target.as_str(), options.strike.as_str());
-    let words = ["kill", "--kills", &kills, "--seed", &seed, "--target", target, "--strike", strike];
+    let mut words = vec!["kill", "--kills", &kills, "--seed", &seed, "--target", target, "--strike", strike];
+    words.extend(options.swaps.then_some("--swaps"));
     crash(&options.node, &words, options.json)
 }
 

@@ -9,6 +9,7 @@ mod conformance;
 mod crash;
 mod durable;
 mod ebpf;
+mod function_scale;
 mod fuzz;
 mod guests;
 mod hostile;
@@ -92,6 +93,8 @@ enum Task {
     TwinPartitions(twin_partitions::Options),
     /// Ten thousand twins on one node: memory, start, questions, durable updates
     TwinScale(twin_scale::Options),
+    /// A thousand functions on one node: memory at rest and after a burst; messages a second through one
+    FunctionScale(function_scale::Options),
     /// Rebuild the function components that are committed beside their source, or compare with them.
     Guests(guests::Options),
     /// Rebuild the programs for the kernel that are committed as an object, or compare with it.
@@ -128,6 +131,7 @@ fn main() -> std::process::ExitCode {
         Task::NetFlood(arguments) => net_flood::run(&arguments),
         Task::TwinPartitions(arguments) => twin_partitions::run(&arguments),
         Task::TwinScale(arguments) => twin_scale::run(&arguments),
+        Task::FunctionScale(arguments) => function_scale::run(&arguments),
         Task::Guests(arguments) => guests::run(&arguments),
         Task::Ebpf(arguments) => ebpf::run(&arguments),
         Task::Package(arguments) => package::run(&arguments),

@@ -5,6 +5,10 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use selvedge_functions::{Share, Sticky};
 
+use super::function_trial::{
+    self, FunctionCanaryArguments, FunctionPromoteArguments, FunctionRecordingsArguments, FunctionReplayArguments,
+    FunctionShadowArguments,
+};
 use super::node::SocketArguments;
 
 pub(super) const EXAMPLES: &str = "\
@@ -25,6 +29,15 @@ const CHECK_EXAMPLES: &str = "\
 Examples:
   selvedge fn check
   selvedge fn check my-filter --json";
+const TEST_EXAMPLES: &str = "\
+Examples:
+  selvedge fn test --message '{\"topic\": \"demo/in\", \"payload\": \"21.5\"}'
+  printf '[demo/in] 21.5\\n[demo/in] 22\\n' | selvedge fn test
+  selvedge fn test --recording recordings.jsonl                (selvedge fn recordings NAME --save makes it)";
+const DEV_EXAMPLES: &str = "\
+Examples:
+  selvedge fn dev
+  selvedge fn dev my-filter";
 const ALIAS_EXAMPLES: &str = "\
 Examples:
   selvedge fn alias my-filter                            which aliases there are
@@ -55,8 +68,12 @@ pub enum FunctionCommand {
     /// Read the function.toml of a directory and say what it means, without a node
     #[command(after_help = CHECK_EXAMPLES)]
     Check(FunctionDirectoryArguments),
-    /// Run a built function on one message, without a node
+    /// Run a built function on messages or recordings, without a node
+    #[command(after_help = TEST_EXAMPLES)]
     Test(FunctionTestArguments),
+    /// Build, deploy and follow the log again at each change of a directory
+    #[command(after_help = DEV_EXAMPLES)]
+    Dev(FunctionDevArguments),
     /// Give a built function to a running node
     Deploy(FunctionDeployArguments),
     /// Give a built function to a running node as a new version, without messages yet
@@ -75,6 +92,21 @@ pub enum FunctionCommand {
     /// Run a function of a running node once, with all effects
     #[command(after_help = INVOKE_EXAMPLES)]
     Invoke(FunctionInvokeArguments),
+    /// Show, save or forget the recorded messages of a function
+    #[command(after_help = function_trial::RECORDINGS_EXAMPLES)]
+    Recordings(FunctionRecordingsArguments),
+    /// Run a version on a recorded message again, without effects
+    #[command(after_help = function_trial::REPLAY_EXAMPLES)]
+    Replay(FunctionReplayArguments),
+    /// Run a version on the recorded messages; it goes live if nothing speaks against it
+    #[command(after_help = function_trial::PROMOTE_EXAMPLES)]
+    Promote(FunctionPromoteArguments),
+    /// Let a version see the messages without effects, and compare
+    #[command(after_help = function_trial::SHADOW_EXAMPLES)]
+    Shadow(FunctionShadowArguments),
+    /// Give a version part of the messages; it goes back by itself when it is worse
+    #[command(after_help = function_trial::CANARY_EXAMPLES)]
+    Canary(FunctionCanaryArguments),
     /// List the functions of a running node
     List(FunctionListArguments),
     /// Print what a function logged
@@ -113,12 +145,27 @@ pub struct FunctionTestArguments {
     /// Directory of the function
     #[arg(default_value = ".")]
     pub directory: PathBuf,
-    /// Message as JSON (topic, payload, qos, retain, properties), or a file that holds it
+    /// Message as JSON (topic, payload, qos, retain, properties), or a file that holds it; without it, lines of the form
+    /// `[topic] payload` are read from standard input
     #[arg(long, value_name = "JSON|FILE")]
-    pub message: String,
+    pub message: Option<String>,
+    /// Run it on the recordings in this file instead, and compare
+    #[arg(long, value_name = "FILE", conflicts_with = "message")]
+    pub recording: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// Flags of `fn dev`.
+#[derive(Debug, Args)]
+pub struct FunctionDevArguments {
+    /// Directory of the function
+    #[arg(default_value = ".")]
+    pub directory: PathBuf,
+    /// How to find the node.
+    #[command(flatten)]
+    pub socket: SocketArguments,
 }
 
 /// Flags of `fn deploy`.

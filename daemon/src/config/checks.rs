@@ -230,6 +230,7 @@ fn functions(config: &Config, found: &mut Found) {
     found.number("functions.depth_max", functions.depth_max, 1, 1000);
     found.number("functions.log_lines_kept", functions.log_lines_kept, 0, 100_000);
     found.size("functions.log_line_bytes_max", functions.log_line_bytes_max, ByteSize(64), ByteSize::kib(64));
+    found.size("functions.recording_bytes_max", functions.recording_bytes_max, ByteSize(0), ByteSize(1 << 30));
     found.size("functions.component_bytes_max", functions.component_bytes_max, ByteSize::kib(1), ByteSize::mib(256));
     found.size("functions.memory_bytes_max", functions.memory_bytes_max, ByteSize::kib(64), ByteSize(2 << 30));
     found.size(

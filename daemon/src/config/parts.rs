@@ -165,6 +165,8 @@ pub struct FunctionsConfig {
     pub log_lines_kept: u32,
     /// Longest log line; the rest is cut.
     pub log_line_bytes_max: ByteSize,
+    /// Recordings of real messages of all functions together; 0: none are kept.
+    pub recording_bytes_max: ByteSize,
     /// Largest component that can be deployed.
     pub component_bytes_max: ByteSize,
     /// Largest memory that a manifest may ask for.
@@ -196,6 +198,7 @@ impl Default for FunctionsConfig {
             depth_max: 16,
             log_lines_kept: 256,
             log_line_bytes_max: ByteSize::kib(2),
+            recording_bytes_max: ByteSize::mib(2),
             component_bytes_max: ByteSize::mib(32),
             memory_bytes_max: ByteSize::mib(128),
             memory_total_bytes: ByteSize::mib(192),

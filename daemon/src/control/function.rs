@@ -1,6 +1,9 @@
 //! `selvedge fn …`: the author's half (new, build, test) runs here, the other half asks the node.
 
 mod check;
+mod dev;
+mod test;
+mod trials;
 mod versions;
 
 use std::io;
@@ -9,7 +12,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use hyper::Method;
 use selvedge_functions::author::{self, Language, NewProject};
-use selvedge_functions::{Config, InvocationContext, Manifest, OfflineState, run_offline};
+use selvedge_functions::{Config, Manifest};
 use serde_json::{Value, json};
 
 use super::node_client::{NodeClient, segment};
@@ -17,10 +20,11 @@ use super::output::{escaped, print_line};
 use crate::arguments::FunctionCommand;
 use crate::arguments::function::{
     FunctionDeployArguments, FunctionDirectoryArguments, FunctionListArguments, FunctionLogsArguments,
-    FunctionNewArguments, FunctionRemoveArguments, FunctionTestArguments,
+    FunctionNewArguments, FunctionRemoveArguments,
 };
-use crate::function_message::MessageText;
 use crate::http::DeployRequest;
+
+pub(super) use trials::{function_of, message_text as told_message, milliseconds, result_text};
 
 /// In the directory of a function.
 pub const MANIFEST: &str = "function.toml";
@@ -34,7 +38,8 @@ pub fn run(command: FunctionCommand) -> anyhow::Result<()> {
         FunctionCommand::New(arguments) => new(&arguments),
         FunctionCommand::Build(arguments) => build(&arguments),
         FunctionCommand::Check(arguments) => check::run(&arguments),
-        FunctionCommand::Test(arguments) => test(&arguments),
+        FunctionCommand::Test(arguments) => test::run(&arguments),
+        FunctionCommand::Dev(arguments) => dev::run(&arguments),
         FunctionCommand::Deploy(arguments) => deploy(&arguments),
         FunctionCommand::Publish(arguments) => versions::publish(&arguments),
         FunctionCommand::Alias(arguments) => versions::alias(&arguments),
@@ -42,6 +47,11 @@ pub fn run(command: FunctionCommand) -> anyhow::Result<()> {
         FunctionCommand::Versions(arguments) => versions::list(&arguments),
         FunctionCommand::Gc(arguments) => versions::collect(&arguments),
         FunctionCommand::Invoke(arguments) => versions::invoke(&arguments),
+        FunctionCommand::Recordings(arguments) => trials::recordings(&arguments),
+        FunctionCommand::Replay(arguments) => trials::replay(&arguments),
+        FunctionCommand::Promote(arguments) => trials::promote(&arguments),
+        FunctionCommand::Shadow(arguments) => trials::shadow(&arguments),
+        FunctionCommand::Canary(arguments) => trials::canary(&arguments),
         FunctionCommand::List(arguments) => list(&arguments),
         FunctionCommand::Logs(arguments) => logs(&arguments),
         FunctionCommand::Remove(arguments) => remove(&arguments),
@@ -139,31 +149,6 @@ fn message_text(argument: &str) -> anyhow::Result<String> {
     std::fs::read_to_string(argument).with_context(|| format!("read the message {argument}"))
 }
 
-fn test(arguments: &FunctionTestArguments) -> anyhow::Result<()> {
-    let (manifest, component) = built_project(&arguments.directory, "test")?;
-    let message = MessageText::parse(&message_text(&arguments.message)?)?;
-    let native_code = arguments.directory.join("target").join("selvedge-test");
-    std::fs::create_dir_all(&native_code).with_context(|| format!("create {}", native_code.display()))?;
-    let report = run_offline(
-        &native_code,
-        &crate::wiring::settings::compile_child(),
-        &Config::default(),
-        &manifest,
-        &component,
-        vec![(message, InvocationContext::default())],
-        OfflineState::default(),
-    )?;
-    if arguments.json {
-        print_line(&serde_json::to_string(&report)?)?;
-    } else {
-        print_line(&serde_json::to_string_pretty(&report)?)?;
-    }
-    match report.runs.iter().find_map(|run| run.failure.as_ref()) {
-        Some(failure) => bail!("{failure}"),
-        None => Ok(()),
-    }
-}
-
 fn deploy(arguments: &FunctionDeployArguments) -> anyhow::Result<()> {
     let (manifest, component) = built_project(&arguments.directory, "deploy")?;
     let client = NodeClient::new(&arguments.socket)?;
@@ -256,7 +241,7 @@ fn logs(arguments: &FunctionLogsArguments) -> anyhow::Result<()> {
     Ok(printed?)
 }
 
-fn log_text(line: &Value) -> String {
+pub(super) fn log_text(line: &Value) -> String {
     let at = std::time::UNIX_EPOCH + std::time::Duration::from_millis(line["at_ms"].as_u64().unwrap_or(0));
     let context = match line["context"].as_str() {
         Some(context) if !context.is_empty() => format!(" [{}]", escaped(context)),
@@ -282,7 +267,7 @@ fn remove(arguments: &FunctionRemoveArguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn word(value: &Value) -> String {
+pub(super) fn word(value: &Value) -> String {
     match value {
         Value::Null => "-".to_owned(),
         Value::String(text) => text.clone(),

@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::answer::ApiError;
 use super::exposition::Exposition;
 use super::login::Reader;
+use super::trial_wish::TrialWish;
 
 /// An answer that comes later.
 pub type Pending<T> = Pin<Box<dyn Future<Output = Result<T, ApiError>> + Send>>;
@@ -81,6 +82,8 @@ pub enum FunctionWish {
         /// On what.
         message: Box<InvocationMessage>,
     },
+    /// Something about its recordings, or a version on trial.
+    Trial(TrialWish),
 }
 
 /// Where a bundle of updates goes that comes in.

@@ -1,6 +1,7 @@
 //! Which path answers what. The reading half is the same over TCP and the socket; the changing half is on the socket only.
 
 mod description;
+mod function_trials;
 mod functions;
 mod net;
 mod sync;
@@ -106,6 +107,7 @@ pub fn controlling(node: Arc<dyn Node>, config: &HttpConfig) -> Router {
         .route("/v1/reload", post(reload))
         .merge(functions::reading())
         .merge(functions::changing())
+        .merge(function_trials::watching())
         .merge(updates::reading())
         .merge(updates::changing())
         .merge(twins::changing())
@@ -145,6 +147,7 @@ fn reading_routes() -> Router<Serving> {
     probes()
         .merge(functions::reading())
         .merge(functions::elsewhere())
+        .merge(function_trials::elsewhere())
         .merge(twins::reading())
         .merge(updates::reading())
         .merge(net::reading())

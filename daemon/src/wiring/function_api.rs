@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::clock::wall_ms;
 use super::function_lines::FunctionLines;
+use super::function_trials::status_of;
 use super::node_api::blocking;
 use crate::http::{ApiError, DeployGoal, DeployRequest, FunctionWish, Pending};
 
@@ -61,10 +62,10 @@ impl FunctionApi {
         match wish {
             FunctionWish::Versions => blocking(move || value(&functions.runtime.versions(&name).map_err(refused)?)),
             FunctionWish::Point { alias, to } => {
-                blocking(move || functions.point(&name, |runtime| runtime.point(&name, &alias, to)))
+                blocking(move || functions.point_now(&name, |runtime| runtime.point(&name, &alias, to)))
             }
             FunctionWish::RollBack { alias } => {
-                blocking(move || functions.point(&name, |runtime| runtime.roll_back(&name, &alias)))
+                blocking(move || functions.point_now(&name, |runtime| runtime.roll_back(&name, &alias)))
             }
             FunctionWish::ForgetAlias { alias } => blocking(move || {
                 functions.runtime.forget_alias(&name, &alias).map_err(refused)?;
@@ -74,10 +75,11 @@ impl FunctionApi {
                 blocking(move || Ok(json!({ "removed": functions.runtime.collect(&name, keep).map_err(refused)? })))
             }
             FunctionWish::Invoke { at, message } => functions.invoke(name, at, *message),
+            FunctionWish::Trial(wish) => functions.try_out(name, wish),
         }
     }
 
-    fn point(
+    pub(super) fn point_now(
         &self,
         name: &str,
         change: impl FnOnce(&Runtime) -> Result<Pointed, DeployError>,
@@ -90,7 +92,7 @@ impl FunctionApi {
         value(&pointed)
     }
 
-    fn subscribe(&self, name: &str, triggers: Option<Vec<Trigger>>) -> Result<(), ApiError> {
+    pub(super) fn subscribe(&self, name: &str, triggers: Option<Vec<Trigger>>) -> Result<(), ApiError> {
         self.lines.subscribe(name, triggers);
         self.lines
             .wait_durable()
@@ -116,18 +118,18 @@ impl FunctionApi {
     }
 }
 
-fn value(answer: &impl Serialize) -> Result<Value, ApiError> {
+pub(super) fn value(answer: &impl Serialize) -> Result<Value, ApiError> {
     serde_json::to_value(answer).map_err(|error| ApiError::new(500, error.to_string()))
 }
 
 /// What is not there is 404, what was asked wrongly 422.
-fn refused(error: DeployError) -> ApiError {
-    let status = match &error {
+pub(super) fn refused(error: DeployError) -> ApiError {
+    let status = status_of(&error).unwrap_or_else(|| match &error {
         DeployError::NoFunction(_)
         | DeployError::Catalog(CatalogError::NoVersion { .. } | CatalogError::NoAlias { .. }) => 404,
         DeployError::Catalog(CatalogError::NothingBefore { .. } | CatalogError::Full(_)) => 409,
         _ => 422,
-    };
+    });
     ApiError::new(status, error.to_string())
 }
 

@@ -212,7 +212,7 @@ impl Host for FunctionHost {
         let Some(lines) = self.lines.get().cloned() else {
             return done(Err(CommitFailure::Unavailable("the broker does not run yet".to_owned())));
         };
-        let publisher = messages::publisher(&effects.function, effects.depth);
+        let publisher = messages::publisher(&effects.function, effects.depth, &effects.invocation_id);
         let now = lines.now();
         let outputs = std::mem::take(&mut effects.publish)
             .into_iter()

@@ -1,7 +1,7 @@
 //! A message of the broker as a function sees it, and back; and how far it has come through functions.
 //!
-//! How many functions a message passed through travels as the name of its publisher, `$function/NAME#DEPTH`: clients never see
-//! it, and one that calls itself so only shortens its own way.
+//! How many functions a message passed through, and which run published it, travel as the name of its publisher,
+//! `$function/NAME#DEPTH/RUN`: clients never see it, and one that calls itself so only shortens its own way.
 
 use std::sync::Arc;
 
@@ -12,15 +12,35 @@ use selvedge_functions::{InvocationMessage, Properties, Qos};
 
 const PUBLISHER_PREFIX: &str = "$function/";
 
-/// The publisher of what `function` publishes at `depth`.
-pub fn publisher(function: &str, depth: u32) -> Arc<str> {
-    format!("{PUBLISHER_PREFIX}{function}#{depth}").into()
+/// The publisher of what the run `invocation_id` of `function` publishes at `depth`.
+pub fn publisher(function: &str, depth: u32, invocation_id: &str) -> Arc<str> {
+    format!("{PUBLISHER_PREFIX}{function}#{depth}/{invocation_id}").into()
 }
 
-/// How many functions the message has passed through.
-pub fn depth(message: &Message) -> u32 {
-    let publisher = message.publisher().and_then(|publisher| publisher.strip_prefix(PUBLISHER_PREFIX));
-    publisher.and_then(|publisher| publisher.rsplit_once('#')).and_then(|(_, depth)| depth.parse().ok()).unwrap_or(0)
+/// Where a message comes from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// How many functions it has passed through.
+    pub depth: u32,
+    /// Who published it, as functions are told: a client, or `$function/NAME#DEPTH`.
+    pub client: Option<String>,
+    /// The run that published it.
+    pub caused_by: Option<String>,
+}
+
+/// Where the message comes from.
+pub fn origin(message: &Message) -> Origin {
+    let Some(publisher) = message.publisher() else { return Origin::default() };
+    let client = |name: &str| Some(name.to_owned());
+    let parts = publisher.strip_prefix(PUBLISHER_PREFIX).and_then(|rest| rest.rsplit_once('#'));
+    let Some((function, rest)) = parts else { return Origin { client: client(publisher), ..Origin::default() } };
+    let (depth, run) = rest.split_once('/').unwrap_or((rest, ""));
+    let Ok(depth) = depth.parse() else { return Origin { client: client(publisher), ..Origin::default() } };
+    Origin {
+        depth,
+        client: client(&format!("{PUBLISHER_PREFIX}{function}#{depth}")),
+        caused_by: (!run.is_empty()).then(|| run.to_owned()),
+    }
 }
 
 /// The delivery, for a function.
@@ -111,8 +131,9 @@ mod tests {
             },
         };
         let now = Moment::from_millis(5000);
-        let sent = Arc::new(from_invocation(message.clone(), now, publisher("f", 3)).unwrap());
-        assert_eq!(depth(&sent), 3);
+        let sent = Arc::new(from_invocation(message.clone(), now, publisher("f", 3, "f-7")).unwrap());
+        let client = Some("$function/f#3".to_owned());
+        assert_eq!(origin(&sent), Origin { depth: 3, client, caused_by: Some("f-7".to_owned()) });
         let delivery =
             Delivery { message: sent, qos: QoS::ExactlyOnce, packet_id: None, retain: true, duplicate: false };
         assert_eq!(to_invocation(&delivery, now), message);
@@ -122,14 +143,22 @@ mod tests {
     fn messages_of_clients_have_depth_0() {
         for publisher in [None, Some("client"), Some("$function/x"), Some("$function/x#many"), Some("#7")] {
             let message = Message::new("t", "", QoS::AtMostOnce, false).with_publisher(publisher.map(Arc::from));
-            assert_eq!(depth(&message), 0, "{publisher:?}");
+            let client = publisher.map(str::to_owned);
+            assert_eq!(origin(&message), Origin { client, ..Origin::default() });
         }
+    }
+
+    #[test]
+    fn messages_that_were_kept_before_runs_were_named_have_their_depth() {
+        let message = Message::new("t", "", QoS::AtMostOnce, false).with_publisher(Some("$function/f#2".into()));
+        let client = Some("$function/f#2".to_owned());
+        assert_eq!(origin(&message), Origin { depth: 2, client, caused_by: None });
     }
 
     #[test]
     fn what_no_publish_can_carry_is_refused() {
         let properties = Properties { response_topic: Some("a/#".to_owned()), ..Properties::default() };
         let message = InvocationMessage { topic: "t".to_owned(), properties, ..InvocationMessage::default() };
-        assert!(from_invocation(message, Moment::default(), publisher("f", 1)).is_err());
+        assert!(from_invocation(message, Moment::default(), publisher("f", 1, "f-1")).is_err());
     }
 }

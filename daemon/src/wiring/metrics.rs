@@ -145,7 +145,7 @@ fn twins(out: &mut Exposition, readings: &Readings) {
 /// Name, help, and where the count is.
 type FunctionCounter = (&'static str, &'static str, fn(&FunctionCounters) -> u64);
 
-const FUNCTION_COUNTERS: [FunctionCounter; 9] = [
+const FUNCTION_COUNTERS: [FunctionCounter; 11] = [
     ("selvedge_function_runs_total", "Runs, attempts of one message counted each", |counters| counters.invocations),
     ("selvedge_function_published_total", "Messages published", |counters| counters.published),
     ("selvedge_function_commits_failed_total", "Commits that conflicted or failed", |counters| counters.commit_failed),
@@ -164,13 +164,19 @@ const FUNCTION_COUNTERS: [FunctionCounter; 9] = [
     ("selvedge_function_rate_waits_total", "Times that a message waited for the function's rate", |counters| {
         counters.rate_waits
     }),
+    ("selvedge_function_canaries_promoted_total", "Versions on trial that went live", |counters| {
+        counters.canaries_promoted
+    }),
+    ("selvedge_function_canaries_rolled_back_total", "Versions on trial that went back", |counters| {
+        counters.canaries_rolled_back
+    }),
     ("selvedge_function_log_lines_dropped_total", "Log lines not kept", |counters| counters.log_lines_dropped),
 ];
 
 /// A gauge of one function.
 type FunctionGauge = (&'static str, &'static str, fn(&FunctionStatus) -> f64);
 
-const FUNCTION_GAUGES: [FunctionGauge; 5] = [
+const FUNCTION_GAUGES: [FunctionGauge; 6] = [
     ("selvedge_function_queued_messages", "Messages waiting", |function| function.queued as f64),
     ("selvedge_function_ready", "Whether it can run", |function| {
         f64::from(u8::from(function.state == FunctionState::Ready))
@@ -178,6 +184,7 @@ const FUNCTION_GAUGES: [FunctionGauge; 5] = [
     ("selvedge_function_circuits_open", "Circuits that are open or tried again", |function| {
         function.circuits_open as f64
     }),
+    ("selvedge_function_recordings", "Messages that are recorded now", |function| function.recordings as f64),
     ("selvedge_function_run_p99_seconds", "99th percentile of instantiate and call", |function| {
         function.counters.run_p99_us as f64 / 1e6
     }),
@@ -212,6 +219,17 @@ fn functions(out: &mut Exposition, readings: &Readings) {
         for (outcome, count) in outcomes {
             ends.sample(&[("function", &function.name), ("outcome", outcome)], count);
         }
+    }
+    let mut run_time = out.counter("selvedge_function_run_seconds_total", "Time of all runs, instantiate and call");
+    for function in functions {
+        run_time.sample(&[("function", &function.name)], function.counters.run_us_total as f64 / 1e6);
+    }
+    let mut refused = out.counter(
+        "selvedge_function_recordings_refused_total",
+        "Messages not recorded: no room, or too much was asked of the node",
+    );
+    for function in functions {
+        refused.sample(&[("function", &function.name)], function.recordings_refused);
     }
     for (name, help, value) in FUNCTION_GAUGES {
         let mut family = out.gauge(name, help);
@@ -289,6 +307,10 @@ mod tests {
 
     fn readings() -> Readings {
         let function = |name: &str, state| FunctionStatus {
+            recordings: 0,
+            recordings_refused: 0,
+            shadow: None,
+            canary: None,
             name: name.to_owned(),
             version: "1".to_owned(),
             digest: "d".to_owned(),

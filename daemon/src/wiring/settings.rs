@@ -168,6 +168,7 @@ pub fn functions(config: &Config) -> selvedge_functions::Config {
         depth_max: functions.depth_max,
         log_lines_kept: functions.log_lines_kept as usize,
         log_line_bytes_max: functions.log_line_bytes_max.as_usize(),
+        recording_bytes_max: functions.recording_bytes_max.as_usize(),
         component_bytes_max: functions.component_bytes_max.as_usize(),
         memory_bytes_max: functions.memory_bytes_max.as_usize(),
         memory_total_bytes: functions.memory_total_bytes.as_usize(),

@@ -18,13 +18,14 @@ impl Host for InvocationState {
             matched_filter: self.context.matched_filter.clone(),
             received_ms: self.context.received_ms,
             attempt: self.attempt,
-            is_replay: false,
+            is_replay: self.is_replay,
             memory_limit: manifest.limits.memory_bytes as u64,
             cpu_limit_us: manifest.limits.timeout_ms.saturating_mul(1000),
         }
     }
 
     fn remaining_us(&mut self) -> u64 {
-        self.deadline.saturating_duration_since(Instant::now()).as_micros() as u64
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        self.host.remaining(left).as_micros() as u64
     }
 }

@@ -12,7 +12,7 @@ impl Host for InvocationState {
     }
 
     fn monotonic_us(&mut self) -> u64 {
-        self.start.elapsed().as_micros() as u64
+        self.host.elapsed(self.start.elapsed()).as_micros() as u64
     }
 
     fn random(&mut self, count: u32) -> wasmtime::Result<Vec<u8>> {

@@ -26,6 +26,6 @@ impl InvocationState {
             return;
         }
         self.log_lines += 1;
-        self.logs.push(self.host.now_ms(), level, &self.invocation_id, context, text);
+        self.logs.push(self.logged_at_ms(), level, &self.invocation_id, context, text);
     }
 }

@@ -68,6 +68,16 @@ impl Check<'_> {
         }
     }
 
+    fn optional(
+        &self,
+        key: &str,
+        value: &Option<Spanned<i64>>,
+        allowed: Range<u64>,
+    ) -> Result<Option<u32>, ManifestError> {
+        let number = value.as_ref().map(|_| self.integer(key, value, 0, allowed)).transpose()?;
+        Ok(number.map(|number| number as u32))
+    }
+
     fn bytes(
         &self,
         key: &str,
@@ -123,12 +133,8 @@ impl Check<'_> {
             kv_bytes: self.bytes("limits.kv_bytes", &raw.kv_bytes, default.kv_bytes, 0..(4 << 20) + 1)?,
             twin_patches: count("limits.twin_patches", &raw.twin_patches, default.twin_patches, 256)?,
             rate: self.rate(raw)?,
-            depth: raw
-                .depth
-                .as_ref()
-                .map(|_| self.integer("limits.depth", &raw.depth, 0, 0..u64::from(config.depth_max) + 1))
-                .transpose()?
-                .map(|depth| depth as u32),
+            cpu_percent: self.optional("limits.cpu_percent", &raw.cpu_percent, 1..101)?,
+            depth: self.optional("limits.depth", &raw.depth, 0..u64::from(config.depth_max) + 1)?,
         })
     }
 

@@ -24,6 +24,7 @@ kv_bytes = "1KiB"
 twin_patches = 1
 rate_per_s = 50
 burst = 5
+cpu_percent = 20
 depth = 2
 
 [retry]
@@ -45,6 +46,13 @@ reply_payload = "no alarm today"
 publish = ["alarms/#"]
 twin_read = ["pump-*"]
 twin_write = ["pump-1"]
+
+[recording]
+messages = 7
+per_s = 3
+
+[promote]
+changed_percent = 1.5
 
 [config]
 threshold = 30
@@ -90,6 +98,7 @@ fn every_key_is_read() {
         kv_bytes: 1024,
         twin_patches: 1,
         rate: Some(Rate { per_s: 50, burst: 5 }),
+        cpu_percent: Some(20),
         depth: Some(2),
     };
     assert_eq!(manifest.limits, limits);
@@ -102,6 +111,8 @@ fn every_key_is_read() {
     };
     assert_eq!(manifest.circuit, Some(circuit));
     assert_eq!(manifest.grants.twin_read, ["pump-*"]);
+    assert_eq!(manifest.recording, RecordingPolicy { messages: 7, per_s: 3 });
+    assert_eq!(manifest.promote, PromotionPolicy { changed_percent: 1.5, ..PromotionPolicy::default() });
     let config: Vec<_> = manifest.config.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
     assert_eq!(config, [("exact", "true"), ("factor", "1.5"), ("threshold", "30"), ("unit", "celsius")]);
 }

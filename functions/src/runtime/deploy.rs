@@ -78,7 +78,10 @@ fn try_deploy(
     let deployment = Arc::new(build(&shared.artifacts, child, config, engine, (number, manifest), &digest)?);
     let function = match present {
         Some(function) => function,
-        None => Arc::new(Function::new(&name, Serving::Idle, facts(&catalog, &shared.config), &shared.config)),
+        None => {
+            let (facts, room) = (facts(&catalog, &shared.config), shared.recording_room.clone());
+            Arc::new(Function::new(&name, Serving::Idle, facts, &shared.config, room))
+        }
     };
     deployment.try_start(&shared.host, &function.logs)?;
     let world = deployment.world;

@@ -12,16 +12,20 @@ use parking_lot::Mutex;
 
 use super::circuits::Circuits;
 use super::traffic::{LiveVersion, Traffic};
+use super::watch::Watch;
 use super::{FunctionState, FunctionStatus, InvocationDone};
 use crate::alias::{Share, Sticky};
 use crate::bindings::selvedge::function::types;
+use crate::canary::Canary;
 use crate::circuit::{Change, End, Permit};
 use crate::config::Config;
 use crate::counters::Counters;
 use crate::log_ring::LogRing;
 use crate::manifest::{CircuitPolicy, Fallback, Trigger};
 use crate::message::{InvocationContext, InvocationError, InvocationMessage, InvocationResult};
-use crate::rate::Bucket;
+use crate::rate::{Bucket, CpuShare};
+use crate::recording::RecordingRoom;
+use crate::version::VersionNumber;
 
 /// Places for messages that an empty queue keeps; a burst's memory is given back.
 const IDLE_CAPACITY: usize = 64;
@@ -103,6 +107,10 @@ pub(super) struct Facts {
     pub(super) sticky: Option<Sticky>,
     /// `None`: not known.
     pub(super) triggers: Option<Vec<Trigger>>,
+    /// The version on trial.
+    pub(super) canary: Option<Canary>,
+    /// The version that sees the messages without effects.
+    pub(super) shadow: Option<VersionNumber>,
 }
 
 /// Who has the function now.
@@ -129,6 +137,7 @@ struct Queue {
     closed: bool,
     circuits: Circuits,
     bucket: Option<Bucket>,
+    cpu: Option<CpuShare>,
 }
 
 /// A function and its queue.
@@ -136,6 +145,8 @@ pub(super) struct Function {
     pub(super) name: String,
     pub(super) logs: Arc<LogRing>,
     pub(super) counters: Counters,
+    /// What is looked at beside its runs.
+    pub(super) watch: Watch,
     commits_max: usize,
     /// Its time counts from here.
     began: Instant,
@@ -144,9 +155,16 @@ pub(super) struct Function {
 }
 
 impl Queue {
-    /// Takes a run from the rate of the version's function, or says when there will be one.
+    /// Takes a run from the rate of the version's function, or says when there will be one, and processor time for it.
     fn wait_for_rate(&mut self, version: &LiveVersion, now: Duration) -> Option<Duration> {
-        let rate = version.deployment.manifest.limits.rate?;
+        let limits = &version.deployment.manifest.limits;
+        if let Some(percent) = limits.cpu_percent {
+            let share = self.cpu.get_or_insert_with(|| CpuShare::new(now));
+            if let Err(until) = share.may_run(percent, now) {
+                return Some(until);
+            }
+        }
+        let rate = limits.rate?;
         self.bucket.get_or_insert_with(|| Bucket::new(rate, now)).take(rate, now).err()
     }
 
@@ -196,7 +214,9 @@ pub(super) struct Taken {
 pub(super) type Refused = Box<(Job, InvocationError)>;
 
 impl Function {
-    pub(super) fn new(name: &str, serving: Serving, facts: Facts, config: &Config) -> Self {
+    pub(super) fn new(name: &str, serving: Serving, facts: Facts, config: &Config, room: Arc<RecordingRoom>) -> Self {
+        let watch = Watch::new(room);
+        watch.set(facts.canary, facts.shadow);
         let queue = Queue {
             serving,
             facts,
@@ -208,11 +228,13 @@ impl Function {
             closed: false,
             circuits: Circuits::default(),
             bucket: None,
+            cpu: None,
         };
         Self {
             name: name.to_owned(),
             logs: Arc::new(LogRing::new(config.log_lines_kept, config.log_line_bytes_max)),
             counters: Counters::new(),
+            watch,
             commits_max: config.commits_in_flight_max,
             began: Instant::now(),
             last_warning: Mutex::new(None),
@@ -222,6 +244,7 @@ impl Function {
 
     /// Swaps what it runs between two messages.
     pub(super) fn set_serving(&self, serving: Serving, facts: Facts) {
+        self.watch.set(facts.canary, facts.shadow);
         let mut queue = self.queue.lock();
         queue.serving = serving;
         queue.facts = facts;
@@ -345,6 +368,13 @@ impl Function {
         self.queue.lock().circuits.ended(policy, job.context.client_id.as_deref(), now, (permit, end))
     }
 
+    /// A run took so long.
+    pub(super) fn took(&self, time: Duration) {
+        if let Some(share) = &mut self.queue.lock().cpu {
+            share.used(time);
+        }
+    }
+
     /// The worker is done with the function.
     pub(super) fn release(&self) {
         self.queue.lock().phase = Phase::Free;
@@ -386,6 +416,7 @@ impl Function {
     }
 
     pub(super) fn status(&self) -> FunctionStatus {
+        let watch = self.watch.status();
         let queue = self.queue.lock();
         let (circuit, circuits_open) = queue.circuits.state();
         let world = |traffic: &Traffic| traffic.foremost().map(|version| version.deployment.world);
@@ -409,6 +440,10 @@ impl Function {
             circuit,
             circuits_open,
             counters: self.counters.snapshot(),
+            recordings: watch.recordings,
+            recordings_refused: watch.recordings_refused,
+            shadow: watch.shadow.map(|shadow| shadow.version),
+            canary: watch.canary,
         }
     }
 }

@@ -28,7 +28,10 @@ pub(super) fn load_all(shared: &Arc<Shared>) -> io::Result<Vec<String>> {
             Serving::Broken(reason) => tracing::error!(function = name, reason, "function cannot run"),
             Serving::Ready(_) | Serving::Idle => {}
         }
-        functions.insert(name.clone(), Arc::new(Function::new(&name, serving, facts, &shared.config)));
+        functions.insert(
+            name.clone(),
+            Arc::new(Function::new(&name, serving, facts, &shared.config, shared.recording_room.clone())),
+        );
     }
     *shared.functions.write() = functions;
     Ok(to_compile)
@@ -120,6 +123,17 @@ pub(super) fn traffic(
     Ok(Traffic::new(name, alias.clone(), versions).with_fallbacks(fallbacks))
 }
 
+/// One version, ready to run: that which runs already, or loaded, compiled where needed. Blocks for seconds then.
+pub(super) fn one(
+    shared: &Shared,
+    function: &Function,
+    number: VersionNumber,
+) -> Result<Arc<LiveVersion>, DeployError> {
+    let catalog = shared.records.get(&function.name).map_err(DeployError::Record)?;
+    let traffic = traffic(shared, function, &catalog, None, &Alias::only(number))?;
+    traffic.versions().first().cloned().ok_or_else(|| DeployError::NothingLive(function.name.clone()))
+}
+
 fn manifest_of(name: &str, version: &Version, config: &Config) -> Result<Manifest, DeployError> {
     let wrong = |reason| DeployError::Version { version: version.number, reason };
     let manifest = Manifest::parse(&version.manifest, config).map_err(|error| wrong(error.to_string()))?;
@@ -146,6 +160,8 @@ pub(super) fn facts(catalog: &Catalog, config: &Config) -> Facts {
         digest: foremost.map(|version| version.digest.clone()).unwrap_or_default(),
         live: live.map(|alias| alias.shares().to_vec()).unwrap_or_default(),
         sticky: live.and_then(Alias::sticky),
+        canary: catalog.canary().copied(),
+        shadow: catalog.shadow(),
         triggers: manifests.ok().map(|manifests| union(manifests.iter().flat_map(|manifest| &manifest.triggers))),
     }
 }

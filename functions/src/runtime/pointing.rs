@@ -69,7 +69,7 @@ pub struct VersionEntry {
     pub aliases: BTreeMap<String, u32>,
 }
 
-fn find(shared: &Shared, name: &str) -> Result<(Arc<Function>, Catalog), DeployError> {
+pub(super) fn find(shared: &Shared, name: &str) -> Result<(Arc<Function>, Catalog), DeployError> {
     let function = shared.functions.read().get(name).cloned();
     let function = function.ok_or_else(|| DeployError::NoFunction(crate::log_ring::cut(name, 80).to_owned()))?;
     Ok((function, shared.records.get(name).map_err(DeployError::Record)?))
@@ -89,7 +89,7 @@ pub(super) fn roll_back(shared: &Arc<Shared>, name: &str, alias: &str) -> Result
     apply(shared, &function, &catalog, alias, true)
 }
 
-fn apply(
+pub(super) fn apply(
     shared: &Arc<Shared>,
     function: &Arc<Function>,
     catalog: &Catalog,

@@ -21,7 +21,7 @@ const FORMAT: u32 = 1;
 const FORMAT_NOT_LIVE: u32 = 2;
 
 /// One deployed function.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Record {
     format: u32,
     manifest: String,

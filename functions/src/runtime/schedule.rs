@@ -170,7 +170,8 @@ mod tests {
     use std::time::Duration;
 
     fn function(name: &str) -> Arc<Function> {
-        Arc::new(Function::new(name, Serving::Preparing, Facts::default(), &Config::default()))
+        let room = crate::recording::RecordingRoom::new(0);
+        Arc::new(Function::new(name, Serving::Preparing, Facts::default(), &Config::default(), room))
     }
 
     #[test]

@@ -27,7 +27,7 @@ impl LiveVersion {
     }
 
     /// A batch of a window has no topic of its own: it is known by its trigger's filter.
-    fn takes(&self, topic: &str, matched_filter: &str) -> bool {
+    pub(super) fn takes(&self, topic: &str, matched_filter: &str) -> bool {
         let mut triggers = self.deployment.manifest.triggers.iter();
         triggers.any(|trigger| trigger.mqtt == matched_filter || topic::filter_matches(&trigger.mqtt, topic))
     }

@@ -11,21 +11,22 @@ use super::schedule::Needed;
 use super::settle::{self, Ended, Ending, Ticket};
 use super::traffic::LiveVersion;
 use crate::alias::scatter;
+use crate::canary::Observation;
 use crate::counters::RunEnd;
 use crate::dead_letter::{self, GivenUp};
 use crate::engine::settings::GUEST_STACK_BYTES;
-use crate::host::{CommitFailure, Effects};
+use crate::host::{CommitFailure, Effects, Host};
 use crate::invocation::{self, Input, RunFailure};
 use crate::log_ring::LogLevel;
 use crate::message::{InvocationError, InvocationSuccess, Settlement};
 use crate::retry;
 
 /// Stack of a worker: the guest's, and as much again for host calls.
-const STACK_BYTES: usize = GUEST_STACK_BYTES + (1 << 20);
+pub(super) const STACK_BYTES: usize = GUEST_STACK_BYTES + (1 << 20);
 /// Functions go after the broker when the processor is short.
 const WORKER_NICE: i32 = 5;
 /// An invocation that outlived its slice goes after everything.
-const ASIDE_NICE: i32 = 19;
+pub(super) const ASIDE_NICE: i32 = 19;
 /// Runs of one message that may end in a conflict before it is given up.
 const CONFLICTS_MAX: u32 = 8;
 
@@ -82,7 +83,7 @@ fn provide(shared: &Arc<Shared>, needed: Needed) {
 }
 
 /// Of the calling thread alone.
-fn lower_priority(nice: i32) {
+pub(super) fn lower_priority(nice: i32) {
     // Only a preference; a place that forbids it does without.
     let _ = rustix::process::setpriority_process(None, nice);
 }
@@ -110,15 +111,18 @@ fn work_on(shared: &Arc<Shared>, function: &Arc<Function>) -> Thread {
     };
     let deployment = &version.deployment;
     let stepped_aside = Arc::new(AtomicBool::new(false));
+    let recorder = function.watch.recorder(deployment, &shared.host);
+    let recording_host: Option<Arc<dyn Host>> = recorder.clone().map(|recorder| recorder as Arc<dyn Host>);
     let input = Input {
         deployment,
-        alias,
-        host: &shared.host,
+        alias: alias.clone(),
+        host: recording_host.as_ref().unwrap_or(&shared.host),
         logs: &function.logs,
         invocation_id: format!("{}-{}", function.name, NEXT_INVOCATION.fetch_add(1, Ordering::Relaxed)),
         message: &job.message,
         context: &job.context,
         attempt: job.attempt,
+        is_replay: false,
         on_slice: Some((Duration::from_millis(shared.config.slice_ms), step_aside(shared, &stepped_aside))),
     };
     let invocation_id = input.invocation_id.clone();
@@ -126,9 +130,24 @@ fn work_on(shared: &Arc<Shared>, function: &Arc<Function>) -> Thread {
     let outcome = invocation::run(input);
     let run_end = outcome.end.as_ref().err().map_or(RunEnd::Ok, RunFailure::run_end);
     let run_us = outcome.run_time.as_micros() as u64;
+    if deployment.manifest.limits.cpu_percent.is_some() {
+        function.took(outcome.run_time);
+    }
     for counters in [&function.counters, &version.counters] {
         counters.ran(run_end, run_us, outcome.memory_bytes, outcome.log_lines_dropped);
     }
+    if let Some(recorder) = recorder {
+        let run = (&job, invocation_id.as_str());
+        let recorded = function.watch.recorded(&recorder, &version, alias.as_deref(), run, &outcome);
+        for (recording, against) in recorded
+            .into_iter()
+            .flat_map(|(recording, all)| all.into_iter().map(move |against| (recording.clone(), against)))
+        {
+            shared.comparer.compare(shared, function, &recording, against);
+        }
+    }
+    let is_fault = matches!(&outcome.end, Err(failure) if !matches!(failure, RunFailure::Reject(_)));
+    shared.observe(function, Observation::Ran { version: deployment.number, is_fault, run_us });
     match outcome.end {
         Ok(effects) => commit(shared, function, &version, job, effects, run_us),
         Err(failure) => after_failure(shared, function, &version, job, &invocation_id, failure),

@@ -20,7 +20,10 @@ pub(super) fn monotonic(instance: &mut LinkerInstance<'_, InvocationState>, worl
     instance.func_wrap("now", move |store: State<'_>, (): ()| {
         Ok((match world {
             World::Transform => 0,
-            World::Function => store.data().start.elapsed().as_nanos() as u64,
+            World::Function => {
+                let state = store.data();
+                state.host.elapsed(state.start.elapsed()).as_nanos() as u64
+            }
         },))
     })?;
     instance.func_wrap("resolution", |_: State<'_>, (): ()| Ok((1_000_u64,)))?;

@@ -59,7 +59,7 @@ fn fill(state: &mut InvocationState, world: World, bytes: &mut [u8]) {
 }
 
 /// SplitMix64 at a step: spreads well, is no secret.
-fn split_mix(step: u64) -> u64 {
+pub(crate) fn split_mix(step: u64) -> u64 {
     let mut mixed = step.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

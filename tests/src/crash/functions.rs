@@ -29,22 +29,37 @@ const COUNTER: &str = "\
 name = \"counter\"\ncomponent = \"hostile.wasm\"\n[[trigger]]\nmqtt = \"counter/in\"\nqos = 2\n\
 [limits]\nmemory_bytes = \"8MiB\"\ntimeout_ms = 2000\n[grants]\npublish = [\"hostile/reply\"]\n";
 
+const CONVERTER_COMPONENT: &str = "examples/unit-alarm/unit-alarm.wasm";
+const COUNTER_COMPONENT: &str = "functions/tests/guests/hostile/hostile.wasm";
+
 /// Deploys both.
 ///
 /// # Errors
 /// The node refuses.
 pub fn deploy(node: &Node) -> anyhow::Result<()> {
-    for (manifest, component) in
-        [(CONVERTER, "examples/unit-alarm/unit-alarm.wasm"), (COUNTER, "functions/tests/guests/hostile/hostile.wasm")]
-    {
-        let folder = tempfile::tempdir().context("make a folder for a function")?;
-        let component = installed::repository_file(component);
-        let name = component.file_name().context("a component has a name")?;
-        std::fs::copy(&component, folder.path().join(name)).with_context(|| format!("copy {}", component.display()))?;
-        std::fs::write(folder.path().join("function.toml"), manifest).context("write a manifest")?;
-        node.cli_succeeds(&["fn", "deploy", path(folder.path())?])?;
-    }
-    Ok(())
+    give(node, "deploy", CONVERTER, CONVERTER_COMPONENT)?;
+    give(node, "deploy", COUNTER, COUNTER_COMPONENT)
+}
+
+/// Publishes a second version of each, and a third one of the converter that also raises an alarm each time.
+///
+/// # Errors
+/// The node refuses.
+pub fn publish_more(node: &Node) -> anyhow::Result<()> {
+    let recorded = "[recording]\nper_s = 1000\n";
+    give(node, "publish", &format!("{CONVERTER}{recorded}"), CONVERTER_COMPONENT)?;
+    give(node, "publish", &format!("{COUNTER}{recorded}"), COUNTER_COMPONENT)?;
+    let alarming = CONVERTER.replace("1e15", "-1000");
+    give(node, "publish", &format!("{alarming}{recorded}"), CONVERTER_COMPONENT)
+}
+
+fn give(node: &Node, verb: &str, manifest: &str, component: &str) -> anyhow::Result<()> {
+    let folder = tempfile::tempdir().context("make a folder for a function")?;
+    let component = installed::repository_file(component);
+    let name = component.file_name().context("a component has a name")?;
+    std::fs::copy(&component, folder.path().join(name)).with_context(|| format!("copy {}", component.display()))?;
+    std::fs::write(folder.path().join("function.toml"), manifest).context("write a manifest")?;
+    node.cli_succeeds(&["fn", verb, path(folder.path())?]).map(drop)
 }
 
 /// Waits until the count is `expected`, which it must not exceed; gives what it is.

@@ -11,8 +11,10 @@ use super::broker::{Broker, Product, Running};
 use super::load::Load;
 use super::recovery::{Attendance, recover};
 use super::report::{Breach, Kind, Report};
+use super::swaps::Swapper;
 use super::world::World;
 use super::{functions, round};
+use crate::random::Random;
 
 /// Rounds on the same data.
 const LIFE: u64 = 25;
@@ -41,6 +43,8 @@ pub struct Plan {
     pub product: Product,
     /// What happens to it.
     pub strike: Strike,
+    /// Whether versions of the functions change hands meanwhile.
+    pub swaps: bool,
 }
 
 /// Runs it.
@@ -49,12 +53,20 @@ pub struct Plan {
 /// The broker cannot be started for the first time.
 pub fn run(plan: &Plan) -> anyhow::Result<Report> {
     let product = plan.product == Product::Selvedge;
-    let (mut broker, mut running) = begin(plan.product)?;
+    let (mut broker, mut running) = begin(plan)?;
     let mut world = World::new(plan.seed, running.address, product);
     let started = Instant::now();
     for kill in 1..=plan.kills {
+        let swapper = match running.node().filter(|_| plan.swaps) {
+            Some(node) => Some(Swapper::start(node.place().socket(), Random::new(world.random.number()))?),
+            None => None,
+        };
         load(&mut world, &mut running);
         let survivor = strike(running, plan.strike)?;
+        // Not before: the strike is to meet a swap, too.
+        if let Some(swapped) = swapper.map(Swapper::stop) {
+            world.report.swapped(swapped);
+        }
         if survivor.is_some() {
             world.disconnect_all();
         }
@@ -76,7 +88,7 @@ pub fn run(plan: &Plan) -> anyhow::Result<Report> {
                 if kill == plan.kills {
                     break;
                 }
-                (broker, running) = begin(plan.product)?;
+                (broker, running) = begin(plan)?;
                 world.begin_anew();
                 world.address = running.address;
             }
@@ -94,11 +106,14 @@ fn strike(running: Running, strike: Strike) -> anyhow::Result<Option<Running>> {
     }
 }
 
-fn begin(product: Product) -> anyhow::Result<(Broker, Running)> {
-    let broker = Broker::new(product)?;
+fn begin(plan: &Plan) -> anyhow::Result<(Broker, Running)> {
+    let broker = Broker::new(plan.product)?;
     let running = broker.start()?;
     if let Some(node) = running.node() {
         functions::deploy(node)?;
+        if plan.swaps {
+            functions::publish_more(node)?;
+        }
     }
     Ok((broker, running))
 }

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use super::swaps::Swapped;
+
 /// What can be acknowledged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
@@ -78,6 +80,8 @@ pub struct Report {
     pub refused: u64,
     /// Publications that were acknowledged.
     pub published: u64,
+    /// What was done to the versions of functions.
+    pub swapped: Swapped,
     /// Crashes.
     pub rounds: u64,
     /// Rounds in which something was wrong, with the first words about it.
@@ -103,6 +107,13 @@ impl Report {
     pub fn next_round(&mut self) {
         self.rounds += 1;
         self.in_round.clear();
+    }
+
+    /// Versions changed hands in this round.
+    pub fn swapped(&mut self, round: Swapped) {
+        self.swapped.swaps += round.swaps;
+        self.swapped.trials += round.trials;
+        self.swapped.taken_back += round.taken_back;
     }
 
     /// Something was owed.
@@ -164,6 +175,10 @@ impl Report {
             "{} rounds, {} publications acknowledged, {} refused, {} QoS 1 messages came again\n",
             self.rounds, self.published, self.refused, self.repeated
         );
+        if self.swapped.swaps > 0 {
+            let Swapped { swaps, trials, taken_back } = self.swapped;
+            lines += &format!("{swaps} changes of live versions, {trials} canaries, {taken_back} of them taken back\n");
+        }
         lines += &format!(
             "{:<16} {:>12} {:>11} {:>8} {:>8} {:>10} {:>8}\n",
             "", "acknowledged", "outstanding", "lost", "twice", "disordered", "wrong"
@@ -196,6 +211,7 @@ impl Report {
         json!({
             "seed": self.seed, "rounds": self.rounds, "published": self.published, "refused": self.refused,
             "repeated": self.repeated, "kinds": kinds, "words": self.words,
+            "swaps": self.swapped.swaps, "canaries": self.swapped.trials, "canaries_taken_back": self.swapped.taken_back,
         })
     }
 }

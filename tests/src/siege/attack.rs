@@ -4,6 +4,7 @@
 //! addresses of their own, so that limits by address do not hit the bystanders with them.
 
 pub mod frames;
+pub mod function;
 pub mod handshake;
 pub mod identity;
 pub mod login;
@@ -13,7 +14,20 @@ pub mod subscriber;
 use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use super::fortress::Needs;
 use super::wire::{Target, Way};
+
+/// What the node needs for an attack.
+impl From<&Attack> for Needs {
+    fn from(attack: &Attack) -> Self {
+        Self {
+            tls: matches!(attack.way, Way::Tls | Way::SecureWebSocket),
+            users: attack.needs_users,
+            functions: attack.needs_functions,
+            limits: attack.limits.to_owned(),
+        }
+    }
+}
 
 /// One kind of hostile client.
 #[derive(Debug)]
@@ -26,6 +40,8 @@ pub struct Attack {
     pub way: Way,
     /// Whether the node needs users, and with them the bystanders.
     pub needs_users: bool,
+    /// Whether it is a function that attacks: the node gets those of the tests.
+    pub needs_functions: bool,
     /// Lines of `[limits]` that make it short.
     pub limits: &'static str,
     /// What the node counts, each as it is printed by `/metrics`; each has to grow.
@@ -36,7 +52,7 @@ pub struct Attack {
 
 impl Attack {
     const fn new(name: &'static str, title: &'static str, run: fn(&Target) -> anyhow::Result<()>) -> Self {
-        Self { name, title, way: Way::Tcp, needs_users: false, limits: "", counters: &[], run }
+        Self { name, title, way: Way::Tcp, needs_users: false, needs_functions: false, limits: "", counters: &[], run }
     }
 
     const fn over(self, way: Way) -> Self {
@@ -51,6 +67,10 @@ impl Attack {
         Self { counters, ..self }
     }
 
+    const fn by_function(self) -> Self {
+        Self { needs_functions: true, ..self }
+    }
+
     const fn against_users(self) -> Self {
         Self { needs_users: true, ..self }
     }
@@ -58,9 +78,15 @@ impl Attack {
 
 /// All of them.
 pub fn all() -> impl Iterator<Item = &'static Attack> {
-    [handshake::ATTACKS, identity::ATTACKS, publisher::ATTACKS, subscriber::ATTACKS, frames::ATTACKS, login::ATTACKS]
-        .into_iter()
-        .flatten()
+    let clients = [
+        handshake::ATTACKS,
+        identity::ATTACKS,
+        publisher::ATTACKS,
+        subscriber::ATTACKS,
+        frames::ATTACKS,
+        login::ATTACKS,
+    ];
+    clients.into_iter().chain([function::ATTACKS]).flatten()
 }
 
 /// The attack of that name.

@@ -12,6 +12,7 @@ use super::bystanders::Bystanders;
 use super::footprint;
 use super::metrics::Metrics;
 use super::wire::{Target, wait_until};
+use crate::installed;
 use crate::node::{Node, Place};
 
 const USER: &str = "device";
@@ -35,6 +36,8 @@ pub struct Needs {
     pub tls: bool,
     /// A user, who is the [`Target`]'s.
     pub users: bool,
+    /// The functions that attack.
+    pub functions: bool,
     /// Lines of `[limits]`.
     pub limits: String,
 }
@@ -65,6 +68,9 @@ impl Fortress {
             make_user(&place)?;
         }
         let node = place.start()?;
+        if needs.functions {
+            deploy_functions(&node)?;
+        }
         let target = Target {
             mqtt: node.mqtt(),
             websocket: node.websocket(),
@@ -140,6 +146,23 @@ impl Fortress {
         ensure!(status.success(), "the node ended with {status}\n{said}");
         Ok(())
     }
+}
+
+/// One that does as it is told, and one that throws back what that says.
+fn deploy_functions(node: &Node) -> anyhow::Result<()> {
+    for (name, trigger) in [("hostile", "hostile/in/#"), ("storm", "hostile/reply")] {
+        let folder = tempfile::tempdir().context("make a folder for a function")?;
+        let component = installed::repository_file("functions/tests/guests/hostile/hostile.wasm");
+        std::fs::copy(&component, folder.path().join("hostile.wasm"))
+            .with_context(|| format!("copy {}", component.display()))?;
+        let manifest = format!(
+            "name = \"{name}\"\ncomponent = \"hostile.wasm\"\n[[trigger]]\nmqtt = \"{trigger}\"\n\
+             [limits]\nmemory_bytes = \"8MiB\"\ntimeout_ms = 50\n[retry]\nattempts = 1\n[grants]\npublish = [\"#\"]\n"
+        );
+        std::fs::write(folder.path().join("function.toml"), manifest).context("write a manifest")?;
+        node.cli_succeeds(&["fn", "deploy", &folder.path().to_string_lossy()])?;
+    }
+    Ok(())
 }
 
 fn make_certificate(place: &Place) -> anyhow::Result<Arc<ClientConfig>> {

@@ -17,7 +17,7 @@ use super::attack::Attack;
 use super::bystanders::{Account, Bystanders};
 use super::footprint;
 use super::fortress::{Fortress, Needs};
-use super::wire::{Target, Way};
+use super::wire::Target;
 
 /// How long a phase lasts at least.
 pub const PHASE: Duration = Duration::from_secs(3);
@@ -94,11 +94,7 @@ impl Siege {
     }
 
     fn run(&mut self, attack: &'static Attack, rounds: u32) -> anyhow::Result<()> {
-        let needs = Needs {
-            tls: matches!(attack.way, Way::Tls | Way::SecureWebSocket),
-            users: attack.needs_users,
-            limits: attack.limits.to_owned(),
-        };
+        let needs = Needs::from(attack);
         let (node, other) = (Fortress::start(&needs)?, Fortress::start(&needs)?);
         self.memory_kib[0] = node.floor_kib()?;
         for round in 0..rounds {

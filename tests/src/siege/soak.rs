@@ -47,7 +47,7 @@ pub struct Soaked {
 pub fn soak(minutes: f64, idle: usize) -> anyhow::Result<Soaked> {
     footprint::raise_open_files(idle as u64 + 1_000)?;
     let limits = format!("connections_max = {}", idle + 1_000);
-    let fortress = Fortress::start(&Needs { tls: true, users: true, limits })?;
+    let fortress = Fortress::start(&Needs { tls: true, users: true, limits, ..Needs::default() })?;
     let idle_wires = idle_connections(&fortress, idle)?;
     let duration = Duration::from_secs_f64(minutes * 60.0);
     let stop = AtomicBool::new(false);

@@ -1,5 +1,6 @@
 //! SUBSCRIBE and UNSUBSCRIBE (MQTT 5, 3.8 to 3.11).
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use selvedge_codec::{
@@ -75,13 +76,14 @@ impl Core {
         };
         self.send_answer(id, &Packet::SubAck(answer), effects);
         let mut budget = REPLAY_NODES_MAX;
-        for (place, &(index, new)) in replays.iter().enumerate() {
-            let wanted = &packet.filters[index];
-            // A filter that is named again further on is answered there, once.
-            let mut later = replays.iter().skip(place + 1);
-            if later.any(|(later, _)| packet.filters[*later].filter == wanted.filter) {
-                continue;
-            }
+        // A filter that is named again further on is answered there, once.
+        let mut later = BTreeSet::new();
+        let filter = |index: usize| packet.filters.get(index).map(|wanted| wanted.filter);
+        let mut last: SmallVec<[bool; 4]> =
+            replays.iter().rev().map(|&(index, _)| later.insert(filter(index))).collect();
+        last.reverse();
+        for (&(index, new), _) in replays.iter().zip(last).filter(|(_, is_last)| *is_last) {
+            let Some(wanted) = packet.filters.get(index) else { continue };
             let wants = match wanted.retain_handling {
                 // [MQTT-3.3.1-9], [MQTT-3.3.1-10], [MQTT-3.3.1-11]
                 RetainHandling::SendAtSubscribe => true,

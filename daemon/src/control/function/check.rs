@@ -42,6 +42,7 @@ fn facts(manifest: &Manifest, warnings: &[String]) -> Value {
             "memory_bytes": manifest.limits.memory_bytes,
             "timeout_ms": manifest.limits.timeout_ms,
             "rate_per_s": manifest.limits.rate.map(|rate| rate.per_s),
+            "cpu_percent": manifest.limits.cpu_percent,
             "depth": manifest.limits.depth,
         },
         "retry": { "attempts": manifest.retry.attempts, "dead_letter": manifest.retry.dead_letter },
@@ -72,6 +73,16 @@ fn lines(manifest: &Manifest) -> Vec<String> {
     lines.push(format!("  memory {} bytes, time {} ms a message", limits.memory_bytes, limits.timeout_ms));
     if let Some(rate) = limits.rate {
         lines.push(format!("  at most {} messages a second, {} at once", rate.per_s, rate.burst));
+    }
+    if let Some(percent) = limits.cpu_percent {
+        lines.push(format!("  at most {percent} % of a processor"));
+    }
+    let recording = &manifest.recording;
+    if recording.messages > 0 {
+        lines.push(format!(
+            "  the last {} messages are recorded, at most {} a second",
+            recording.messages, recording.per_s
+        ));
     }
     let retry = &manifest.retry;
     let then = retry.dead_letter.as_ref().map_or_else(|| "is dropped".to_owned(), |topic| format!("goes to {topic}"));

@@ -106,7 +106,7 @@ pub(super) fn invoke(arguments: &FunctionInvokeArguments) -> anyhow::Result<()> 
     })
 }
 
-fn show(json: bool, answer: &Value, text: impl FnOnce(&Value) -> String) -> anyhow::Result<()> {
+pub(super) fn show(json: bool, answer: &Value, text: impl FnOnce(&Value) -> String) -> anyhow::Result<()> {
     let shown = if json { answer.to_string() } else { text(answer) };
     Ok(print_line(shown.trim_end())?)
 }

@@ -52,18 +52,20 @@ pub(super) fn deploying(node: Arc<dyn Node>, config: &HttpConfig) -> Router {
         .route("/v1/functions", post(deploy))
         .route("/v1/functions/{name}/aliases/{alias}", axum::routing::put(point))
         .route("/v1/functions/{name}/rollback", post(roll_back))
+        .merge(super::function_trials::working())
         .layer(DefaultBodyLimit::max(config.body_bytes_max.as_usize()))
         .with_state(Deploying { node, body_timeout: config.request_timeout.0 })
 }
 
+/// What routes share that take as long as they take.
 #[derive(Clone)]
-struct Deploying {
-    node: Arc<dyn Node>,
+pub(super) struct Deploying {
+    pub(super) node: Arc<dyn Node>,
     body_timeout: Duration,
 }
 
 impl Deploying {
-    async fn body(&self, request: Request) -> Result<Bytes, ApiError> {
+    pub(super) async fn body(&self, request: Request) -> Result<Bytes, ApiError> {
         match tokio::time::timeout(self.body_timeout, Bytes::from_request(request, &())).await {
             Ok(Ok(body)) => Ok(body),
             Ok(Err(rejection)) => Err(ApiError::new(rejection.status().as_u16(), rejection.body_text())),

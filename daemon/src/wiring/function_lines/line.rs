@@ -146,13 +146,15 @@ impl Line {
             .find(|trigger| topic::matches(&trigger.mqtt, &message.topic))
             .map(|trigger| trigger.mqtt.clone());
         let trace_parent = message.properties.user_properties.iter().find(|(name, _)| name == "traceparent");
+        let origin = messages::origin(&delivery.message);
         let context = InvocationContext {
-            client_id: delivery.message.publisher().map(|publisher| publisher.to_string()),
+            client_id: origin.client,
+            caused_by: origin.caused_by,
             matched_filter: matched.unwrap_or_default(),
             received_ms: wall_ms(),
             trace_parent: trace_parent.map(|(_, value)| value.clone()),
             delivery: Some(self.delivery_number(delivery.packet_id)),
-            depth: messages::depth(&delivery.message),
+            depth: origin.depth,
         };
         (message, context)
     }

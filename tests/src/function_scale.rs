@@ -1,0 +1,239 @@
+//! Many functions on one node: what they cost at rest and after a burst on all of them, and how many messages a second go through one.
+
+use std::fmt;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::client::Version;
+use crate::client_packet::{self, Publish};
+use crate::node::{Node, Place};
+use crate::siege::footprint;
+use crate::siege::wire::{Target, Way, Wire};
+use crate::{http, installed};
+
+/// Messages that are not acknowledged, or not come through, at once.
+const WINDOW: usize = 200;
+/// Functions of a burst, and messages of each.
+const BURST: (usize, usize) = (200, 50);
+const COMPONENT: &str = "examples/scale-transform/scale-transform.wasm";
+
+/// What is measured.
+#[derive(Debug, Clone, Copy)]
+pub struct Plan {
+    /// Functions, each with a component of its own.
+    pub functions: usize,
+    /// Messages through one function, for each quality of service.
+    pub messages: usize,
+}
+
+/// Memory of a node at rest, KiB.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Rest {
+    /// Proportional set size.
+    pub pss: u64,
+    /// Of that, what is no file's.
+    pub anonymous: u64,
+}
+
+/// Messages through one function.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Through {
+    /// Messages a second.
+    pub per_s: f64,
+    /// Processor time of the whole node for a message, microseconds.
+    pub cpu_us: f64,
+    /// Of that, instantiate and call, microseconds.
+    pub run_us: f64,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, Serialize)]
+pub struct Measured {
+    /// Functions.
+    pub functions: usize,
+    /// To deploy them all, compiling each, seconds.
+    pub deployed_s: f64,
+    /// From the start of the process until it says that it is ready, with all of them, milliseconds.
+    pub ready_ms: f64,
+    /// Without functions.
+    pub empty: Rest,
+    /// Right after all were deployed.
+    pub deployed: Rest,
+    /// Started with all of them.
+    pub started: Rest,
+    /// After a burst on 200 of them.
+    pub burst: Rest,
+    /// Messages at QoS 0.
+    pub qos_0: Through,
+    /// Durable messages at QoS 1.
+    pub qos_1: Through,
+}
+
+/// Measures; `tell` hears of each step.
+///
+/// # Errors
+/// The node does not start, refuses a function, or loses a message.
+pub fn measure(plan: &Plan, tell: &mut dyn FnMut(&str)) -> anyhow::Result<Measured> {
+    let limit = plan.functions.max(64);
+    let configuration = format!("[functions]\nfunctions_max = {limit}\n[net]\ncounters = \"off\"\n");
+    let place = Place::with_configuration(&configuration)?;
+    let node = place.start()?;
+    let empty = at_rest(&node)?;
+    tell("deploying");
+    let begun = Instant::now();
+    let folder = tempfile::tempdir().context("make a folder for functions")?;
+    for number in 0..plan.functions {
+        deploy(&node, folder.path(), number).with_context(|| format!("deploy function {number}"))?;
+    }
+    let deployed_s = begun.elapsed().as_secs_f64();
+    let deployed = at_rest(&node)?;
+    node.stop()?;
+    tell("starting again");
+    let begun = Instant::now();
+    let node = place.start()?;
+    let ready_ms = begun.elapsed().as_secs_f64() * 1e3;
+    let started = at_rest(&node)?;
+    tell("a burst");
+    let (functions, each) = (BURST.0.min(plan.functions), BURST.1);
+    let topics: Vec<String> = (0..functions * each).map(|index| topic(index % functions)).collect();
+    through(&node, topics.iter().map(String::as_str), 0)?;
+    let burst = at_rest(&node)?;
+    tell("through one function");
+    let one = topic(0);
+    let measure = |qos| {
+        let (before, cpu) = (run_us(&node)?, footprint::cpu(node.id())?);
+        let begun = Instant::now();
+        through(&node, std::iter::repeat_n(one.as_str(), plan.messages), qos)?;
+        let took = begun.elapsed().as_secs_f64();
+        let cpu = (footprint::cpu(node.id())? - cpu).as_secs_f64();
+        let messages = plan.messages as f64;
+        let run_us = (run_us(&node)? - before) / messages;
+        anyhow::Ok(Through { per_s: messages / took, cpu_us: cpu * 1e6 / messages, run_us })
+    };
+    let (qos_0, qos_1) = (measure(0)?, measure(1)?);
+    node.stop()?;
+    Ok(Measured { functions: plan.functions, deployed_s, ready_ms, empty, deployed, started, burst, qos_0, qos_1 })
+}
+
+fn topic(number: usize) -> String {
+    format!("raw/{number:05}")
+}
+
+/// A function with a component that no other has: a section that nothing reads tells them apart.
+fn deploy(node: &Node, folder: &Path, number: usize) -> anyhow::Result<()> {
+    let source = installed::repository_file(COMPONENT);
+    let mut component = std::fs::read(&source).with_context(|| format!("read {}", source.display()))?;
+    let mark = format!("{number:05}");
+    // WebAssembly, 5.5.3: id 0, size, a name with its length, contents.
+    component.extend([0, 1 + 4 + mark.len() as u8, 4]);
+    component.extend(b"mark");
+    component.extend(mark.as_bytes());
+    std::fs::write(folder.join("scale.wasm"), component).context("write a component")?;
+    let manifest = format!(
+        "name = \"scale-{mark}\"\ncomponent = \"scale.wasm\"\n[[trigger]]\nmqtt = \"{}\"\n\
+         [limits]\nmemory_bytes = \"2MiB\"\n[grants]\npublish = [\"scaled/#\"]\n[config]\n",
+        topic(number)
+    );
+    std::fs::write(folder.join("function.toml"), manifest).context("write a manifest")?;
+    node.cli_succeeds(&["fn", "deploy", &folder.to_string_lossy()]).map(drop)
+}
+
+/// Publishes to these topics and waits for an output of each, so many under way at once.
+fn through<'a>(node: &Node, topics: impl Iterator<Item = &'a str>, qos: u8) -> anyhow::Result<()> {
+    let target = Target {
+        mqtt: node.mqtt(),
+        websocket: node.websocket(),
+        mqtts: None,
+        secure_websocket: None,
+        trust: None,
+        source: None,
+        login: None,
+    };
+    // A session that lasts makes the outputs durable, too.
+    let connect = target.connect(5, "through").session_expiry(if qos == 0 { 0 } else { 60 });
+    let mut wire = Wire::connected(&target, Way::Tcp, &connect)?;
+    wire.send(&client_packet::subscribe(Version::V5, 1, &[], &[("scaled/#", qos)]))?;
+    wire.receive().context("subscribe to outputs")?;
+    let (mut sent, mut come, mut acknowledged) = (0, 0, 0);
+    let mut topics = topics.peekable();
+    while topics.peek().is_some() || come < sent || (qos > 0 && acknowledged < sent) {
+        let mut batch = Vec::new();
+        while sent - come < WINDOW && (qos == 0 || sent - acknowledged < 50) {
+            let Some(topic) = topics.next() else { break };
+            sent += 1;
+            let id = (sent % 60_000) as u16 + 1;
+            batch.extend(Publish::new(topic, b"213").qos(qos, id).bytes(Version::V5));
+        }
+        if !batch.is_empty() {
+            wire.send(&batch)?;
+        }
+        let packet = wire.receive().with_context(|| format!("{come} of {sent} came through"))?;
+        match packet.first().map(|byte| byte >> 4) {
+            Some(3) => {
+                come += 1;
+                if qos > 0 {
+                    wire.send(&client_packet::ack(0x40, packet_id(&packet)?))?;
+                }
+            }
+            Some(4) => acknowledged += 1,
+            other => anyhow::bail!("a packet of type {other:?}: {packet:02x?}"),
+        }
+    }
+    ensure!(come == sent, "{come} outputs of {sent} inputs");
+    Ok(())
+}
+
+/// The packet identifier of a PUBLISH with quality of service above 0.
+fn packet_id(packet: &[u8]) -> anyhow::Result<u16> {
+    let header = 1 + packet.iter().skip(1).take_while(|byte| **byte & 0x80 != 0).count() + 1;
+    let length = packet.get(header..header + 2).context("the length of a topic")?;
+    let at = header + 2 + usize::from(u16::from_be_bytes([length[0], length[1]]));
+    let id = packet.get(at..at + 2).context("a packet identifier")?;
+    Ok(u16::from_be_bytes([id[0], id[1]]))
+}
+
+/// Time of all runs of the first function, microseconds.
+fn run_us(node: &Node) -> anyhow::Result<f64> {
+    let answer = http::over_socket(&node.place().socket(), "GET", "/v1/functions", "")?;
+    let functions: Value = serde_json::from_str(&answer.body).context("read the functions")?;
+    functions[0]["counters"]["run_us_total"].as_f64().context("the time of all runs")
+}
+
+/// Memory of the node when it has come to rest.
+fn at_rest(node: &Node) -> anyhow::Result<Rest> {
+    // The store hands its memory back some seconds after the last change.
+    std::thread::sleep(Duration::from_secs(12));
+    Ok(Rest { pss: footprint::pss_kib(node.id())?, anonymous: footprint::anonymous_kib(node.id())? })
+}
+
+impl fmt::Display for Measured {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let count = self.functions;
+        writeln!(
+            formatter,
+            "{count} functions, deployed in {:.1} s, ready with them after {:.0} ms",
+            self.deployed_s, self.ready_ms
+        )?;
+        writeln!(formatter, "{:<28} {:>10} {:>16}", "at rest, MB", "PSS", "anonymous of it")?;
+        for (name, rest) in [
+            ("without functions", self.empty),
+            ("after deploying them", self.deployed),
+            ("started with them", self.started),
+            ("after a burst on 200 of them", self.burst),
+        ] {
+            writeln!(formatter, "{name:<28} {:>10.1} {:>16.1}", rest.pss as f64 / 1e3, rest.anonymous as f64 / 1e3)?;
+        }
+        for (name, through) in [("QoS 0", self.qos_0), ("QoS 1, durable", self.qos_1)] {
+            writeln!(
+                formatter,
+                "{name}: {:.0} messages a second through one function, {:.1} µs of a processor each, {:.1} of them instantiate and call",
+                through.per_s, through.cpu_us, through.run_us
+            )?;
+        }
+        Ok(())
+    }
+}
