@@ -373,14 +373,14 @@ mod tests {
         assert!(report.refusals[0].contains("10.0 % of the messages have another output"), "{:?}", report.refusals);
         assert_eq!(report.places, BTreeMap::from([("message 1 payload /t".to_owned(), 1)]));
         let allowed = PromotionPolicy { changed_percent: 10.0, ..PromotionPolicy::default() };
-        assert_eq!(judged(&pairs, allowed).refusals, [String::new(); 0]);
+        assert!(judged(&pairs, allowed).refusals.is_empty());
     }
 
     #[test]
     fn new_failures_are_refused_and_old_ones_are_not() {
         let allowed = PromotionPolicy { changed_percent: 100.0, ..PromotionPolicy::default() };
-        assert_eq!(judged(&many(&trap(), &trap(), 10), allowed).refusals, [String::new(); 0]);
-        assert_eq!(judged(&many(&trap(), &run("1", 5.0), 10), allowed).refusals, [String::new(); 0]);
+        assert!(judged(&many(&trap(), &trap(), 10), allowed).refusals.is_empty());
+        assert!(judged(&many(&trap(), &run("1", 5.0), 10), allowed).refusals.is_empty());
         let report = judged(&many(&run("1", 5.0), &trap(), 10), allowed);
         assert_eq!((report.newly_failed, report.refusals.len()), (10, 1));
     }

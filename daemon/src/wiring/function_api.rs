@@ -11,7 +11,6 @@ use serde_json::{Value, json};
 
 use super::clock::wall_ms;
 use super::function_lines::FunctionLines;
-use super::function_trials::status_of;
 use super::node_api::blocking;
 use crate::http::{ApiError, DeployGoal, DeployRequest, FunctionWish, Pending};
 
@@ -124,12 +123,16 @@ pub(super) fn value(answer: &impl Serialize) -> Result<Value, ApiError> {
 
 /// What is not there is 404, what was asked wrongly 422.
 pub(super) fn refused(error: DeployError) -> ApiError {
-    let status = status_of(&error).unwrap_or_else(|| match &error {
+    let status = match &error {
         DeployError::NoFunction(_)
+        | DeployError::NotRecorded(_)
         | DeployError::Catalog(CatalogError::NoVersion { .. } | CatalogError::NoAlias { .. }) => 404,
-        DeployError::Catalog(CatalogError::NothingBefore { .. } | CatalogError::Full(_)) => 409,
+        DeployError::NothingLive(_)
+        | DeployError::Catalog(CatalogError::NothingBefore { .. } | CatalogError::Full(_) | CatalogError::IsLive(_)) => {
+            409
+        }
         _ => 422,
-    });
+    };
     ApiError::new(status, error.to_string())
 }
 

@@ -4,7 +4,7 @@ use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
-use selvedge_functions::{DeployError, Judgement, Runtime};
+use selvedge_functions::{Judgement, Runtime};
 use serde_json::{Value, json};
 
 use super::function_api::{FunctionApi, refused, value};
@@ -89,14 +89,5 @@ impl Bench {
                 tracing::error!(function, verdict = %judgement.verdict, error = error.message, "a canary's end was not carried out");
             }
         }
-    }
-}
-
-/// What a trial may be refused for.
-pub fn status_of(error: &DeployError) -> Option<u16> {
-    match error {
-        DeployError::NotRecorded(_) => Some(404),
-        DeployError::NothingLive(_) => Some(409),
-        _ => None,
     }
 }

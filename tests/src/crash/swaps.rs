@@ -77,7 +77,7 @@ fn swap(socket: &Path, random: &mut Random, stopped: &AtomicBool) -> Swapped {
             return done;
         }
         done.swaps += 1;
-        if next % SWAPS_PER_TRIAL == 0 && !put_on_trial(socket, stopped, &mut done) {
+        if next.is_multiple_of(SWAPS_PER_TRIAL) && !put_on_trial(socket, stopped, &mut done) {
             return done;
         }
     }
