@@ -15,6 +15,7 @@ mod admission;
 mod alias;
 mod artifact;
 mod bindings;
+mod caller;
 mod capability;
 mod catalog;
 mod circuit;
@@ -28,6 +29,8 @@ mod durable_file;
 mod engine;
 mod grant;
 mod host;
+mod http_response;
+mod http_route;
 mod invocation;
 mod kv_buffer;
 mod limit;
@@ -35,6 +38,8 @@ mod log_ring;
 mod manifest;
 mod message;
 mod offline;
+mod outgoing;
+mod passage;
 mod rate;
 mod retry;
 mod runtime;
@@ -52,6 +57,7 @@ pub mod author;
 
 pub use admission::NoRoom;
 pub use alias::{ALIAS_VERSIONS_MAX, Alias, AliasError, Share, Sticky};
+pub use caller::{Caller, Waiting, Wanted};
 pub use catalog::{CatalogError, LIVE};
 pub use circuit::CircuitRule;
 #[cfg(feature = "compiler")]
@@ -66,6 +72,8 @@ pub use host::{
     CommitDone, CommitFailure, Effects, Host, HostError, KvChange, KvEntry, KvRead, KvWrite, TwinDoc, TwinPatch,
     TwinRead, TwinSection,
 };
+pub use http_response::{HttpResponse, RESPONSE_TOPIC};
+pub use http_route::{HttpMethod, HttpRoute, REQUEST_TOPIC, RouteAuth, RouteMatch, RoutePattern, find_route};
 pub use log_ring::{LogLevel, LogLine, LogSink};
 pub use manifest::{
     CircuitPer, CircuitPolicy, Fallback, Grants, Limits, Manifest, ManifestError, Retry, Source, Trigger,
@@ -75,7 +83,9 @@ pub use message::{
     Settlement,
 };
 pub use offline::{OfflineError, OfflineReport, OfflineRun, OfflineState, run_offline};
-pub use rate::Rate;
+pub use outgoing::{HttpReply, HttpRequest, is_public_address};
+pub use passage::{Arrival, InterceptRule, Itinerary, OnFailure, Passage, Station, StationEnd, Step};
+pub use rate::{Bucket, Rate};
 pub use runtime::{
     CircuitState, Deployed, FunctionState, FunctionStatus, InvocationDone, OpenError, Pointed, Runtime, Target,
     VersionEntry, VersionList, VersionStatus, precompile,

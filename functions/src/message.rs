@@ -5,6 +5,7 @@
 use serde::{Serialize, Serializer};
 use thiserror::Error;
 
+use crate::caller::Caller;
 use crate::version::VersionNumber;
 
 /// MQTT quality of service.
@@ -107,6 +108,10 @@ pub struct InvocationContext {
     /// [`Effects::depth`](crate::Effects) for messages that a function published; past `Config::depth_max` an invocation
     /// is refused, which ends loops of functions that feed each other.
     pub depth: u32,
+    /// By which the runtime knows the message at each of its attempts; set by the runtime, and another one after a restart.
+    pub message_key: u64,
+    /// Who waits for the end; `None`: nobody, and the message stays until it is dealt with.
+    pub caller: Option<Caller>,
 }
 
 /// What happened to one queued message, given to `done` exactly once.
@@ -125,6 +130,9 @@ pub struct InvocationSuccess {
     pub version: Option<VersionNumber>,
     /// Instantiate and call of the last attempt, microseconds.
     pub run_us: u64,
+    /// What it returned for its caller.
+    #[serde(skip)]
+    pub replies: Vec<InvocationMessage>,
 }
 
 /// Why a message had no effects.
@@ -146,6 +154,15 @@ pub enum InvocationError {
     /// The runtime is shutting down: deliver again later.
     #[error("runtime is stopping")]
     Stopping,
+    /// It has a caller, and the function cannot run now.
+    #[error("function {function:?} is not ready")]
+    NotReady {
+        /// Name of the function.
+        function: String,
+    },
+    /// Its caller has left, or had no time left.
+    #[error("nobody waited for it any more")]
+    CallerLeft,
     /// The function was removed while the message waited.
     #[error("function {function:?} was removed")]
     Removed {

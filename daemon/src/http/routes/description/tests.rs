@@ -6,8 +6,9 @@ use serde_json::Value;
 
 use super::{Listener, OPENAPI, of};
 
-const SOURCES: [&str; 6] = [
+const SOURCES: [&str; 7] = [
     include_str!("../../routes.rs"),
+    include_str!("../calls.rs"),
     include_str!("../functions.rs"),
     include_str!("../net.rs"),
     include_str!("../sync.rs"),
