@@ -13,7 +13,7 @@ use std::{
 };
 
 use selvedge_codec::{PacketId, QoS};
-use selvedge_core::{Authorize, Message, Moment};
+use selvedge_core::{Authorize, Interception, Interceptor, Message, Moment};
 use tokio::sync::oneshot;
 
 use self::command::cost_bytes;
@@ -21,7 +21,7 @@ pub(crate) use self::command::{Command, CommandQueue};
 use crate::{
     journal::Alongside,
     offenders::Offenders,
-    reactor::{clock::Clock, consumer::Sink},
+    reactor::{clock::Clock, consumer::Sink, interception::InterceptSink},
     statistics::Snapshot,
 };
 
@@ -203,6 +203,17 @@ impl Handle {
         let (answer, asked) = oneshot::channel();
         self.send(Command::TakeOffenders { answer });
         asked.blocking_recv().map_err(|_| Stopped)
+    }
+
+    /// From now on `interceptors` look at what clients publish before anybody gets it; `sink`, where one is given, is handed it in
+    /// place of the former one, on the reactor's thread.
+    pub fn set_interceptors(&self, interceptors: Vec<Interceptor>, sink: Option<InterceptSink>) {
+        self.send(Command::SetInterceptors { interceptors, sink });
+    }
+
+    /// The answer to a publication that was held.
+    pub fn intercepted(&self, ticket: u64, outcome: Interception) {
+        self.send(Command::Intercepted { ticket, outcome });
     }
 
     /// Accept clients from now on. Before this they wait in the backlogs of the sockets, so that consumers attached in

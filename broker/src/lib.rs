@@ -32,7 +32,7 @@ pub use handle::{Attachment, Client, Handle, PublishError, Stopped, Subscription
 pub use journal::{Alongside, Continuation, FetchAnswer, Journal};
 pub use listener::{Listener, Transport};
 pub use offenders::Offenders;
-pub use reactor::{clock::Clock, consumer::Sink};
+pub use reactor::{clock::Clock, consumer::Sink, interception::InterceptSink};
 pub use start::{Broker, Running, StartError};
 pub use statistics::{Snapshot, Statistics};
 pub use tls::TlsSettings;

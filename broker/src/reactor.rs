@@ -12,6 +12,7 @@ mod drive;
 mod flush;
 pub(crate) mod gate;
 pub(crate) mod incomplete;
+pub(crate) mod interception;
 pub(crate) mod keeping;
 mod reauthenticate;
 mod serve;

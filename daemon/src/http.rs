@@ -18,8 +18,8 @@ pub use answer::ApiError;
 pub use exposition::Exposition;
 pub use login::{Reader, Reads};
 pub use node::{
-    BundlePlace, DeployGoal, DeployRequest, Events, FunctionWish, NetWish, Node, PartState, Pending, TwinMoment,
-    TwinQuestion, UpdateWish, Watched,
+    BundlePlace, DeployGoal, DeployRequest, Events, FoundRoute, FunctionCall, FunctionWish, NetWish, Node, PartState,
+    Pending, RouteAnswer, TwinMoment, TwinQuestion, UpdateWish, Watched,
 };
 pub use server::{HttpServer, Listeners, start};
 pub use trial_wish::TrialWish;

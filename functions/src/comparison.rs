@@ -73,10 +73,11 @@ pub(crate) fn compare(before: &RunResult, after: &RunResult) -> Differences {
     let mut found = Differences::default();
     match (before, after) {
         (
-            RunResult::Ok { published, kv, twins },
-            RunResult::Ok { published: published_after, kv: kv_after, twins: twins_after },
+            RunResult::Ok { published, replies, kv, twins },
+            RunResult::Ok { published: published_after, replies: replies_after, kv: kv_after, twins: twins_after },
         ) => {
-            compare_messages(&mut found, published, published_after);
+            compare_messages(&mut found, "message", published, published_after);
+            compare_messages(&mut found, "reply", replies, replies_after);
             compare_keys(&mut found, kv, kv_after);
             compare_twins(&mut found, twins, twins_after);
         }
@@ -93,9 +94,9 @@ fn outcome(result: &RunResult) -> String {
     }
 }
 
-fn compare_messages(found: &mut Differences, before: &[InvocationMessage], after: &[InvocationMessage]) {
+fn compare_messages(found: &mut Differences, what: &str, before: &[InvocationMessage], after: &[InvocationMessage]) {
     for index in 0..before.len().max(after.len()) {
-        let place = || format!("message {}", index + 1);
+        let place = || format!("{what} {}", index + 1);
         match (before.get(index), after.get(index)) {
             (Some(before), Some(after)) => compare_message(found, &place(), before, after),
             (before, after) => found.add(place, before.map(summary), after.map(summary)),
@@ -238,7 +239,12 @@ mod tests {
             payload: payload.as_bytes().to_vec(),
             ..InvocationMessage::default()
         };
-        RunResult::Ok { published: payloads.iter().map(message).collect(), kv: Vec::new(), twins: Vec::new() }
+        RunResult::Ok {
+            published: payloads.iter().map(message).collect(),
+            replies: Vec::new(),
+            kv: Vec::new(),
+            twins: Vec::new(),
+        }
     }
 
     fn told(before: &RunResult, after: &RunResult) -> Vec<(String, Option<String>, Option<String>)> {
@@ -271,6 +277,7 @@ mod tests {
         assert_eq!(told(&publishes(&["a", "b"]), &publishes(&["a"])), [("message 2".into(), some("out b"), None)]);
         let bytes = RunResult::Ok {
             published: vec![InvocationMessage { topic: "out".into(), payload: vec![255], ..Default::default() }],
+            replies: Vec::new(),
             kv: Vec::new(),
             twins: Vec::new(),
         };
@@ -309,7 +316,7 @@ mod tests {
             merge: merge.into(),
             expected: None,
         };
-        let result = |kv: Vec<KvWrite>, twins| RunResult::Ok { published: Vec::new(), kv, twins };
+        let result = |kv: Vec<KvWrite>, twins| RunResult::Ok { published: Vec::new(), replies: Vec::new(), kv, twins };
         let before = result(vec![set("1", 4)], vec![patch(r#"{"t":1}"#)]);
         assert!(compare(&before, &result(vec![set("1", 5)], vec![patch(r#"{ "t": 1 }"#)])).is_empty());
         assert_eq!(

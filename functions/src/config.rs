@@ -38,6 +38,8 @@ pub struct Config {
     pub memory_total_bytes: usize,
     /// Longest time limit a manifest may ask for. Milliseconds.
     pub timeout_ms_max: u64,
+    /// Longest time that a manifest may have messages held for it, before anybody gets them. Milliseconds.
+    pub intercept_timeout_ms_max: u64,
     /// Wall time of one compilation. Milliseconds.
     pub compile_timeout_ms: u64,
     /// Address space of the compiler child. Bytes.
@@ -65,10 +67,19 @@ impl Default for Config {
             memory_bytes_max: 128 << 20,
             memory_total_bytes: 192 << 20,
             timeout_ms_max: 60_000,
+            intercept_timeout_ms_max: 1000,
             compile_timeout_ms: 60_000,
             compile_memory_bytes: 1 << 30,
             memory_profile: MemoryProfile::Probe,
         }
+    }
+}
+
+impl Config {
+    /// The same, with manifests that may ask for anything: to read what they say when they would be refused.
+    pub(crate) fn without_limits(&self) -> Self {
+        let (timeout_ms_max, intercept_timeout_ms_max) = (u64::MAX, u64::MAX);
+        Self { memory_bytes_max: usize::MAX, timeout_ms_max, intercept_timeout_ms_max, ..self.clone() }
     }
 }
 

@@ -43,6 +43,8 @@ pub struct FunctionCounters {
     pub rate_waits: u64,
     /// Messages not taken, because the queue was full.
     pub overloaded: u64,
+    /// Messages not run or stopped, because their caller did not wait any more.
+    pub abandoned: u64,
     /// Messages published.
     pub published: u64,
     /// Log lines not kept, because a run wrote more than its limit.
@@ -145,6 +147,7 @@ impl Counters {
         let mut inner = self.inner.lock();
         match error {
             InvocationError::Overloaded { .. } => inner.counts.overloaded += 1,
+            InvocationError::CallerLeft => inner.counts.abandoned += 1,
             error if error.deliver_again() => {}
             _ => inner.counts.dropped += 1,
         }
@@ -175,10 +178,12 @@ mod tests {
         counters.committed(3);
         counters.gave_up(&InvocationError::Rejected { reason: "no".into() });
         counters.gave_up(&InvocationError::Overloaded { function: "f".into() });
+        counters.gave_up(&InvocationError::CallerLeft);
         counters.gave_up(&InvocationError::Stopping);
         let counts = counters.snapshot();
         assert_eq!((counts.invocations, counts.ok, counts.failed, counts.trapped), (5, 1, 1, 1));
         assert_eq!((counts.timed_out, counts.over_limit, counts.dropped, counts.overloaded), (1, 1, 1, 1));
+        assert_eq!(counts.abandoned, 1);
         assert_eq!((counts.published, counts.log_lines_dropped, counts.memory_peak_bytes), (3, 5, 5));
         assert_eq!(counts.last_error.as_deref(), Some("runtime is stopping"));
     }

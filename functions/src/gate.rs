@@ -330,7 +330,7 @@ mod tests {
 
     fn run(payload: &str, run_us: f64) -> TrialRun {
         let message = InvocationMessage { payload: payload.as_bytes().to_vec(), ..InvocationMessage::default() };
-        let result = RunResult::Ok { published: vec![message], kv: Vec::new(), twins: Vec::new() };
+        let result = RunResult::Ok { published: vec![message], replies: Vec::new(), kv: Vec::new(), twins: Vec::new() };
         TrialRun { result, run_us, memory_bytes: 1 << 20, unrecorded: 0 }
     }
 

@@ -90,6 +90,7 @@ mod tests {
             publish: vec!["out/#".into()],
             twin_read: vec!["pump-*".into()],
             twin_write: vec!["pump-1".into()],
+            ..Grants::default()
         };
         assert!(grants.check_publish("out/a/b").is_ok());
         assert!(grants.check_publish("in/a").is_err());

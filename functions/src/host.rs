@@ -10,6 +10,7 @@ use thiserror::Error;
 
 use crate::hex::{from_hex, to_hex};
 use crate::message::InvocationMessage;
+use crate::outgoing::{HttpReply, HttpRequest};
 
 /// The node's abilities, as functions see them.
 pub trait Host: Send + Sync + 'static {
@@ -52,6 +53,12 @@ pub trait Host: Send + Sync + 'static {
     /// Bytes of memory that the machine could give to functions now; `None` when not known.
     fn memory_available(&self) -> Option<u64> {
         None
+    }
+
+    /// Makes a request to another machine and waits for the answer, on a worker thread. Private addresses only where the request
+    /// says so; no redirects. [`HostError::Invalid`] is a refusal.
+    fn http(&self, _request: &HttpRequest) -> Result<HttpReply, HostError> {
+        Err(HostError::Unavailable("there is no outgoing HTTP here".to_owned()))
     }
 
     /// Commits all effects of one successful invocation, or none. `done` is called exactly once, from any thread, also from
@@ -155,6 +162,8 @@ pub struct Effects {
     /// Messages to publish: those of `bus.publish` in call order, then the returned ones in list order. All are within the
     /// function's grants.
     pub publish: Vec<InvocationMessage>,
+    /// What was returned for the caller. The runtime takes it out before the commit: it is not published.
+    pub replies: Vec<InvocationMessage>,
 }
 
 impl Effects {
@@ -164,6 +173,11 @@ impl Effects {
             && self.kv_writes.is_empty()
             && self.twin_reads.is_empty()
             && self.twin_patches.is_empty())
+    }
+
+    /// True when there is nothing to commit.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.delivery.is_none() && self.publish.is_empty() && !self.needs_check()
     }
 }
 

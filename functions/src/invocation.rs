@@ -9,12 +9,14 @@ use wasmtime::{Store, StoreContextMut, Trap, UpdateDeadline};
 
 use crate::bindings::exports::selvedge::function::handler::Failure;
 use crate::bindings::selvedge::function::types;
+use crate::caller::Caller;
 use crate::counters::RunEnd;
 use crate::deployment::Deployment;
 use crate::host::{Effects, Host};
 use crate::kv_buffer::KvBuffer;
 use crate::limit::{MemoryLimit, Refusal};
 use crate::log_ring::LogRing;
+use crate::manifest::Limits;
 use crate::message::{InvocationContext, InvocationMessage};
 use crate::retry::Cause;
 use crate::topic;
@@ -59,6 +61,8 @@ pub(crate) enum RunFailure {
     Reject(String),
     Trap(String),
     TimedOut,
+    /// Its caller does not wait any more.
+    Left,
     OverLimit(String),
     Refused(String),
 }
@@ -69,7 +73,7 @@ impl RunFailure {
             Self::Retry(_) => Cause::Asked,
             Self::Trap(_) => Cause::Trap,
             Self::TimedOut => Cause::Timeout,
-            Self::Reject(_) | Self::OverLimit(_) | Self::Refused(_) => Cause::Final,
+            Self::Left | Self::Reject(_) | Self::OverLimit(_) | Self::Refused(_) => Cause::Final,
         }
     }
 
@@ -77,7 +81,7 @@ impl RunFailure {
         match self {
             Self::Retry(_) | Self::Reject(_) => RunEnd::Failed,
             Self::Trap(_) => RunEnd::Trapped,
-            Self::TimedOut => RunEnd::TimedOut,
+            Self::TimedOut | Self::Left => RunEnd::TimedOut,
             Self::OverLimit(_) | Self::Refused(_) => RunEnd::OverLimit,
         }
     }
@@ -104,14 +108,29 @@ pub(crate) struct InvocationState {
     pub(crate) log_lines: usize,
     pub(crate) log_lines_dropped: u64,
     pub(crate) wasi: WasiState,
+    /// Requests made over HTTP.
+    pub(crate) http_requests: u32,
     on_slice: Option<(Duration, OnSlice)>,
     timed_out: bool,
+}
+
+impl InvocationState {
+    /// Before something that may take long: the thread does not count as a worker any more. False: there is no room for one more such.
+    pub(crate) fn make_room(&mut self) -> bool {
+        let has_room = self.on_slice.as_ref().is_none_or(|(_, step_aside)| step_aside());
+        if has_room {
+            self.on_slice = None;
+        }
+        has_room
+    }
 }
 
 /// Messages to publish, counted against the limits.
 #[derive(Debug, Default)]
 pub(crate) struct Outputs {
     messages: Vec<InvocationMessage>,
+    /// For the caller.
+    replies: Vec<InvocationMessage>,
     bytes: usize,
 }
 
@@ -126,10 +145,31 @@ pub(crate) enum OutputRefusal {
 impl Outputs {
     /// Takes one message if it is valid, granted and within the limits.
     pub(crate) fn push(&mut self, deployment: &Deployment, message: InvocationMessage) -> Result<(), OutputRefusal> {
-        let (limits, grants) = (&deployment.manifest.limits, &deployment.manifest.grants);
         check_message(&message).map_err(OutputRefusal::Invalid)?;
-        grants.check_publish(&message.topic).map_err(OutputRefusal::Denied)?;
-        if self.messages.len() >= limits.output_messages {
+        deployment.manifest.grants.check_publish(&message.topic).map_err(OutputRefusal::Denied)?;
+        self.count(&deployment.manifest.limits, &message)?;
+        self.messages.push(message);
+        Ok(())
+    }
+
+    /// Takes one returned message, which needs no grant where it is for the caller.
+    fn push_returned(
+        &mut self,
+        deployment: &Deployment,
+        caller: Option<&Caller>,
+        message: InvocationMessage,
+    ) -> Result<(), OutputRefusal> {
+        let Some(caller) = caller.filter(|caller| caller.wants(&message.topic)) else {
+            return self.push(deployment, message);
+        };
+        check_message(&message).and_then(|()| caller.check(&self.replies, &message)).map_err(OutputRefusal::Invalid)?;
+        self.count(&deployment.manifest.limits, &message)?;
+        self.replies.push(message);
+        Ok(())
+    }
+
+    fn count(&mut self, limits: &Limits, message: &InvocationMessage) -> Result<(), OutputRefusal> {
+        if self.messages.len() + self.replies.len() >= limits.output_messages {
             return Err(OutputRefusal::Quota(format!(
                 "more messages than limits.output_messages = {}",
                 limits.output_messages
@@ -143,7 +183,6 @@ impl Outputs {
             )));
         }
         self.bytes = bytes;
-        self.messages.push(message);
         Ok(())
     }
 }
@@ -227,7 +266,7 @@ pub(crate) fn start_once(
     let mut store = new_store(deployment, new_state(input, Instant::now()));
     let Err(error) = deployment.pre.instantiate(&mut store) else { return Ok(()) };
     Err(match explain(store.data(), &error) {
-        RunFailure::TimedOut => {
+        RunFailure::TimedOut | RunFailure::Left => {
             format!("it did not start within limits.timeout_ms = {}", deployment.manifest.limits.timeout_ms)
         }
         RunFailure::Retry(reason) | RunFailure::Reject(reason) | RunFailure::Trap(reason) => reason,
@@ -260,7 +299,7 @@ fn new_state(input: Input<'_>, start: Instant) -> InvocationState {
         is_replay: input.is_replay,
         start,
         start_ms,
-        deadline: deployment.deadline_after(start),
+        deadline: deadline(&deployment, input.context.caller.as_ref(), start),
         memory: MemoryLimit::new(limits.memory_bytes, deployment.engine.memory.clone()),
         kv: KvBuffer::new(start_ms, limits.kv_keys, limits.kv_bytes),
         twin: TwinBuffer::new(limits.twin_patches),
@@ -268,6 +307,7 @@ fn new_state(input: Input<'_>, start: Instant) -> InvocationState {
         log_lines: 0,
         log_lines_dropped: 0,
         wasi: WasiState::default(),
+        http_requests: 0,
         on_slice: input.on_slice,
         timed_out: false,
         deployment,
@@ -281,11 +321,18 @@ impl InvocationState {
     }
 }
 
+/// What is left of the caller's time is a limit as well.
+fn deadline(deployment: &Deployment, caller: Option<&Caller>, start: Instant) -> Instant {
+    let own = deployment.deadline_after(start);
+    caller.map_or(own, |caller| own.min(caller.deadline()))
+}
+
 /// Called by running guest code after each tick.
 fn look_at_deadline(mut store: StoreContextMut<'_, InvocationState>) -> wasmtime::Result<UpdateDeadline> {
     let state = store.data_mut();
     let now = Instant::now();
-    if now >= state.deadline {
+    let has_left = state.context.caller.as_ref().is_some_and(|caller| caller.is_gone(now));
+    if now >= state.deadline || has_left {
         state.timed_out = true;
         return Ok(UpdateDeadline::Interrupt);
     }
@@ -300,14 +347,16 @@ fn look_at_deadline(mut store: StoreContextMut<'_, InvocationState>) -> wasmtime
 
 /// Takes the returned messages after those of `bus.publish`.
 fn accept(state: &mut InvocationState, messages: Vec<types::Message>) -> Result<(), RunFailure> {
-    let InvocationState { outputs, deployment, .. } = state;
+    let InvocationState { outputs, deployment, context, .. } = state;
     for (index, message) in messages.into_iter().enumerate() {
-        outputs.push(deployment, message.into()).map_err(|refusal| match refusal {
-            OutputRefusal::Invalid(reason) | OutputRefusal::Denied(reason) => {
-                RunFailure::Refused(format!("returned message {}: {reason}", index + 1))
-            }
-            OutputRefusal::Quota(reason) => RunFailure::OverLimit(reason),
-        })?;
+        outputs.push_returned(deployment, context.caller.as_ref(), message.into()).map_err(
+            |refusal| match refusal {
+                OutputRefusal::Invalid(reason) | OutputRefusal::Denied(reason) => {
+                    RunFailure::Refused(format!("returned message {}: {reason}", index + 1))
+                }
+                OutputRefusal::Quota(reason) => RunFailure::OverLimit(reason),
+            },
+        )?;
     }
     Ok(())
 }
@@ -325,13 +374,16 @@ fn into_effects(state: InvocationState) -> Effects {
         twin_reads,
         twin_patches,
         publish: state.outputs.messages,
+        replies: state.outputs.replies,
     }
 }
 
 /// Tells the deadline, a limit and the guest's own fault apart.
 fn explain(state: &InvocationState, error: &wasmtime::Error) -> RunFailure {
     if state.timed_out {
-        return RunFailure::TimedOut;
+        let caller = state.context.caller.as_ref();
+        let is_cut_short = caller.is_some_and(|caller| caller.has_cut_short(state.start, Instant::now()));
+        return if is_cut_short { RunFailure::Left } else { RunFailure::TimedOut };
     }
     match state.memory.refusal() {
         Some(Refusal::Own(words)) => return RunFailure::OverLimit(words.clone()),

@@ -15,6 +15,7 @@ mod admission;
 mod alias;
 mod artifact;
 mod bindings;
+mod caller;
 mod canary;
 mod capability;
 mod catalog;
@@ -32,6 +33,8 @@ mod gate;
 mod grant;
 mod hex;
 mod host;
+mod http_response;
+mod http_route;
 mod invocation;
 mod kv_buffer;
 mod limit;
@@ -39,6 +42,8 @@ mod log_ring;
 mod manifest;
 mod message;
 mod offline;
+mod outgoing;
+mod passage;
 mod rate;
 mod recording;
 mod replay;
@@ -59,6 +64,7 @@ pub mod author;
 
 pub use admission::NoRoom;
 pub use alias::{ALIAS_VERSIONS_MAX, Alias, AliasError, Share, Sticky};
+pub use caller::{Caller, Waiting, Wanted};
 pub use canary::{Canary, CanaryPolicy, CanaryStatus, Verdict};
 pub use catalog::{CatalogError, LIVE};
 pub use circuit::CircuitRule;
@@ -76,6 +82,8 @@ pub use host::{
     CommitDone, CommitFailure, Effects, Host, HostError, KvChange, KvEntry, KvRead, KvWrite, TwinDoc, TwinPatch,
     TwinRead, TwinSection,
 };
+pub use http_response::{HttpResponse, RESPONSE_TOPIC};
+pub use http_route::{HttpMethod, HttpRoute, REQUEST_TOPIC, RouteAuth, RouteMatch, RoutePattern, find_route};
 pub use log_ring::{LogLevel, LogLine, LogSink};
 pub use manifest::{
     CircuitPer, CircuitPolicy, Fallback, Grants, Limits, Manifest, ManifestError, RecordingPolicy, Retry, Source,
@@ -86,7 +94,9 @@ pub use message::{
     Settlement,
 };
 pub use offline::{OfflineError, OfflineReport, OfflineRun, OfflineState, RecordedRun, replay_offline, run_offline};
-pub use rate::Rate;
+pub use outgoing::{HttpReply, HttpRequest, is_public_address};
+pub use passage::{Arrival, InterceptRule, Itinerary, OnFailure, Passage, Station, StationEnd, Step};
+pub use rate::{Bucket, Rate};
 pub use recording::{FailureKind, Recording, RunResult};
 pub use runtime::{
     CircuitState, Deployed, FunctionState, FunctionStatus, InvocationDone, Judgement, OpenError, Pointed, Promoted,

@@ -5,6 +5,8 @@
 
 mod check;
 mod failure_check;
+mod http_check;
+mod intercept_check;
 mod quantity;
 mod trial_check;
 mod trigger_check;
@@ -21,7 +23,9 @@ use toml::Spanned;
 use crate::circuit::CircuitRule;
 use crate::config::Config;
 use crate::gate::PromotionPolicy;
+use crate::http_route::HttpRoute;
 use crate::message::Qos;
+use crate::passage::{InterceptRule, OnFailure};
 use crate::rate::Rate;
 use crate::topic;
 use crate::version::VersionNumber;
@@ -99,6 +103,17 @@ pub enum Source {
     },
     /// The node, when it starts.
     Start,
+    /// Clients, before anybody gets what they publish. Not through the session of the function: the publisher waits.
+    Intercept(InterceptRule),
+    /// Requests over HTTP. Not through the session of the function: somebody waits for the answer.
+    Http(HttpRoute),
+}
+
+impl Trigger {
+    /// Does the session of the function get its messages? What somebody waits for takes another way.
+    pub fn is_subscription(&self) -> bool {
+        !matches!(self.source, Source::Http(_) | Source::Intercept(_))
+    }
 }
 
 impl fmt::Display for Trigger {
@@ -108,6 +123,11 @@ impl fmt::Display for Trigger {
             Source::Messages => formatter.write_str(&self.mqtt),
             Source::Schedule { cron, zone } => write!(formatter, "cron {cron:?} {zone}"),
             Source::Start => formatter.write_str("start"),
+            Source::Http(route) => write!(formatter, "{route}"),
+            Source::Intercept(rule) => {
+                let then = if rule.on_failure == OnFailure::Pass { "pass" } else { "drop" };
+                write!(formatter, "{} before anybody gets it, {} ms, then {then}", self.mqtt, rule.timeout_ms)
+            }
         }
     }
 }
@@ -222,6 +242,10 @@ pub struct Grants {
     pub twin_read: Vec<String>,
     /// Things whose twins it may patch; the same patterns.
     pub twin_write: Vec<String>,
+    /// It may stand in the way of messages.
+    pub intercept: bool,
+    /// Scheme, host and port of what it may ask over HTTP.
+    pub http: Vec<String>,
 }
 
 /// What is wrong in a `function.toml`.
@@ -261,6 +285,17 @@ struct RawManifest {
 #[serde(deny_unknown_fields)]
 struct RawTrigger {
     mqtt: Option<Spanned<String>>,
+    http: Option<Spanned<String>>,
+    methods: Option<Vec<Spanned<String>>>,
+    auth: Option<Spanned<String>>,
+    rate_per_s: Option<Spanned<i64>>,
+    burst: Option<Spanned<i64>>,
+    cors: Option<Vec<Spanned<String>>>,
+    headers: Option<Vec<Spanned<String>>>,
+    timeout_ms: Option<Spanned<i64>>,
+    mode: Option<Spanned<String>>,
+    on_failure: Option<Spanned<String>>,
+    order: Option<Spanned<i64>>,
     net: Option<Spanned<String>>,
     twin: Option<Spanned<String>>,
     cron: Option<Spanned<String>>,
@@ -319,6 +354,8 @@ struct RawGrants {
     publish: Vec<Spanned<String>>,
     twin_read: Vec<Spanned<String>>,
     twin_write: Vec<Spanned<String>>,
+    intercept: bool,
+    http: Vec<Spanned<String>>,
 }
 
 impl Manifest {
@@ -340,8 +377,10 @@ impl Manifest {
             return Err(ManifestError { line: None, message });
         }
         let triggers: Vec<Trigger> =
-            raw.trigger.iter().map(|trigger| check.trigger(&raw.name, trigger)).collect::<Result<_, _>>()?;
+            raw.trigger.iter().map(|trigger| check.trigger(&raw.name, trigger, config)).collect::<Result<_, _>>()?;
+        check.routes_apart(&triggers)?;
         let grants = check.grants(&raw.grants)?;
+        check.intercept_granted(&triggers, &grants)?;
         Ok(Self {
             name: raw.name.into_inner(),
             version: raw.version,
@@ -369,16 +408,15 @@ impl Manifest {
     pub fn zones(&self) -> impl Iterator<Item = &str> {
         self.triggers.iter().filter_map(|trigger| match &trigger.source {
             Source::Schedule { zone, .. } => Some(zone.as_str()),
-            Source::Messages | Source::Start => None,
+            Source::Messages | Source::Start | Source::Http(_) | Source::Intercept(_) => None,
         })
     }
 
     /// Things that are allowed and probably not meant: a grant to publish where a trigger of the same function listens.
     pub fn warnings(&self) -> Vec<String> {
-        let pairs = self
-            .triggers
-            .iter()
-            .flat_map(|trigger| self.grants.publish.iter().map(move |filter| (&trigger.mqtt, filter)));
+        // What a function publishes nobody intercepts.
+        let observing = self.triggers.iter().filter(|trigger| trigger.is_subscription());
+        let pairs = observing.flat_map(|trigger| self.grants.publish.iter().map(move |filter| (&trigger.mqtt, filter)));
         pairs
             .filter(|(trigger, grant)| topic::filters_overlap(trigger, grant))
             .map(|(trigger, grant)| {

@@ -5,6 +5,7 @@
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::caller::Caller;
 use crate::hex::{from_readable, to_readable};
 use crate::version::VersionNumber;
 
@@ -93,6 +94,11 @@ pub struct InvocationContext {
     /// [`Effects::depth`](crate::Effects) for messages that a function published; past `Config::depth_max` an invocation
     /// is refused, which ends loops of functions that feed each other.
     pub depth: u32,
+    /// By which the runtime knows the message at each of its attempts; set by the runtime, and another one after a restart.
+    pub message_key: u64,
+    /// Who waits for the end; `None`: nobody, and the message stays until it is dealt with.
+    #[serde(skip)]
+    pub caller: Option<Caller>,
 }
 
 /// What happened to one queued message, given to `done` exactly once.
@@ -111,6 +117,9 @@ pub struct InvocationSuccess {
     pub version: Option<VersionNumber>,
     /// Instantiate and call of the last attempt, microseconds.
     pub run_us: u64,
+    /// What it returned for its caller.
+    #[serde(skip)]
+    pub replies: Vec<InvocationMessage>,
 }
 
 /// Why a message had no effects.
@@ -132,6 +141,15 @@ pub enum InvocationError {
     /// The runtime is shutting down: deliver again later.
     #[error("runtime is stopping")]
     Stopping,
+    /// It has a caller, and the function cannot run now.
+    #[error("function {function:?} is not ready")]
+    NotReady {
+        /// Name of the function.
+        function: String,
+    },
+    /// Its caller has left, or had no time left.
+    #[error("nobody waited for it any more")]
+    CallerLeft,
     /// The function was removed while the message waited.
     #[error("function {function:?} was removed")]
     Removed {

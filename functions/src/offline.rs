@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
@@ -13,6 +14,7 @@ use serde_json::Value;
 use thiserror::Error;
 
 use crate::artifact::ArtifactStore;
+use crate::caller::{Caller, Waiting, Wanted};
 use crate::comparison::{Differences, compare};
 use crate::compile::CompileChild;
 use crate::config::Config;
@@ -21,13 +23,15 @@ use crate::engine::LazyEngine;
 use crate::host::{
     CommitDone, CommitFailure, Effects, Host, HostError, KvChange, KvEntry, KvWrite, TwinDoc, TwinPatch, TwinSection,
 };
+use crate::http_route::REQUEST_TOPIC;
 use crate::invocation::{self, Input, RunFailure};
 use crate::log_ring::{LogLine, LogRing};
-use crate::manifest::Manifest;
+use crate::manifest::{Manifest, Trigger};
 use crate::message::{InvocationContext, InvocationMessage};
 use crate::recording::{Recording, RunResult};
 use crate::replay::{Played, play};
 use crate::runtime::build_for_offline;
+use crate::topic;
 use crate::twin_buffer;
 use crate::world::World;
 
@@ -47,7 +51,7 @@ pub struct OfflineState {
 /// What one message came to.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct OfflineRun {
-    /// What was published: `bus.publish` first, then the returned messages. Empty after a failure.
+    /// What was published: `bus.publish` first, then the returned messages, at last those for a caller. Empty after a failure.
     pub published: Vec<InvocationMessage>,
     /// Why there are no effects.
     pub failure: Option<String>,
@@ -110,6 +114,9 @@ pub fn run_offline(
             context.matched_filter =
                 deployment.manifest.triggers.first().map(|trigger| trigger.mqtt.clone()).unwrap_or_default();
         }
+        let waiting = wait_for(&deployment.manifest, &message.topic);
+        let (caller, _waiting) = waiting.unzip();
+        context.caller = caller;
         let outcome = invocation::run(Input {
             deployment: &deployment,
             alias: None,
@@ -197,11 +204,26 @@ fn build(
     Ok(deployment)
 }
 
+/// Where the function has a caller in a node, it has one here, who is shown what they get beside what is published.
+fn wait_for(manifest: &Manifest, topic: &str) -> Option<(Caller, Waiting)> {
+    let of_topic = |trigger: &&Trigger| topic::filter_matches(&trigger.mqtt, topic);
+    let trigger = manifest.triggers.iter().find(of_topic);
+    let wanted = if topic.starts_with(REQUEST_TOPIC) {
+        Wanted::HttpResponse
+    } else if trigger.is_some_and(|trigger| trigger.intercept_rule().is_some()) {
+        Wanted::Everything
+    } else {
+        return None;
+    };
+    Some(Caller::new(Instant::now() + Duration::from_millis(manifest.limits.timeout_ms), wanted))
+}
+
 fn words(failure: RunFailure, timeout_ms: u64) -> String {
     match failure {
         RunFailure::Retry(reason) => format!("retry: {reason}"),
         RunFailure::Reject(reason) => format!("reject: {reason}"),
         RunFailure::Trap(reason) => format!("trap: {reason}"),
+        RunFailure::Left => "nobody waited for it any more".to_owned(),
         RunFailure::TimedOut => format!("stopped after limits.timeout_ms = {timeout_ms}"),
         RunFailure::OverLimit(reason) => format!("over a limit: {reason}"),
         RunFailure::Refused(reason) => format!("output refused: {reason}"),
@@ -260,7 +282,7 @@ impl OfflineHost {
             }
             *revision += 1;
         }
-        effects.publish
+        effects.publish.into_iter().chain(effects.replies).collect()
     }
 }
 

@@ -4,11 +4,13 @@
 
 use std::time::Duration;
 
+use serde::Serialize;
+
 /// Tokens that one message takes.
 const MESSAGE: u64 = 1_000_000_000;
 
 /// How often a function may run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Rate {
     /// Messages a second in the long run, at least 1.
     pub per_s: u32,
@@ -18,19 +20,22 @@ pub struct Rate {
 
 /// What is left of it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Bucket {
+pub struct Bucket {
     tokens: u64,
     at: Duration,
 }
 
 impl Bucket {
     /// A full one.
-    pub(crate) fn new(rate: Rate, now: Duration) -> Self {
+    pub fn new(rate: Rate, now: Duration) -> Self {
         Self { tokens: full(rate), at: now }
     }
 
-    /// Takes one message's worth, or says when there will be one.
-    pub(crate) fn take(&mut self, rate: Rate, now: Duration) -> Result<(), Duration> {
+    /// Takes one message's worth.
+    ///
+    /// # Errors
+    /// There is none before that.
+    pub fn take(&mut self, rate: Rate, now: Duration) -> Result<(), Duration> {
         let passed = u64::try_from(now.saturating_sub(self.at).as_nanos()).unwrap_or(u64::MAX);
         let gained = passed.saturating_mul(u64::from(rate.per_s));
         // A rate may have been lowered since.

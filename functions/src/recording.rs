@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde::{Deserialize, Serialize};
 
+use crate::caller::Wanted;
 use crate::host::{Effects, KvWrite, TwinPatch};
 use crate::invocation::RunFailure;
 use crate::message::{InvocationContext, InvocationMessage};
@@ -32,6 +33,9 @@ pub struct Recording {
     pub message: InvocationMessage,
     /// Facts about the input.
     pub context: InvocationContext,
+    /// What somebody waited for, if somebody did.
+    #[serde(default)]
+    pub wanted: Option<Wanted>,
     /// Which attempt it was, from 1.
     pub attempt: u32,
     /// The clock when the run began, milliseconds since 1970.
@@ -54,6 +58,9 @@ pub enum RunResult {
     Ok {
         /// Messages in order.
         published: Vec<InvocationMessage>,
+        /// Messages for who waited.
+        #[serde(default)]
+        replies: Vec<InvocationMessage>,
         /// Key-values that changed.
         kv: Vec<KvWrite>,
         /// Twins that changed.
@@ -84,6 +91,8 @@ pub enum FailureKind {
     OverLimit,
     /// An output was not granted or no valid message.
     Refused,
+    /// Who waited for it did not wait any more.
+    Left,
 }
 
 impl FailureKind {
@@ -96,12 +105,13 @@ impl FailureKind {
             Self::TimedOut => "time limit",
             Self::OverLimit => "over a limit",
             Self::Refused => "output refused",
+            Self::Left => "caller left",
         }
     }
 
     /// Whether it counts against the version: one that rejects a message works.
     pub fn is_fault(self) -> bool {
-        self != Self::Reject
+        !matches!(self, Self::Reject | Self::Left)
     }
 }
 
@@ -112,6 +122,7 @@ impl RunResult {
         match end {
             Ok(effects) => Self::Ok {
                 published: effects.publish.clone(),
+                replies: effects.replies.clone(),
                 kv: effects.kv_writes.clone(),
                 twins: effects.twin_patches.clone(),
             },
@@ -121,6 +132,7 @@ impl RunResult {
             Err(RunFailure::TimedOut) => failed(FailureKind::TimedOut, "stopped at limits.timeout_ms"),
             Err(RunFailure::OverLimit(reason)) => failed(FailureKind::OverLimit, reason),
             Err(RunFailure::Refused(reason)) => failed(FailureKind::Refused, reason),
+            Err(RunFailure::Left) => failed(FailureKind::Left, "the caller did not wait any more"),
         }
     }
 
@@ -131,8 +143,8 @@ impl RunResult {
 
     fn weight_bytes(&self) -> usize {
         match self {
-            Self::Ok { published, kv, twins } => {
-                let messages: usize = published.iter().map(|message| message.weight_bytes() + 128).sum();
+            Self::Ok { published, replies, kv, twins } => {
+                let messages: usize = published.iter().chain(replies).map(|message| message.weight_bytes() + 128).sum();
                 let keys: usize = kv.iter().map(kv_weight).sum();
                 let patches: usize = twins.iter().map(|patch| patch.device.len() + patch.merge.len() + 96).sum();
                 messages + keys + patches
@@ -258,6 +270,7 @@ mod tests {
             alias: None,
             message: InvocationMessage { payload: vec![0; payload_bytes], ..InvocationMessage::default() },
             context: InvocationContext::default(),
+            wanted: None,
             attempt: 1,
             start_ms: 0,
             tape: Arc::default(),
@@ -308,6 +321,7 @@ mod tests {
         let mut original = (*recording(1, 3)).clone();
         original.result = RunResult::Ok {
             published: vec![InvocationMessage { topic: "a".into(), payload: vec![255], ..Default::default() }],
+            replies: Vec::new(),
             kv: vec![KvWrite {
                 key: "k".into(),
                 expected: None,

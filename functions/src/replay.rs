@@ -1,13 +1,16 @@
 //! Runs a version on a recorded message again, as if it were then and without effects.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use crate::bindings::selvedge::function::types;
+use crate::caller::Caller;
 use crate::deployment::Deployment;
 use crate::gate::TrialRun;
 use crate::host::Host;
 use crate::invocation::{self, Input};
 use crate::log_ring::{LogLine, LogRing};
+use crate::message::InvocationContext;
 use crate::recording::{Recording, RunResult};
 use crate::tape::Player;
 
@@ -28,6 +31,9 @@ pub(crate) fn play(deployment: &Arc<Deployment>, recording: &Recording, present:
     let host: Arc<dyn Host> = player.clone();
     let logs = Arc::new(LogRing::new(LOG_LINES, LOG_LINE_BYTES));
     let message: types::Message = recording.message.clone().into();
+    // Somebody who has as much time as the function may take.
+    let caller = recording.wanted.map(|wanted| Caller::new(deployment.deadline_after(Instant::now()), wanted));
+    let (caller, _waiting) = caller.unzip();
     let outcome = invocation::run(Input {
         deployment,
         alias: recording.alias.as_deref().map(Arc::from),
@@ -35,7 +41,7 @@ pub(crate) fn play(deployment: &Arc<Deployment>, recording: &Recording, present:
         logs: &logs,
         invocation_id: recording.invocation_id.clone(),
         message: &message,
-        context: &Arc::new(recording.context.clone()),
+        context: &Arc::new(InvocationContext { caller, ..recording.context.clone() }),
         attempt: recording.attempt,
         is_replay: true,
         on_slice: None,

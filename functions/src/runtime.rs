@@ -380,6 +380,9 @@ fn check(config: &Config) -> Result<(), OpenError> {
     if !(1..=3_600_000).contains(&config.timeout_ms_max) {
         return wrong("timeout_ms_max", "1 to 3600000");
     }
+    if !(1..=60_000).contains(&config.intercept_timeout_ms_max) {
+        return wrong("intercept_timeout_ms_max", "1 to 60000");
+    }
     if config.compile_memory_bytes < 64 << 20 {
         return wrong("compile_memory_bytes", "67108864 and more");
     }

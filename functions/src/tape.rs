@@ -13,14 +13,17 @@ mod recorder;
 
 use serde::{Deserialize, Serialize};
 
-use crate::hex::{from_hex, to_hex};
+use crate::hex::{from_hex, hex, to_hex};
 use crate::host::{HostError, KvEntry, TwinDoc, TwinSection};
+use crate::outgoing::{HttpReply, HttpRequest};
 use answers::{Answers, Keyed};
 pub(crate) use player::Player;
 pub(crate) use recorder::Recorder;
 
 /// A question for keys: prefix, after, limit.
 type ListQuestion = (String, Option<String>, usize);
+/// A request to another machine: method, address, body in hexadecimal.
+type HttpQuestion = (String, String, Option<String>);
 /// A question for a part of a twin: thing, section, path.
 type TwinQuestion = (String, TwinSection, String);
 
@@ -39,7 +42,13 @@ pub struct Tape {
     random: Vec<u8>,
     kv: Keyed<String, Result<Option<KvEntry>, HostError>>,
     kv_lists: Keyed<ListQuestion, Result<Vec<String>, HostError>>,
+    http: Keyed<HttpQuestion, Result<HttpReply, HostError>>,
     twins: Keyed<TwinQuestion, Result<Option<TwinDoc>, HostError>>,
+}
+
+/// Headers are no part of it: the idempotency key is in them.
+fn http_question(request: &HttpRequest) -> HttpQuestion {
+    (request.method.clone(), request.url.clone(), request.body.as_deref().map(hex))
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ const VERSION: &str = "@0.1.0";
 /// The interface that every function exports.
 const HANDLER: &str = "selvedge:function/handler@0.1.0";
 /// Interfaces of the world `function`; `types` has no functions and belongs to both worlds.
-const CAPABILITIES: [&str; 6] = ["bus", "context", "env", "kv", "log", "twin"];
+const CAPABILITIES: [&str; 7] = ["bus", "context", "env", "http", "kv", "log", "twin"];
 /// WASI 0.2 packages that are there for language runtimes; see `wasi`.
 const WASI_PACKAGES: [&str; 6] =
     ["wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:io/", "wasi:random/", "wasi:sockets/"];

@@ -2,6 +2,8 @@
 
 #[path = "runtime/attacks.rs"]
 mod attacks;
+#[path = "runtime/callers.rs"]
+mod callers;
 #[path = "runtime/capabilities.rs"]
 mod capabilities;
 #[path = "runtime/commits.rs"]

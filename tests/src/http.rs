@@ -32,6 +32,25 @@ pub fn get(address: SocketAddr, path: &str) -> anyhow::Result<Response> {
         .with_context(context)
 }
 
+/// A request with `headers` (each line with its end) and a body, on a connection of its own.
+///
+/// # Errors
+/// As [`get`].
+pub fn send(address: SocketAddr, method: &str, path: &str, headers: &str, body: &str) -> anyhow::Result<Response> {
+    let context = || format!("{method} http://{address}{path}");
+    let stream = TcpStream::connect_timeout(&address, PATIENCE).with_context(context)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    exchange(stream, &request(address, method, path, headers, body)).with_context(context)
+}
+
+/// A request as it is sent.
+pub fn request(address: SocketAddr, method: &str, path: &str, headers: &str, body: &str) -> String {
+    let length = body.len();
+    format!(
+        "{method} {path} HTTP/1.1\r\nhost: {address}\r\n{headers}connection: close\r\ncontent-length: {length}\r\n\r\n{body}"
+    )
+}
+
 /// A request over a node's Unix socket, on a connection of its own.
 ///
 /// # Errors

@@ -75,6 +75,8 @@ pub(crate) struct Connection {
     pub(crate) congested: bool,
     /// How safe the listener wants what the client publishes.
     pub(crate) durability: Option<Durability>,
+    /// The publication of the client that somebody looks at now, by its ticket.
+    pub(crate) held: Option<u64>,
     /// Reason strings and user properties are welcome in every packet [MQTT-3.1.2-29].
     pub(crate) problem_information: bool,
     /// Session expiry of the CONNECT was 0, so DISCONNECT may not raise it [MQTT-3.1.2.11.2].
@@ -111,6 +113,7 @@ impl Connection {
             window: u16::MAX,
             congested: false,
             durability: None,
+            held: None,
             problem_information: false,
             connected_without_expiry: false,
             input: 0,

@@ -9,6 +9,7 @@ use selvedge_codec::{PacketId, QoS, ReasonCode};
 
 use crate::{
     id::{ConnectionId, SessionToken},
+    interception::HeldPublication,
     message::Message,
 };
 
@@ -68,6 +69,11 @@ pub enum Effect {
     Authenticate { connection: ConnectionId, reason: ReasonCode, data: ByteRange },
     /// Get these messages from the journal, by number, and answer with `Input::Fetched`, whether or not they are there.
     Fetch { session: SessionToken, numbers: Vec<u64> },
+    /// Have those who intercept look at a publication, and answer with `Input::Intercepted`. Its `connection`, where there is one, is
+    /// not to be read before `GoOn`.
+    Intercept { connection: Option<ConnectionId>, held: HeldPublication },
+    /// Read `connection` again: what was held of it has come to its end.
+    GoOn { connection: ConnectionId },
     /// Hand a message to a consumer inside the node.
     Deliver { connection: ConnectionId, delivery: Delivery },
 }

@@ -9,6 +9,7 @@ mod connect;
 mod disconnect;
 mod fetch;
 mod image;
+mod intercept;
 mod publish;
 mod recheck;
 mod reply;
@@ -30,6 +31,7 @@ use crate::{
     effect::{CloseCause, Effects},
     id::{ConnectionId, SessionKey},
     input::Input,
+    interception::Holds,
     journal::{Journal, Kept, image::ImageRound},
     message::Message,
     router::Router,
@@ -60,6 +62,8 @@ pub struct Core {
     image: Option<ImageRound>,
     /// Sessions whose queue overflowed under the rule `Disconnect`, ended when the routing is over.
     overflowed: Vec<SessionKey>,
+    /// Publications that somebody has to look at first.
+    holds: Holds,
     /// Wills to publish when what is being handled is done.
     wills: VecDeque<(SessionKey, Message)>,
     seed: u64,
@@ -103,6 +107,7 @@ impl Core {
             journal: Journal::off(),
             image: None,
             overflowed: Vec::new(),
+            holds: Holds::default(),
             wills: VecDeque::new(),
             seed,
             assigned_ids: 0,
@@ -129,6 +134,8 @@ impl Core {
                 self.on_internal_publish(message, now, effects);
                 effects.holds_all = false;
             }
+            Input::SetInterceptors { interceptors } => self.on_set_interceptors(interceptors),
+            Input::Intercepted { ticket, outcome } => self.on_intercepted(ticket, outcome, now, effects),
             Input::KeepSubscriptions { connection, filters } => self.on_keep_subscriptions(connection, filters),
             Input::EndUnclaimed => self.end_unclaimed(now),
             Input::Fetched { session, messages } => self.on_fetched(session, messages, now, effects),
@@ -217,6 +224,7 @@ impl Core {
         statistics.sessions = self.sessions.len() as u64;
         statistics.retained_messages = self.router.retained.count() as u64;
         statistics.retained_bytes = self.router.retained.bytes() as u64;
+        statistics.held = self.holds.len() as u64;
         statistics.memory_bytes = self.account.total() as u64;
         statistics.match_cache_hits = self.router.cache.hits;
         statistics.match_cache_misses = self.router.cache.misses;

@@ -8,6 +8,7 @@ use crate::{
     authorize::{Authorize, Permit},
     durability::Durability,
     id::{ConnectionId, SessionToken},
+    interception::{Interception, Interceptor},
     message::Message,
 };
 
@@ -91,6 +92,10 @@ pub enum Input<'a> {
     Publish { message: Arc<Message> },
     /// As `Publish`, of something that becomes durable together with it: nobody gets the message before.
     PublishCommitted { message: Arc<Message> },
+    /// From now on these look at what clients publish, wills included, before anybody gets it (`Effect::Intercept`).
+    SetInterceptors { interceptors: Vec<Interceptor> },
+    /// The answer to an `Effect::Intercept`. One that comes too late is ignored.
+    Intercepted { ticket: u64, outcome: Interception },
     /// The answer to an `Effect::Fetch`: message by message, in its order, as the journal kept it. `None` is not there.
     Fetched { session: SessionToken, messages: &'a [(u64, Option<Vec<u8>>)] },
     /// Begin to write an image of all that is kept, so that what was kept before can go; in steps, by `Tick`.

@@ -4,7 +4,7 @@
 //! No socket, no clock, no disk, no randomness, no other thread: the shell around it (`selvedge-broker`) has those.
 //! Whatever bytes a client sends, the core neither panics nor grows beyond [`Config`].
 //!
-//! The path of a PUBLISH: `handle/publish` → `authorize` → `router/retained` → `handle/route` → `router/topic_tree` →
+//! The path of a PUBLISH: `handle/publish` → `authorize` (→ `handle/intercept`) → `router/retained` → `handle/route` → `router/topic_tree` →
 //! `outbound` → [`Effect::Send`]. What all of it may hold is in `account`.
 
 mod account;
@@ -16,6 +16,7 @@ mod effect;
 mod handle;
 mod id;
 mod input;
+mod interception;
 mod journal;
 mod message;
 mod outbound;
@@ -33,6 +34,7 @@ pub use effect::{ByteRange, CloseCause, Delivery, Effect, Effects, Hold, PacketI
 pub use handle::Core;
 pub use id::{ConnectionId, SessionToken};
 pub use input::{Authentication, Input, Peer, Reauthentication};
+pub use interception::{HeldPublication, Interception, Interceptor, Unanswered};
 pub use journal::{
     ImagePart, Kept,
     restore::{ReplayError, Restored, Restorer},

@@ -19,6 +19,16 @@ pub struct Statistics {
     pub queued_bytes: u64,
     /// Gauge: bytes that the node holds for clients, by the account of the core, with what the shell says it holds.
     pub memory_bytes: u64,
+    /// Gauge: publications that are held because somebody looks at them first.
+    pub held: u64,
+    /// Publications and wills that were held so.
+    pub publishes_held: u64,
+    /// Of those: nobody got anything of them, because who looked at them wanted that or nobody answered.
+    pub held_dropped: u64,
+    /// Of those: nobody answered in time.
+    pub held_timeouts: u64,
+    /// Of those: the client had left without an acknowledgement, and publishes them again.
+    pub held_abandoned: u64,
     /// CONNECT packets accepted.
     pub connects_accepted: u64,
     /// CONNECT packets refused.

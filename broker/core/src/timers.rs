@@ -23,6 +23,8 @@ pub(crate) enum Timer {
     SessionExpiry(SessionKey),
     /// The delay of the will is over.
     Will(SessionKey),
+    /// A publication has been held long enough.
+    Held(u64),
     /// What waits and is over is to be looked for.
     Expiry,
     /// `$SYS` topics are to be published.

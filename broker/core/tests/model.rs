@@ -259,6 +259,8 @@ impl World {
                 | Effect::AwaitDrain { .. }
                 | Effect::Authenticate { .. }
                 | Effect::Fetch { .. }
+                | Effect::Intercept { .. }
+                | Effect::GoOn { .. }
                 | Effect::Deliver { .. } => continue,
             };
             if let Some(patch) = patch {

@@ -12,12 +12,16 @@ use std::{
 };
 
 use selvedge_codec::PacketId;
-use selvedge_core::{Authorize, ConnectionId, Message, SessionToken};
+use selvedge_core::{Authorize, ConnectionId, Interception, Interceptor, Message, SessionToken};
 use tokio::sync::oneshot;
 
 use super::{Client, Subscription};
 use crate::{
-    authentication::Verdict, journal::Alongside, offenders::Offenders, reactor::consumer::Sink, statistics::Snapshot,
+    authentication::Verdict,
+    journal::Alongside,
+    offenders::Offenders,
+    reactor::{consumer::Sink, interception::InterceptSink},
+    statistics::Snapshot,
 };
 
 pub(crate) enum Command {
@@ -62,6 +66,14 @@ pub(crate) enum Command {
         session: SessionToken,
         messages: Vec<(u64, Option<Vec<u8>>)>,
     },
+    SetInterceptors {
+        interceptors: Vec<Interceptor>,
+        sink: Option<InterceptSink>,
+    },
+    Intercepted {
+        ticket: u64,
+        outcome: Interception,
+    },
     WriteImage,
     Detach {
         key: u64,
@@ -103,6 +115,8 @@ impl std::fmt::Debug for Command {
             Self::Acknowledge { .. } => "Acknowledge",
             Self::Commit { .. } => "Commit",
             Self::Fetched { .. } => "Fetched",
+            Self::SetInterceptors { .. } => "SetInterceptors",
+            Self::Intercepted { .. } => "Intercepted",
             Self::WriteImage => "WriteImage",
             Self::Detach { .. } => "Detach",
             Self::Release { .. } => "Release",

@@ -95,6 +95,12 @@ impl Reactor {
             Command::Fetched { session, messages } => {
                 share.spend(self.fetched(session, &messages));
             }
+            Command::SetInterceptors { interceptors, sink } => {
+                share.spend(self.set_interceptors(interceptors, sink));
+            }
+            Command::Intercepted { ticket, outcome } => {
+                share.spend(self.intercepted(ticket, outcome));
+            }
             Command::WriteImage => {
                 share.spend(self.handle(Input::WriteImage));
             }

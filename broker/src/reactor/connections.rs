@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use selvedge_codec::ReasonCode;
 use selvedge_core::{CloseCause, ConnectionId, Delivery, Effect, Effects, Hold, PacketIdPatch, SessionToken};
 
-use super::consumer::Consumer;
+use super::{consumer::Consumer, interception::Interceptors};
 use crate::{
     config::Config,
     connection::{Connection, Phase, Resources, close_code},
@@ -38,6 +38,8 @@ pub(crate) struct Outstanding {
     pub(crate) authentications: Vec<(ConnectionId, ReasonCode, Vec<u8>)>,
     /// Consumers with deliveries to hand over.
     pub(crate) consumers: Vec<ConnectionId>,
+    /// Connections that are to be read again, because nothing of them is held any more.
+    pub(crate) released: Vec<ConnectionId>,
     /// Messages that the core wants from the journal.
     pub(crate) fetches: Vec<(SessionToken, Vec<u64>)>,
 }
@@ -49,6 +51,8 @@ pub(crate) struct Connections {
     free: Vec<u32>,
     pub(crate) outstanding: Outstanding,
     pub(crate) resources: Resources,
+    /// Who looks at publications first, and what they have not been given yet.
+    pub(crate) interceptors: Interceptors,
     outbox_high: usize,
     outbox_low: usize,
     outbox_answers_max: usize,
@@ -68,6 +72,7 @@ impl Connections {
             free: Vec::new(),
             outstanding: Outstanding::default(),
             resources: Resources::default(),
+            interceptors: Interceptors::default(),
             outbox_high: config.outbox_high_bytes,
             outbox_low: config.outbox_low_bytes.min(config.outbox_high_bytes),
             outbox_answers_max: config.outbox_answers_max_bytes,
@@ -178,6 +183,13 @@ impl Connections {
                     self.outstanding.authentications.push((*connection, *reason, data));
                 }
                 Effect::Fetch { session, numbers } => self.outstanding.fetches.push((*session, numbers.clone())),
+                Effect::Intercept { connection, held } => {
+                    self.interceptors.push(held.clone());
+                    if let Some((connection, _)) = connection.and_then(|id| self.open_connection(id)) {
+                        connection.intercepted = true;
+                    }
+                }
+                Effect::GoOn { connection } => self.outstanding.released.push(*connection),
                 Effect::Close { connection, cause } => self.close(*connection, *cause),
                 Effect::Deliver { connection, delivery } => self.deliver(*connection, delivery.clone()),
             }

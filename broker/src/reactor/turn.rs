@@ -72,11 +72,13 @@ impl Future for TurnEnd {
             this.armed = None;
             reactor.now = reactor.clock.now();
             reactor.tick();
+            reactor.read_again(false);
         }
         reactor.flush_fresh();
         reactor.serve_waiting();
         again |= reactor.flush_waiting();
         reactor.hand_over();
+        reactor.hand_over_held();
         reactor.keep();
         reactor.fetch();
         reactor.look_at_disk();

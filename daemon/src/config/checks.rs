@@ -96,6 +96,7 @@ fn http(config: &Config, found: &mut Found) {
     found.number("http.connections_max", http.connections_max, 1, 10_000);
     found.size("http.header_bytes_max", http.header_bytes_max, ByteSize::kib(8), ByteSize::mib(1));
     found.size("http.body_bytes_max", http.body_bytes_max, ByteSize::kib(1), ByteSize::mib(256));
+    found.size("http.function_body_bytes_max", http.function_body_bytes_max, ByteSize::kib(1), ByteSize::mib(16));
     found.period("http.request_timeout", http.request_timeout, Period::milliseconds(100), Period::seconds(3600));
 }
 
@@ -238,6 +239,12 @@ fn functions(config: &Config, found: &mut Found) {
         functions.memory_total_bytes,
         functions.memory_bytes_max,
         ByteSize(64 << 30),
+    );
+    found.period(
+        "functions.intercept_timeout_max",
+        functions.intercept_timeout_max,
+        Period::milliseconds(1),
+        Period::seconds(60),
     );
     found.period("functions.timeout_max", functions.timeout_max, Period::milliseconds(1), Period::seconds(3600));
     found.period("functions.compile_timeout", functions.compile_timeout, Period::seconds(1), Period::seconds(3600));

@@ -92,6 +92,8 @@ pub struct HttpConfig {
     pub header_bytes_max: ByteSize,
     /// Body of a request; a deployed function is the largest.
     pub body_bytes_max: ByteSize,
+    /// Body of a request for a function (`/fn/NAME`).
+    pub function_body_bytes_max: ByteSize,
     /// From the first byte of a request to its last, and again from there to the response. Followed logs and twins are exempt.
     /// The head of a request, also the next one on an open connection, has 5 s of it.
     pub request_timeout: Period,
@@ -134,6 +136,7 @@ impl Default for HttpConfig {
             connections_max: 64,
             header_bytes_max: ByteSize::kib(16),
             body_bytes_max: ByteSize::mib(33),
+            function_body_bytes_max: ByteSize::mib(1),
             request_timeout: Period::seconds(30),
         }
     }

@@ -175,6 +175,8 @@ pub struct FunctionsConfig {
     pub memory_total_bytes: ByteSize,
     /// Longest time limit that a manifest may ask for.
     pub timeout_max: Period,
+    /// Longest time that a manifest may have messages held for it, before anybody gets them.
+    pub intercept_timeout_max: Period,
     /// Wall time of one compilation.
     pub compile_timeout: Period,
     /// Address space of the compiler's process.
@@ -203,6 +205,7 @@ impl Default for FunctionsConfig {
             memory_bytes_max: ByteSize::mib(128),
             memory_total_bytes: ByteSize::mib(192),
             timeout_max: Period::seconds(60),
+            intercept_timeout_max: Period::seconds(1),
             compile_timeout: Period::seconds(60),
             compile_memory_bytes: ByteSize(1 << 30),
             memory_profile: MemoryProfile::Probe,

@@ -218,6 +218,11 @@ fn trigger_text(trigger: &Value) -> String {
     match trigger["source"].as_str() {
         Some("schedule") => format!("cron \"{}\" {}", word(&trigger["cron"]), word(&trigger["zone"])),
         Some("start") => "start".to_owned(),
+        Some("http") => {
+            let methods: Vec<String> = trigger["methods"].as_array().into_iter().flatten().map(word).collect();
+            format!("http {} {}", methods.join(","), word(&trigger["path"]))
+        }
+        Some("intercept") => format!("{} before anybody gets it", word(&trigger["mqtt"])),
         _ => word(&trigger["mqtt"]),
     }
 }

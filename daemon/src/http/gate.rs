@@ -36,9 +36,16 @@ pub async fn local_host_only(request: Request, next: Next) -> Response {
     .into_response()
 }
 
+/// Marks an answer that is a function's own, whatever its status.
+#[derive(Clone, Copy, Debug)]
+pub struct OfFunction;
+
 /// Makes JSON of refusals that are not: those of the router and of extractors, which speak plain text or say nothing.
 pub async fn refusals_are_json(response: Response) -> Response {
     let status = response.status();
+    if response.extensions().get::<OfFunction>().is_some() {
+        return response;
+    }
     let is_json = response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind == "application/json");
     if is_json || !(status.is_client_error() || status.is_server_error()) {
         return response;

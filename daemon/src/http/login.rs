@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use axum::Extension;
 use axum::extract::{Request, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
@@ -22,6 +22,8 @@ pub trait Reads: Send + Sync {
     fn may_read_twin(&self, thing: &str) -> bool;
     /// Whether this one may change things over HTTP, not only read.
     fn may_change(&self) -> bool;
+    /// The name of the user.
+    fn user(&self) -> Option<String>;
 }
 
 /// Somebody who has logged in; handlers find it in the request. Where no login is asked for, there is none and all is open.
@@ -39,11 +41,9 @@ pub async fn required(
     mut request: Request,
     next: Next,
 ) -> Response {
-    let value = request.headers().get(header::AUTHORIZATION);
-    let authorization = match value.map(|value| (value.len(), value.to_str())) {
-        None => None,
-        Some((length, Ok(text))) if length <= AUTHORIZATION_BYTES_MAX => Some(text.to_owned()),
-        Some(_) => return refused(ApiError::new(401, "the Authorization header is malformed")),
+    let authorization = match authorization(request.headers()) {
+        Ok(authorization) => authorization,
+        Err(error) => return refused(error),
     };
     match node.login(address, authorization).await {
         Ok(reader) => {
@@ -54,7 +54,20 @@ pub async fn required(
     }
 }
 
-fn refused(error: ApiError) -> Response {
+/// The header that says who somebody is.
+///
+/// # Errors
+/// It is too long, or no text.
+pub fn authorization(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
+    match headers.get(header::AUTHORIZATION).map(|value| (value.len(), value.to_str())) {
+        None => Ok(None),
+        Some((length, Ok(text))) if length <= AUTHORIZATION_BYTES_MAX => Ok(Some(text.to_owned())),
+        Some(_) => Err(ApiError::new(401, "the Authorization header is malformed")),
+    }
+}
+
+/// A refusal that says what would be a login, if that is missing.
+pub fn refused(error: ApiError) -> Response {
     let mut response = error.into_response();
     if response.status() == StatusCode::UNAUTHORIZED {
         // RFC 9110, 15.5.2: what would be a login.

@@ -3,9 +3,10 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
-use selvedge_functions::{Alias, InvocationMessage, Target};
+use selvedge_functions::{Alias, HttpMethod, HttpRoute, InvocationMessage, Target};
 use serde_json::Value;
 
 use super::answer::ApiError;
@@ -84,6 +85,43 @@ pub enum FunctionWish {
     },
     /// Something about its recordings, or a version on trial.
     Trial(TrialWish),
+}
+
+/// Which route of a function a request is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RouteAnswer {
+    /// This one.
+    Found(FoundRoute),
+    /// There are routes for the path, for these methods.
+    WrongMethod(Vec<HttpMethod>),
+    /// There is no such function, or it has no such route.
+    NoRoute,
+    /// The path is no path of text.
+    NoPath,
+}
+
+/// A route of a function that a request is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FoundRoute {
+    /// By which the node knows it.
+    pub filter: String,
+    /// The route.
+    pub route: Arc<HttpRoute>,
+    /// Parameters of the path, decoded, in its order.
+    pub parameters: Vec<(String, String)>,
+}
+
+/// A request for a function.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FunctionCall {
+    /// The function.
+    pub function: String,
+    /// Of the route.
+    pub filter: String,
+    /// The request, as the function sees it.
+    pub message: InvocationMessage,
+    /// Who asks, if they logged in.
+    pub user: Option<String>,
 }
 
 /// Where a bundle of updates goes that comes in.
@@ -206,6 +244,10 @@ pub trait Node: Send + Sync + 'static {
     fn deploy(&self, request: DeployRequest, goal: DeployGoal) -> Pending<Value>;
     /// Does something with a function; answers when it is done.
     fn function(&self, name: &str, wish: FunctionWish) -> Pending<Value>;
+    /// Which route of a function a request is for; `path` is what follows the name, as sent.
+    fn function_route(&self, name: &str, method: Option<HttpMethod>, path: &str) -> RouteAnswer;
+    /// Runs a function for somebody who waits; the message to answer with, if it returned one. Dropped, it does not run, or is stopped.
+    fn call_function(&self, call: FunctionCall) -> Pending<Option<InvocationMessage>>;
     /// Stops and forgets a function.
     fn remove(&self, name: &str) -> Pending<Value>;
     /// Log lines kept, and with `follow` all later ones.

@@ -1,5 +1,6 @@
 //! Which path answers what. The reading half is the same over TCP and the socket; the changing half is on the socket only.
 
+mod calls;
 mod description;
 mod function_trials;
 mod functions;
@@ -23,6 +24,7 @@ use futures_util::{Stream, StreamExt, stream};
 use serde_json::{Value, json};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use self::calls::Logins;
 use self::description::Listener;
 use super::answer::{ApiError, json_response};
 use super::exposition::CONTENT_TYPE;
@@ -89,16 +91,19 @@ fn readable(node: Arc<dyn Node>, config: &HttpConfig) -> Router {
     let listener = if is_with_login { Listener::TcpWithLogin } else { Listener::Tcp };
     let router =
         |routes: Router<Serving>| bounded(routes.with_state(Serving::new(Arc::clone(&node), config, listener)), config);
+    let calls = |logins| calls::routes(Arc::clone(&node), config, logins);
     if !config.listen.is_exposed() {
-        return router(routes).layer(middleware::from_fn(gate::local_host_only));
+        return router(routes).merge(calls(Logins::NotAsked)).layer(middleware::from_fn(gate::local_host_only));
     }
     if config.allow_anonymous {
-        return router(routes);
+        return router(routes).merge(calls(Logins::NotAsked));
     }
     // Who has logged in and may change things may also push updates, which are signed.
     router(routes)
         .merge(updates::working(Arc::clone(&node), config))
         .layer(middleware::from_fn_with_state(Arc::clone(&node), login::required))
+        // Each route of a function says itself whether a login is needed.
+        .merge(calls(Logins::Asked))
 }
 
 /// What the Unix socket serves.
@@ -117,9 +122,11 @@ pub fn controlling(node: Arc<dyn Node>, config: &HttpConfig) -> Router {
         .merge(sync::changing());
     let working = updates::working(Arc::clone(&node), config);
     let deploying = functions::deploying(Arc::clone(&node), config);
+    let calls = calls::routes(Arc::clone(&node), config, Logins::NotAsked);
     bounded(probes().merge(rest).with_state(Serving::new(node, config, Listener::Socket)), config)
         .merge(deploying)
         .merge(working)
+        .merge(calls)
         .layer(middleware::map_response(gate::refusals_are_json))
 }
 
@@ -127,7 +134,7 @@ fn bounded(router: Router, config: &HttpConfig) -> Router {
     router
         .fallback(|| async {
             ApiError::not_found(
-                "nothing is here; see /livez, /readyz, /metrics, /v1/twins, /v1/functions, /v1/ota, /v1/net, /v1/sync, /v1/openapi.json",
+                "nothing is here; see /livez, /readyz, /metrics, /v1/twins, /v1/functions, /v1/ota, /v1/net, /v1/sync, /v1/openapi.json, /fn",
             )
         })
         .layer(middleware::from_fn_with_state(config.request_timeout.0, gate::deadline))

@@ -8,6 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+mod calls;
+
+use selvedge_functions::{HttpMethod, InvocationMessage};
 use serde_json::{Value, json};
 
 use super::*;
@@ -25,6 +28,9 @@ impl Reads for ReadsOnlyA {
     }
     fn may_change(&self) -> bool {
         self.changes
+    }
+    fn user(&self) -> Option<String> {
+        Some("someone".to_owned())
     }
 }
 
@@ -139,6 +145,12 @@ impl Node for FakeNode {
             let goal = format!("{goal:?}");
             Ok(json!({ "manifest": request.manifest, "bytes": request.component.len(), "goal": goal }))
         })
+    }
+    fn function_route(&self, name: &str, method: Option<HttpMethod>, path: &str) -> RouteAnswer {
+        calls::route(name, method, path)
+    }
+    fn call_function(&self, call: FunctionCall) -> Pending<Option<InvocationMessage>> {
+        calls::answer(call)
     }
     fn remove(&self, name: &str) -> Pending<Value> {
         let answer = json!({ "removed": name });

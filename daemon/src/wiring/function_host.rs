@@ -9,7 +9,8 @@ use std::sync::{Arc, OnceLock};
 use parking_lot::Mutex;
 use selvedge_core::Message;
 use selvedge_functions::{
-    CommitDone, CommitFailure, Effects, Host, HostError, KvChange, KvEntry, TwinDoc, TwinPatch, TwinRead, TwinSection,
+    CommitDone, CommitFailure, Effects, Host, HostError, HttpReply, HttpRequest, KvChange, KvEntry, TwinDoc, TwinPatch,
+    TwinRead, TwinSection,
 };
 use selvedge_store::{Batch, Commit, CommitError, Health, Store};
 use selvedge_twin::twin::Refusal;
@@ -17,6 +18,7 @@ use selvedge_twin::{CommitPath as _, PatchError, Section, Transaction};
 
 use super::clock::wall_ms;
 use super::function_lines::FunctionLines;
+use super::function_web::FunctionWeb;
 use super::key_values::{self, Record};
 use super::messages;
 use super::twin_service::TwinService;
@@ -29,12 +31,19 @@ pub struct FunctionHost {
     lines: OnceLock<Arc<FunctionLines>>,
     /// Held from the look at key-values to the commit that rests on it.
     key_value_writes: Mutex<()>,
+    web: FunctionWeb,
 }
 
 impl FunctionHost {
     /// Over these parts; `connect` completes it.
     pub fn new(store: Store, twins: Arc<TwinService>) -> Arc<Self> {
-        Arc::new(Self { store, twins, lines: OnceLock::new(), key_value_writes: Mutex::default() })
+        Arc::new(Self {
+            store,
+            twins,
+            lines: OnceLock::new(),
+            key_value_writes: Mutex::default(),
+            web: FunctionWeb::default(),
+        })
     }
 
     /// Where outputs go.
@@ -206,6 +215,10 @@ impl Host for FunctionHost {
 
     fn memory_available(&self) -> Option<u64> {
         memory_available(&std::fs::read_to_string("/proc/meminfo").ok()?)
+    }
+
+    fn http(&self, request: &HttpRequest) -> Result<HttpReply, HostError> {
+        self.web.ask(request)
     }
 
     fn commit(&self, mut effects: Effects, done: CommitDone) {

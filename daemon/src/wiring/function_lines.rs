@@ -13,14 +13,16 @@ use std::time::Duration;
 use parking_lot::RwLock;
 use selvedge_broker::{Alongside, Handle, Subscription};
 use selvedge_codec::QoS;
-use selvedge_core::{Delivery, Message, Moment};
+use selvedge_core::{Delivery, HeldPublication, Message, Moment};
 use selvedge_functions::{Runtime, Source, Trigger};
 use selvedge_store::{Batch, Commit, CommitError};
 use selvedge_twin::CommitPath as _;
 
 use super::broker_journal::BrokerPath;
 use super::clock::wall_ms;
+use super::function_calls::FunctionCalls;
 use super::function_clock::FunctionClock;
+use super::function_intercepts::{FunctionIntercepts, InterceptCounts};
 use super::messages;
 use line::Line;
 
@@ -39,6 +41,8 @@ pub struct FunctionLines {
     generations: AtomicU64,
     again: Again,
     clock: FunctionClock,
+    calls: FunctionCalls,
+    intercepts: FunctionIntercepts,
 }
 
 /// Counts of one function that only the wiring knows.
@@ -48,6 +52,10 @@ pub struct LineCounts {
     pub waiting: u64,
     /// QoS 0 deliveries that were dropped because the function was behind.
     pub dropped: u64,
+    /// Answers to requests over HTTP by the hundreds of their status, from 2xx to 5xx.
+    pub http_answers: [u64; 4],
+    /// What messages came to that it intercepted.
+    pub intercepts: InterceptCounts,
 }
 
 /// Lines with something to try again, and the thread that does so once it is needed.
@@ -76,6 +84,8 @@ impl FunctionLines {
             generations: AtomicU64::new(1),
             again: Again::default(),
             clock: FunctionClock::default(),
+            calls: FunctionCalls::default(),
+            intercepts: FunctionIntercepts::default(),
         })
     }
 
@@ -93,8 +103,24 @@ impl FunctionLines {
     /// Subscribes a function to its triggers and to nothing else. `None`: they are not known, and it stays subscribed to what it
     /// was, so that nothing is lost until it can run again.
     pub fn subscribe(self: &Arc<Self>, name: &str, triggers: Option<Vec<Trigger>>) {
+        if let Some(triggers) = &triggers {
+            self.calls.set(name, triggers);
+            self.intercept(name, triggers);
+        }
         self.attach(name, triggers);
         self.triggers_changed();
+    }
+
+    fn intercept(self: &Arc<Self>, name: &str, triggers: &[Trigger]) {
+        let Some(interceptors) = self.intercepts.set(name, triggers) else { return };
+        let lines = Arc::downgrade(self);
+        let sink = move |held: Vec<HeldPublication>| {
+            let Some(lines) = lines.upgrade() else { return };
+            for held in held {
+                lines.intercepts.begin(held, &lines.broker, lines.runtime.get().cloned().unwrap_or_default());
+            }
+        };
+        self.broker.set_interceptors(interceptors, Some(Box::new(sink)));
     }
 
     fn triggers_changed(self: &Arc<Self>) {
@@ -111,6 +137,11 @@ impl FunctionLines {
             line.triggers.read().iter().map(|trigger| (line.name.clone(), trigger.clone())).collect::<Vec<_>>()
         };
         lines.values().flat_map(of).collect()
+    }
+
+    /// Who waits for functions.
+    pub fn calls(&self) -> &FunctionCalls {
+        &self.calls
     }
 
     /// When functions are started by the clock.
@@ -190,6 +221,8 @@ impl FunctionLines {
     /// Ends a function's session and what waits for it.
     pub fn unsubscribe(self: &Arc<Self>, name: &str) {
         let Some(line) = self.lines.write().remove(name) else { return };
+        self.calls.set(name, &[]);
+        self.intercept(name, &[]);
         self.triggers_changed();
         line.backlog.lock().close();
         // The last holder of the line would only leave the session behind.
@@ -250,6 +283,8 @@ impl FunctionLines {
         self.lines.read().get(name).map_or_else(LineCounts::default, |line| LineCounts {
             waiting: line.backlog.lock().len() as u64,
             dropped: line.dropped.load(Ordering::Relaxed),
+            http_answers: self.calls.answers(name),
+            intercepts: self.intercepts.counts(name),
         })
     }
 
@@ -329,5 +364,6 @@ fn try_all_again(lines: &Weak<FunctionLines>) {
 }
 
 fn subscriptions(triggers: &[Trigger]) -> Vec<Subscription> {
-    triggers.iter().map(|trigger| (trigger.mqtt.clone(), messages::qos(trigger.qos))).collect()
+    let subscribed = triggers.iter().filter(|trigger| trigger.is_subscription());
+    subscribed.map(|trigger| (trigger.mqtt.clone(), messages::qos(trigger.qos))).collect()
 }

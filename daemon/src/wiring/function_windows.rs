@@ -75,7 +75,7 @@ impl FunctionWindows {
         let of_topic = |(filter, _): &(&String, &mut Windows<_>)| topic::matches(filter, delivery.message.topic());
         let Some((filter, windows)) = self.by_filter.iter_mut().find(of_topic) else { return Err(delivery) };
         let before = windows.next();
-        let client = delivery.message.publisher().map(|publisher| publisher.to_string());
+        let client = messages::origin(&delivery.message).client;
         let key = user_key(&delivery, now);
         let by = windows.rule().by.key(delivery.message.topic(), client.as_deref(), key.as_deref()).to_owned();
         let bytes = delivery.message.topic().len() + delivery.message.payload().len();
@@ -160,8 +160,8 @@ fn entry(at_ms: i64, delivery: &Delivery, now: Moment) -> Value {
             entry["payload_hex"] = hex.into();
         }
     }
-    if let Some(client) = delivery.message.publisher() {
-        entry["client"] = client.to_string().into();
+    if let Some(client) = messages::origin(&delivery.message).client {
+        entry["client"] = client.into();
     }
     if !message.properties.user_properties.is_empty() {
         entry["user_properties"] = json!(message.properties.user_properties);

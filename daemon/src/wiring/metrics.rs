@@ -13,6 +13,7 @@ use selvedge_functions::{FunctionCounters, FunctionState, FunctionStatus, Versio
 use selvedge_store::Space;
 
 use super::exchange::SyncReadings;
+use super::function_intercepts::InterceptCounts;
 use super::function_lines::LineCounts;
 use super::net::NetReadings;
 use super::updates::OtaReadings;
@@ -145,12 +146,15 @@ fn twins(out: &mut Exposition, readings: &Readings) {
 /// Name, help, and where the count is.
 type FunctionCounter = (&'static str, &'static str, fn(&FunctionCounters) -> u64);
 
-const FUNCTION_COUNTERS: [FunctionCounter; 11] = [
+const FUNCTION_COUNTERS: [FunctionCounter; 12] = [
     ("selvedge_function_runs_total", "Runs, attempts of one message counted each", |counters| counters.invocations),
     ("selvedge_function_published_total", "Messages published", |counters| counters.published),
     ("selvedge_function_commits_failed_total", "Commits that conflicted or failed", |counters| counters.commit_failed),
     ("selvedge_function_overloaded_total", "Messages not taken because the queue was full", |counters| {
         counters.overloaded
+    }),
+    ("selvedge_function_abandoned_total", "Messages not run or stopped because nobody waited any more", |counters| {
+        counters.abandoned
     }),
     ("selvedge_function_dead_letters_total", "Messages that were given up and became dead letters", |counters| {
         counters.dead_letters
@@ -242,12 +246,49 @@ fn functions(out: &mut Exposition, readings: &Readings) {
     for (function, line) in functions.iter().zip(&readings.lines) {
         waiting.sample(&[("function", &function.name)], line.waiting);
     }
+    http_answers(out, readings);
+    intercepts(out, readings);
     let mut dropped = out.counter(
         "selvedge_function_deliveries_dropped_total",
         "QoS 0 deliveries dropped because the function was behind",
     );
     for (function, line) in functions.iter().zip(&readings.lines) {
         dropped.sample(&[("function", &function.name)], line.dropped);
+    }
+}
+
+/// What requests over HTTP were answered with. No family without samples.
+fn http_answers(out: &mut Exposition, readings: &Readings) {
+    let functions = readings.functions.iter().zip(&readings.lines);
+    let called: Vec<_> = functions.filter(|(_, line)| line.http_answers != [0; 4]).collect();
+    if called.is_empty() {
+        return;
+    }
+    let mut answers =
+        out.counter("selvedge_function_http_answers_total", "Answers to requests for a function by class of status");
+    for (function, line) in called {
+        for (class, count) in ["2xx", "3xx", "4xx", "5xx"].into_iter().zip(line.http_answers) {
+            answers.sample(&[("function", &function.name), ("class", class)], count);
+        }
+    }
+}
+
+/// What messages came to at functions in their way. No family without samples.
+fn intercepts(out: &mut Exposition, readings: &Readings) {
+    let functions = readings.functions.iter().zip(&readings.lines);
+    let asked: Vec<_> = functions.filter(|(_, line)| line.intercepts != InterceptCounts::default()).collect();
+    if asked.is_empty() {
+        return;
+    }
+    let mut intercepts = out.counter(
+        "selvedge_function_intercepts_total",
+        "Messages that a function looked at first, by what came of them",
+    );
+    for (function, line) in asked {
+        let InterceptCounts { passed, changed, rejected, failed } = line.intercepts;
+        for (outcome, count) in [("passed", passed), ("changed", changed), ("rejected", rejected), ("failed", failed)] {
+            intercepts.sample(&[("function", &function.name), ("outcome", outcome)], count);
+        }
     }
 }
 
@@ -329,6 +370,12 @@ mod tests {
             circuits_open: 2,
             counters: FunctionCounters { invocations: 5, run_p99_us: 1500, ..FunctionCounters::default() },
         };
+        let counts = LineCounts {
+            waiting: 4,
+            dropped: 5,
+            http_answers: [6, 0, 0, 1],
+            intercepts: InterceptCounts { rejected: 3, ..InterceptCounts::default() },
+        };
         let mut broker = Snapshot::default();
         broker.core.publishes_received = [1, 2, 3];
         broker.shell.bytes_in = u64::MAX;
@@ -347,7 +394,7 @@ mod tests {
                 function("a", FunctionState::Ready),
                 function("b", FunctionState::Broken { reason: "no".to_owned() }),
             ],
-            lines: vec![LineCounts { waiting: 4, dropped: 5 }, LineCounts::default()],
+            lines: vec![counts, LineCounts::default()],
             ota: OtaReadings::default(),
             net: NetReadings::default(),
             sync: SyncReadings::default(),
@@ -389,6 +436,8 @@ mod tests {
         assert_eq!(value("selvedge_function_circuits_open", "function", "a"), 2.0);
         assert_eq!(value("selvedge_function_version_weight", "version", "v3"), 90.0);
         assert_eq!(value("selvedge_function_deliveries_waiting", "function", "a"), 4.0);
+        assert_eq!(value("selvedge_function_intercepts_total", "outcome", "rejected"), 3.0);
+        assert_eq!(value("selvedge_function_http_answers_total", "class", "5xx"), 1.0);
         assert_eq!(value("selvedge_twin_requests_total", "outcome", "dropped"), 9.0);
         assert_eq!(families["selvedge_store_fsync_seconds_total"].samples[0].value, 2.5);
     }

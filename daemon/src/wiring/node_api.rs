@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use selvedge_broker::{Handle, Snapshot};
-use selvedge_functions::{FunctionState, LogLine, LogSink, Runtime};
+use selvedge_functions::{FunctionState, HttpMethod, InvocationMessage, LogLine, LogSink, Runtime};
 use selvedge_store::{Health, Store};
 use selvedge_twin::policy::PolicyRefusal;
 use selvedge_twin::{ExchangeError, Operation};
@@ -24,8 +24,8 @@ use super::net::Net;
 use super::twin_service::TwinService;
 use super::updates::{Job, Updates};
 use crate::http::{
-    ApiError, BundlePlace, DeployGoal, DeployRequest, Events, Exposition, FunctionWish, NetWish, Node, PartState,
-    Pending, Reader, TwinMoment, TwinQuestion, UpdateWish, Watched,
+    ApiError, BundlePlace, DeployGoal, DeployRequest, Events, Exposition, FunctionCall, FunctionWish, NetWish, Node,
+    PartState, Pending, Reader, RouteAnswer, TwinMoment, TwinQuestion, UpdateWish, Watched,
 };
 use crate::trusted_clock::TrustedClock;
 
@@ -190,6 +190,14 @@ impl Node for NodeApi {
 
     fn function(&self, name: &str, wish: FunctionWish) -> Pending<Value> {
         self.functions.ask(name, wish)
+    }
+
+    fn function_route(&self, name: &str, method: Option<HttpMethod>, path: &str) -> RouteAnswer {
+        self.functions.lines.calls().find(name, method, path)
+    }
+
+    fn call_function(&self, call: FunctionCall) -> Pending<Option<InvocationMessage>> {
+        self.functions.lines.calls().call(&self.functions.runtime, call)
     }
 
     fn remove(&self, name: &str) -> Pending<Value> {

@@ -173,6 +173,7 @@ pub fn functions(config: &Config) -> selvedge_functions::Config {
         memory_bytes_max: functions.memory_bytes_max.as_usize(),
         memory_total_bytes: functions.memory_total_bytes.as_usize(),
         timeout_ms_max: milliseconds(functions.timeout_max),
+        intercept_timeout_ms_max: milliseconds(functions.intercept_timeout_max),
         compile_timeout_ms: milliseconds(functions.compile_timeout),
         compile_memory_bytes: functions.compile_memory_bytes.0,
         memory_profile: match functions.memory_profile {

@@ -10,6 +10,7 @@ use super::{
     texts,
 };
 use crate::config::Config;
+use crate::outgoing::Origin;
 use crate::topic;
 
 /// Checks values and knows the text they came from, for the line.
@@ -152,6 +153,22 @@ impl Check<'_> {
             publish: texts(&raw.publish),
             twin_read: things("grants.twin_read", &raw.twin_read)?,
             twin_write: things("grants.twin_write", &raw.twin_write)?,
+            intercept: raw.intercept,
+            http: self.http_grants(&raw.http)?,
         })
+    }
+
+    fn http_grants(&self, origins: &[Spanned<String>]) -> Result<Vec<String>, ManifestError> {
+        self.count("grants.http", origins.len(), GRANTS_MAX)?;
+        for origin in origins {
+            if let Err(problem) = Origin::parse(origin.get_ref()) {
+                let words = format!(
+                    "grants.http {:?} {problem}: expected scheme, host and port if it is not the usual one, such as \"https://api.example.org\"",
+                    origin.get_ref()
+                );
+                return self.wrong(&origin.span(), words);
+            }
+        }
+        Ok(texts(origins))
     }
 }

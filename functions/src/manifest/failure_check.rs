@@ -17,15 +17,24 @@ const REPLY_BYTES_MAX: usize = 64 << 10;
 
 impl Check<'_> {
     pub(super) fn rate(&self, raw: &RawLimits) -> Result<Option<Rate>, ManifestError> {
-        let Some(per_s) = &raw.rate_per_s else {
-            return match &raw.burst {
+        self.rate_of("limits", &raw.rate_per_s, &raw.burst)
+    }
+
+    pub(super) fn rate_of(
+        &self,
+        table: &str,
+        rate_per_s: &Option<Spanned<i64>>,
+        burst: &Option<Spanned<i64>>,
+    ) -> Result<Option<Rate>, ManifestError> {
+        let Some(per_s) = rate_per_s else {
+            return match burst {
                 None => Ok(None),
-                Some(burst) => self.wrong(&burst.span(), "limits.burst needs limits.rate_per_s".to_owned()),
+                Some(burst) => self.wrong(&burst.span(), format!("{table}.burst needs {table}.rate_per_s")),
             };
         };
-        let rate = self.integer("limits.rate_per_s", &raw.rate_per_s, 1, 1..RATE_MAX + 1)?;
-        let burst = u64::try_from(*per_s.get_ref()).unwrap_or(1);
-        let burst = self.integer("limits.burst", &raw.burst, burst, 1..RATE_MAX + 1)?;
+        let rate = self.integer(&format!("{table}.rate_per_s"), rate_per_s, 1, 1..RATE_MAX + 1)?;
+        let usual = u64::try_from(*per_s.get_ref()).unwrap_or(1);
+        let burst = self.integer(&format!("{table}.burst"), burst, usual, 1..RATE_MAX + 1)?;
         Ok(Some(Rate { per_s: rate as u32, burst: burst as u32 }))
     }
 
@@ -33,7 +42,9 @@ impl Check<'_> {
         let default = Retry::default();
         if let Some(letter) = &raw.dead_letter {
             self.topic_name("retry.dead_letter", letter)?;
-            let own = triggers.iter().find(|trigger| topic::filter_matches(&trigger.mqtt, letter.get_ref()));
+            let own = triggers
+                .iter()
+                .find(|trigger| trigger.is_subscription() && topic::filter_matches(&trigger.mqtt, letter.get_ref()));
             if let Some(own) = own {
                 let words = format!(
                     "retry.dead_letter {:?} would start the function again: its trigger {:?} matches it",

@@ -5,13 +5,14 @@ use toml::Spanned;
 use super::check::Check;
 use super::{ManifestError, RawTrigger, Source, Trigger};
 use crate::alias::digest_of;
+use crate::config::Config;
 use crate::cron::Schedule;
 use crate::message::Qos;
 
 /// Topics under which the node tells of events of the network.
 const NET_EVENTS: &str = "$net/event/";
 /// What a trigger can be.
-const KINDS: &str = "mqtt = \"…\" (a topic filter), net = \"…\" (an event of the network), twin = \"…\" (changes of a thing's twin, + for all), cron = \"…\" (a schedule) or start = true";
+const KINDS: &str = "mqtt = \"…\" (a topic filter), http = \"…\" (a route of HTTP), net = \"…\" (an event of the network), twin = \"…\" (changes of a thing's twin, + for all), cron = \"…\" (a schedule) or start = true";
 /// Longest name of a thing or a time zone, bytes.
 const NAME_BYTES_MAX: usize = 256;
 
@@ -20,12 +21,12 @@ impl Check<'_> {
         &self,
         name: &Spanned<String>,
         trigger: &Spanned<RawTrigger>,
+        config: &Config,
     ) -> Result<Trigger, ManifestError> {
         let span = trigger.span();
         let raw = trigger.get_ref();
-        let kinds =
-            [raw.mqtt.is_some(), raw.net.is_some(), raw.twin.is_some(), raw.cron.is_some(), raw.start.is_some()];
-        match kinds.iter().filter(|is_there| **is_there).count() {
+        let kinds = [&raw.mqtt, &raw.http, &raw.net, &raw.twin, &raw.cron].map(Option::is_some);
+        match kinds.iter().chain([&raw.start.is_some()]).filter(|is_there| **is_there).count() {
             1 => {}
             0 => return self.wrong(&span, format!("a [[trigger]] has {KINDS}")),
             _ => return self.wrong(&span, format!("a [[trigger]] has one of {KINDS}: write one for each")),
@@ -33,16 +34,28 @@ impl Check<'_> {
         if let Some(zone) = raw.zone.as_ref().filter(|_| raw.cron.is_none()) {
             return self.wrong(&zone.span(), "trigger.zone belongs to trigger.cron".to_owned());
         }
-        let qos = self.qos(raw)?;
         let window = self.window(raw)?;
-        if let Some(wanted) = raw.window.as_ref().filter(|_| raw.cron.is_some() || raw.start.is_some()) {
+        let intercept = self.intercept(raw, config)?;
+        let has_no_messages = raw.cron.is_some() || raw.start.is_some() || raw.http.is_some();
+        if let Some(wanted) = raw.window.as_ref().filter(|_| has_no_messages) {
             let words = "trigger.window belongs to messages: mqtt, net or twin".to_owned();
             return self.wrong(&wanted.span(), words);
         }
+        if let Some(path) = &raw.http {
+            let route = self.http_route(path, raw)?;
+            let mqtt = route.filter(name.get_ref());
+            return Ok(Trigger { mqtt, qos: Qos::AtMostOnce, source: Source::Http(route), window: None });
+        }
+        self.no_http_route(raw)?;
+        let qos = self.qos(raw)?;
         let messages = |mqtt: String| Trigger { mqtt, qos, source: Source::Messages, window: window.clone() };
         if let Some(filter) = &raw.mqtt {
             self.filter("trigger.mqtt", filter)?;
-            return Ok(messages(filter.get_ref().clone()));
+            let trigger = messages(filter.get_ref().clone());
+            return Ok(match intercept {
+                Some(rule) => Trigger { source: Source::Intercept(rule), ..trigger },
+                None => trigger,
+            });
         }
         if let Some(event) = &raw.net {
             return Ok(messages(self.net_event(event)?));

@@ -4,8 +4,8 @@
 //! ended; `done` of every message is called exactly once, whatever is dropped on the way.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -14,7 +14,7 @@ use super::circuits::Circuits;
 use super::traffic::{LiveVersion, Traffic};
 use super::watch::Watch;
 use super::{FunctionState, FunctionStatus, InvocationDone};
-use crate::alias::{Share, Sticky};
+use crate::alias::{Share, Sticky, scatter};
 use crate::bindings::selvedge::function::types;
 use crate::canary::Canary;
 use crate::circuit::{Change, End, Permit};
@@ -52,21 +52,35 @@ pub(super) struct Job {
 }
 
 static NEXT_MESSAGE: AtomicU64 = AtomicU64::new(1);
+/// Tells messages of this run of the node from those of others.
+static BOOT_KEY: LazyLock<u64> = LazyLock::new(|| {
+    let mut bytes = [0; 8];
+    // Without random numbers the node does not start; a key that is the same again is the worst that could come of it.
+    let _ = getrandom::fill(&mut bytes);
+    u64::from_le_bytes(bytes)
+});
 
 impl Job {
-    pub(super) fn new(message: InvocationMessage, context: InvocationContext, done: InvocationDone) -> Self {
+    pub(super) fn new(message: InvocationMessage, mut context: InvocationContext, done: InvocationDone) -> Self {
         let weight_bytes = message.weight_bytes();
+        let random = NEXT_MESSAGE.fetch_add(1, Ordering::Relaxed);
+        context.message_key = scatter(random ^ *BOOT_KEY);
         Self {
             message: message.into(),
             context: Arc::new(context),
             attempt: 1,
             conflicts: 0,
-            random: NEXT_MESSAGE.fetch_add(1, Ordering::Relaxed),
+            random,
             pinned: None,
             permit: None,
             weight_bytes,
             done: Some(done),
         }
+    }
+
+    /// Does nobody wait for its end any more, though somebody did?
+    fn is_abandoned(&self, now: Instant) -> bool {
+        self.context.caller.as_ref().is_some_and(|caller| caller.is_gone(now))
     }
 
     pub(super) fn end(mut self, result: InvocationResult) {
@@ -180,6 +194,11 @@ impl Queue {
         Some(permit)
     }
 
+    /// Does somebody wait for the message at the front?
+    fn has_caller(&self) -> bool {
+        self.waiting.front().is_some_and(|job| job.context.caller.is_some())
+    }
+
     fn pop(&mut self) -> Option<Job> {
         let job = self.waiting.pop_front()?;
         self.waiting_bytes = self.waiting_bytes.saturating_sub(job.weight_bytes);
@@ -196,6 +215,8 @@ pub(super) enum Take {
     Nothing,
     /// Nothing before that.
     Later(Instant),
+    /// A message that nobody waits for any more.
+    Abandoned(Job),
     /// A message to run.
     Run(Taken),
     /// A message whose circuit is open.
@@ -316,6 +337,12 @@ impl Function {
     pub(super) fn take(&self) -> Take {
         let now = self.began.elapsed();
         let mut queue = self.queue.lock();
+        if queue.waiting.front().is_some_and(|job| job.is_abandoned(self.began + now))
+            && let Some(job) = queue.pop()
+        {
+            queue.phase = Phase::Running;
+            return Take::Abandoned(job);
+        }
         let Some((mut version, traffic)) = self.choose(&queue) else {
             queue.phase = Phase::Free;
             return Take::Nothing;
@@ -330,7 +357,8 @@ impl Function {
         match queue.permit(&version, now) {
             None | Some(Permit::Run | Permit::Probe) => {}
             Some(Permit::No { until }) => match version.deployment.manifest.circuit.as_ref().map(|it| &it.fallback) {
-                Some(Fallback::Wait) => {
+                // Who waits for an answer has one at once.
+                Some(Fallback::Wait) if !queue.has_caller() => {
                     queue.phase = Phase::Queued;
                     return Take::Later(self.began + until.min(now + LOOK_AGAIN));
                 }

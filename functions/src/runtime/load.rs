@@ -146,7 +146,7 @@ fn manifest_of(name: &str, version: &Version, config: &Config) -> Result<Manifes
 /// What is known of a function, also of one whose manifest is refused, most often because limits were lowered: its component is
 /// kept, and its messages wait for the limits to be raised.
 pub(super) fn facts(catalog: &Catalog, config: &Config) -> Facts {
-    let without_limits = Config { memory_bytes_max: usize::MAX, timeout_ms_max: u64::MAX, ..config.clone() };
+    let without_limits = config.without_limits();
     let parse = |version: &Version| Manifest::parse(&version.manifest, &without_limits);
     let foremost = catalog.foremost();
     let live = catalog.live();

@@ -10,7 +10,6 @@ use super::load::{facts, traffic};
 use super::{InvocationDone, Shared, deploy, worker};
 use crate::alias::{Alias, Share, Sticky};
 use crate::catalog::{Catalog, LIVE};
-use crate::config::Config;
 use crate::deployment::DeployError;
 use crate::log_ring::LogLevel;
 use crate::manifest::{Manifest, Trigger};
@@ -153,7 +152,7 @@ pub(super) fn collect(shared: &Shared, name: &str, keep: usize) -> Result<Vec<Ve
 /// What is published.
 pub(super) fn versions(shared: &Shared, name: &str) -> Result<VersionList, DeployError> {
     let (_, catalog) = find(shared, name)?;
-    let without_limits = Config { memory_bytes_max: usize::MAX, timeout_ms_max: u64::MAX, ..shared.config.clone() };
+    let without_limits = shared.config.without_limits();
     let entry = |version: &crate::catalog::Version| VersionEntry {
         version: version.number,
         author_version: Manifest::parse(&version.manifest, &without_limits)

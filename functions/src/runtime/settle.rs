@@ -136,7 +136,7 @@ pub(super) fn fall_back(shared: &Arc<Shared>, function: &Arc<Function>, taken: T
     let error = InvocationError::CircuitOpen { function: function.name.clone() };
     let fallback = version.deployment.manifest.circuit.as_ref().map(|circuit| &circuit.fallback);
     let reply = match fallback {
-        Some(Fallback::Reply { topic, payload }) => {
+        Some(Fallback::Reply { topic, payload }) if job.context.caller.is_none() => {
             dead_letter::reply(&job.message.clone().into(), topic.as_deref(), payload)
         }
         _ => None,
@@ -154,7 +154,9 @@ pub(super) fn fall_back(shared: &Arc<Shared>, function: &Arc<Function>, taken: T
 pub(super) fn end_of(error: &InvocationError) -> End {
     match error {
         InvocationError::Rejected { .. } => End::Good,
-        InvocationError::Conflict { .. } | InvocationError::Removed { .. } => End::Unknown,
+        InvocationError::Conflict { .. } | InvocationError::Removed { .. } | InvocationError::CallerLeft => {
+            End::Unknown
+        }
         error if error.deliver_again() => End::Unknown,
         _ => End::Failed,
     }

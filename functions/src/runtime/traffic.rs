@@ -8,7 +8,8 @@ use super::function::Job;
 use crate::alias::{Alias, Lot};
 use crate::counters::{Counters, FunctionCounters};
 use crate::deployment::Deployment;
-use crate::manifest::Trigger;
+use crate::http_route::RouteAuth;
+use crate::manifest::{Source, Trigger};
 use crate::topic;
 use crate::version::VersionNumber;
 
@@ -115,12 +116,27 @@ impl Traffic {
     }
 }
 
-/// All triggers, each filter once, with the greatest quality of service.
+/// All triggers, each filter once, with the greatest quality of service. Of what versions disagree
+/// about, the stricter holds: a login is needed, a message is dropped.
 pub(super) fn union<'a>(triggers: impl Iterator<Item = &'a Trigger>) -> Vec<Trigger> {
     let mut all: Vec<Trigger> = Vec::new();
     for trigger in triggers {
-        match all.iter_mut().find(|present| present.mqtt == trigger.mqtt) {
-            Some(present) => present.qos = present.qos.max(trigger.qos),
+        let is_same = |present: &&mut Trigger| {
+            present.mqtt == trigger.mqtt && present.is_subscription() == trigger.is_subscription()
+        };
+        match all.iter_mut().find(is_same) {
+            Some(present) => {
+                present.qos = present.qos.max(trigger.qos);
+                match (&mut present.source, &trigger.source) {
+                    (Source::Http(route), Source::Http(other)) if other.auth == RouteAuth::Token => {
+                        route.auth = RouteAuth::Token;
+                    }
+                    (Source::Intercept(rule), Source::Intercept(other)) => {
+                        rule.on_failure = rule.on_failure.max(other.on_failure);
+                    }
+                    _ => {}
+                }
+            }
             None => all.push(trigger.clone()),
         }
     }
@@ -130,7 +146,6 @@ pub(super) fn union<'a>(triggers: impl Iterator<Item = &'a Trigger>) -> Vec<Trig
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::manifest::Source;
     use crate::message::Qos;
 
     #[test]

@@ -11,10 +11,12 @@ use parking_lot::Mutex;
 use super::function::Job;
 use super::shadow::{Shadow, ShadowStatus};
 use super::traffic::LiveVersion;
+use crate::caller::Caller;
 use crate::canary::{Canary, CanaryStatus, Guard, Observation, Verdict};
 use crate::deployment::Deployment;
 use crate::host::Host;
 use crate::invocation::Outcome;
+use crate::message::InvocationContext;
 use crate::rate::{Bucket, Rate};
 use crate::recording::{Recording, RecordingRing, RecordingRoom, RunResult};
 use crate::tape::Recorder;
@@ -111,7 +113,8 @@ impl Watch {
             version: version.deployment.number,
             alias: alias.map(str::to_owned),
             message: job.message.clone().into(),
-            context: (*job.context).clone(),
+            context: InvocationContext { caller: None, ..(*job.context).clone() },
+            wanted: job.context.caller.as_ref().map(Caller::wanted),
             attempt: job.attempt,
             start_ms: outcome.start_ms,
             tape: Arc::new(tape),

@@ -41,6 +41,9 @@ pub(super) fn enqueue(shared: &Arc<Shared>, function: &Arc<Function>, job: Job) 
         let reason = format!("the message passed through {} functions, allowed are {depth_max}", job.context.depth);
         return give_up(shared, function, foremost.as_ref(), job, "", InvocationError::LimitExceeded { reason });
     }
+    if job.context.caller.is_some() && foremost.is_none() {
+        return job.end(Err(InvocationError::NotReady { function: function.name.clone() }));
+    }
     match function.push(job, &shared.config) {
         Ok(()) => schedule(shared, function),
         Err(refused) => {
@@ -102,6 +105,12 @@ fn work_on(shared: &Arc<Shared>, function: &Arc<Function>) -> Thread {
             provide(shared, shared.scheduler.run_at(at, function.clone()));
             return Thread::IsWorker;
         }
+        Take::Abandoned(job) => {
+            give_up(shared, function, None, job, "", InvocationError::CallerLeft);
+            function.release();
+            schedule(shared, function);
+            return Thread::IsWorker;
+        }
         Take::FallBack(taken) => {
             settle::fall_back(shared, function, taken);
             function.release();
@@ -146,7 +155,7 @@ fn work_on(shared: &Arc<Shared>, function: &Arc<Function>) -> Thread {
             shared.comparer.compare(shared, function, &recording, against);
         }
     }
-    let is_fault = matches!(&outcome.end, Err(failure) if !matches!(failure, RunFailure::Reject(_)));
+    let is_fault = matches!(&outcome.end, Err(failure) if !matches!(failure, RunFailure::Reject(_) | RunFailure::Left));
     shared.observe(function, Observation::Ran { version: deployment.number, is_fault, run_us });
     match outcome.end {
         Ok(effects) => commit(shared, function, &version, job, effects, run_us),
@@ -177,7 +186,10 @@ fn after_failure(
 ) {
     let manifest = &version.deployment.manifest;
     let random = scatter(job.random ^ u64::from(job.attempt).rotate_left(32));
-    let Some(pause) = retry::pause_before_next(&manifest.retry, job.attempt, failure.cause(), random) else {
+    let pause = retry::pause_before_next(&manifest.retry, job.attempt, failure.cause(), random);
+    let caller = job.context.caller.as_ref();
+    let pause = pause.filter(|pause| caller.is_none_or(|caller| caller.can_wait(Instant::now(), *pause)));
+    let Some(pause) = pause else {
         let error = into_error(failure, job.attempt, manifest.limits.timeout_ms);
         give_up(shared, function, Some(version), job, invocation_id, error);
         function.release();
@@ -208,6 +220,7 @@ fn into_error(failure: RunFailure, attempts: u32, limit_ms: u64) -> InvocationEr
         RunFailure::Retry(reason) => InvocationError::Failed { reason, attempts },
         RunFailure::Reject(reason) => InvocationError::Rejected { reason },
         RunFailure::Trap(reason) => InvocationError::Trapped { reason, attempts },
+        RunFailure::Left => InvocationError::CallerLeft,
         RunFailure::TimedOut => InvocationError::TimedOut { limit_ms, attempts },
         RunFailure::OverLimit(reason) => InvocationError::LimitExceeded { reason },
         RunFailure::Refused(reason) => InvocationError::OutputRefused { reason },
@@ -229,7 +242,9 @@ pub(super) fn give_up(
         version.counters.gave_up(&error);
         settle::judge(shared, function, version, &job, settle::end_of(&error));
     }
-    let letter = version.filter(|_| !error.deliver_again()).and_then(|version| {
+    // Who waits for the answer is told.
+    let has_letter = !error.deliver_again() && job.context.caller.is_none();
+    let letter = version.filter(|_| has_letter).and_then(|version| {
         let given_up = GivenUp {
             version: version.deployment.number,
             client: job.context.client_id.as_deref(),
@@ -268,16 +283,19 @@ fn commit(
     function: &Arc<Function>,
     version: &Arc<LiveVersion>,
     job: Job,
-    effects: Effects,
+    mut effects: Effects,
     run_us: u64,
 ) {
     let checked = effects.needs_check();
+    // An answer alone is no effect.
+    let is_answer_only = job.context.caller.is_some() && effects.is_empty();
     let success = InvocationSuccess {
         invocation_id: effects.invocation_id.clone(),
         outputs: effects.publish.len(),
         attempts: job.attempt,
         version: Some(version.deployment.number),
         run_us,
+        replies: std::mem::take(&mut effects.replies),
     };
     function.commit_begins(checked);
     function.release();
@@ -288,7 +306,11 @@ fn commit(
         checked,
         open: Some((job, Ending::Ran(success))),
     };
-    shared.host.commit(effects, Box::new(move |outcome| ticket.close(outcome)));
+    if is_answer_only {
+        ticket.close(Ok(()));
+    } else {
+        shared.host.commit(effects, Box::new(move |outcome| ticket.close(outcome)));
+    }
     schedule(shared, function);
 }
 

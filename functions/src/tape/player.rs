@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::Tape;
 use super::answers::{Answers, Keyed};
+use super::{Tape, http_question};
 use crate::host::{CommitDone, CommitFailure, Effects, Host, HostError, KvEntry, TwinDoc, TwinSection};
+use crate::outgoing::{HttpReply, HttpRequest};
 use crate::wasi::split_mix;
 
 /// A node of then.
@@ -30,6 +31,7 @@ struct Played {
     random_steps: u64,
     kv: HashMap<usize, u64>,
     kv_lists: HashMap<usize, u64>,
+    http: HashMap<usize, u64>,
     twins: HashMap<usize, u64>,
     unrecorded: usize,
 }
@@ -125,6 +127,18 @@ impl Host for Player {
         let question = (device.to_owned(), section, path.to_owned());
         let present = |host: &dyn Host| host.twin_get(device, section, path);
         self.answer(&self.tape.twins, &question, |played| &mut played.twins, present, None)
+    }
+
+    /// A replay asks nobody: what is not on the tape is not reachable.
+    fn http(&self, request: &HttpRequest) -> Result<HttpReply, HostError> {
+        if let Some((index, answers)) = self.tape.http.find(&http_question(request)) {
+            let asked = next(self.played.lock().http.entry(index).or_default());
+            if let Some(answer) = answers.at(asked) {
+                return answer.clone();
+            }
+        }
+        self.played.lock().unrecorded += 1;
+        Err(HostError::Unavailable("this request was not recorded, and a replay makes none".to_owned()))
     }
 
     fn commit(&self, _effects: Effects, done: CommitDone) {

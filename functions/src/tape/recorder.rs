@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::Tape;
+use super::{Tape, http_question};
 use crate::host::{CommitDone, CommitFailure, Effects, Host, HostError, KvEntry, TwinDoc, TwinSection};
+use crate::outgoing::{HttpReply, HttpRequest};
 
 /// The node, with a tape that runs along.
 pub(crate) struct Recorder {
@@ -104,6 +105,16 @@ impl Host for Recorder {
         let bytes = answer.as_ref().map_or(0, |doc| doc.as_ref().map_or(0, |doc| doc.json.len() + 8));
         let question = (device.to_owned(), section, path.to_owned());
         self.note(|tape| tape.twins.push(question, answer.clone(), (device.len() + path.len(), bytes)));
+        answer
+    }
+
+    fn http(&self, request: &HttpRequest) -> Result<HttpReply, HostError> {
+        let answer = self.host.http(request);
+        let header = |(name, value): &(String, String)| name.len() + value.len() + 48;
+        let bytes = |reply: &HttpReply| reply.body.len() + reply.headers.iter().map(header).sum::<usize>();
+        let bytes = answer.as_ref().map_or(0, bytes);
+        let question_bytes = request.url.len() + 2 * request.body.as_ref().map_or(0, Vec::len);
+        self.note(|tape| tape.http.push(http_question(request), answer.clone(), (question_bytes, bytes)));
         answer
     }
 

@@ -40,8 +40,28 @@ impl Host for Restless {
         Ok(Some(TwinDoc { json: format!("{device:?}"), revision: self.next() }))
     }
 
+    fn http(&self, request: &HttpRequest) -> Result<HttpReply, HostError> {
+        Ok(HttpReply {
+            status: 200,
+            headers: Vec::new(),
+            body: format!("{} {}", request.url, self.next()).into_bytes(),
+        })
+    }
+
     fn commit(&self, _: Effects, done: CommitDone) {
         done(Err(CommitFailure::Refused("no".into())));
+    }
+}
+
+fn request(method: &str) -> HttpRequest {
+    HttpRequest {
+        method: method.to_owned(),
+        url: "https://example.org/a".to_owned(),
+        may_be_private: false,
+        headers: Vec::new(),
+        body: Some(b"x".to_vec()),
+        timeout: Duration::from_secs(1),
+        response_bytes_max: 100,
     }
 }
 
@@ -59,6 +79,7 @@ fn ask(host: &dyn Host) -> Vec<String> {
             heard.push(format!("{:?}", host.kv_get("f", key)));
         }
         heard.push(format!("{:?}", host.kv_list("f", "p", Some("q"), 2)));
+        heard.push(format!("{:?}", host.http(&request("POST"))));
         heard.push(format!("{:?}", host.twin_get("pump", TwinSection::Desired, "/a")));
     }
     heard
@@ -106,8 +127,9 @@ fn what_is_not_on_the_tape_comes_from_the_present_or_is_not_there_and_is_counted
     assert_eq!(player.kv_list("f", "", None, 5), Ok(Vec::new()));
     assert_eq!(player.unrecorded(), 2);
     let player = Player::new(Arc::default(), 5, Some(Arc::new(Restless::default())));
+    assert!(player.http(&request("PUT")).is_err(), "a replay asks nobody");
     assert_eq!(player.twin_get("pump", TwinSection::Desired, "").unwrap().unwrap().json, "\"pump\"");
-    assert_eq!(player.unrecorded(), 1);
+    assert_eq!(player.unrecorded(), 2);
 }
 
 #[test]

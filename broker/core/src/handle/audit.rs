@@ -50,6 +50,9 @@ impl Core {
                 }
             }
         }
+        for (ticket, held) in self.holds.all() {
+            agree("an armed timer of what is held", timers.remove(&(held.until, Timer::Held(ticket))), true)?;
+        }
         self.check_other_timers(&timers)?;
         agree("subscriptions", self.statistics.subscriptions as usize, subscriptions)?;
         agree("subscriptions in the tree", self.router.tree.count_anew()?, subscriptions)?;

@@ -2,22 +2,43 @@
 
 use std::sync::Arc;
 
-use selvedge_codec::{AckKind, Publish, QoS, ReasonCode, topic};
+use selvedge_codec::{AckKind, PacketId, Publish, QoS, ReasonCode, topic};
 
-use super::Core;
+use super::{Core, intercept::Candidate};
 use crate::{
-    authorize::Action,
+    authorize::{Action, Authorize, Principal},
+    config::Config,
     connection::Kind,
-    durability::Verdict,
+    durability::{Durability, Verdict},
     effect::Effects,
     id::{ConnectionId, SessionKey},
     message::Message,
     outbound::Publication,
+    statistics::Statistics,
     time::Moment,
 };
 
 /// Why a publication was not taken, as the publisher is told.
-struct Refusal(ReasonCode, &'static str);
+pub(super) struct Refusal(pub(super) ReasonCode, pub(super) &'static str);
+
+/// How far a publication came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Taken {
+    /// To all who want it.
+    Routed,
+    /// Nobody wants it.
+    ForNobody,
+    /// Somebody has to look at it first; what comes of it is answered then.
+    Held,
+}
+
+/// What a publication is answered with.
+pub(super) struct Answer {
+    pub(super) key: SessionKey,
+    pub(super) qos: QoS,
+    pub(super) packet_id: Option<PacketId>,
+    pub(super) durability: Durability,
+}
 
 impl Core {
     pub(super) fn on_publish(&mut self, id: ConnectionId, publish: &Publish<'_>, now: Moment, effects: &mut Effects) {
@@ -89,7 +110,6 @@ impl Core {
     fn publish_to(&mut self, id: ConnectionId, topic: &str, publish: &Publish<'_>, now: Moment, effects: &mut Effects) {
         let Some(connection) = self.connections.get(id) else { return };
         let key = connection.session;
-        let version_5 = connection.kind == Kind::Network(selvedge_codec::ProtocolVersion::V5);
         let Some(session) = self.sessions.get_mut(key) else { return };
         if publish.qos == QoS::ExactlyOnce
             && let Some(packet_id) = publish.packet_id
@@ -107,18 +127,33 @@ impl Core {
                 return;
             }
         }
-        let client_id = session.client_id.clone();
         let verdict = self.config.durability.judge(topic, connection.durability);
         let durability = verdict.durability;
         // Whoever gets it before the publication is durable could get it twice: at a crash the client publishes it again.
         effects.holds_all = publish.qos == QoS::ExactlyOnce && self.journal.keeps(session, publish.qos, durability);
-        let outcome = self.accept(key, client_id, topic, publish, verdict, now, effects);
+        let outcome = self.accept(id, key, topic, publish, verdict, now, effects);
         self.journal.made_room = false;
         effects.holds_all = false;
-        let Some(packet_id) = publish.packet_id else { return };
+        let answer = Answer { key, qos: publish.qos, packet_id: publish.packet_id, durability };
+        self.answer_publish(id, answer, outcome, now, effects);
+    }
+
+    /// Tells the client of `id` what came of its publication.
+    pub(super) fn answer_publish(
+        &mut self,
+        id: ConnectionId,
+        answer: Answer,
+        outcome: Result<Taken, Refusal>,
+        now: Moment,
+        effects: &mut Effects,
+    ) {
+        let Answer { key, qos, packet_id, durability } = answer;
+        let (Some(packet_id), Some(connection)) = (packet_id, self.connections.get(id)) else { return };
+        let version_5 = connection.kind == Kind::Network(selvedge_codec::ProtocolVersion::V5);
         let (reason, text) = match outcome {
-            Ok(true) => (ReasonCode::Success, None),
-            Ok(false) => (ReasonCode::NoMatchingSubscribers, None),
+            Ok(Taken::Held) => return,
+            Ok(Taken::Routed) => (ReasonCode::Success, None),
+            Ok(Taken::ForNobody) => (ReasonCode::NoMatchingSubscribers, None),
             Err(Refusal(reason, text)) => (reason, Some(text)),
         };
         // A 3.1.1 client cannot be told (3.1.1, 3.3.5): where the node is full it is closed without acknowledgement, so
@@ -127,7 +162,7 @@ impl Core {
             self.exceed(id, reason, text.unwrap_or_default(), now, effects);
             return;
         }
-        if publish.qos == QoS::ExactlyOnce {
+        if qos == QoS::ExactlyOnce {
             if (!reason.is_error() || !version_5)
                 && let Some(session) = self.sessions.get_mut(key)
             {
@@ -141,39 +176,34 @@ impl Core {
         }
     }
 
-    /// Authorizes, retains and routes. `Ok(false)` means that nobody was there to get it.
+    /// Authorizes, retains and routes.
     #[expect(clippy::too_many_arguments, reason = "each says a different thing about one publication")]
     fn accept(
         &mut self,
+        id: ConnectionId,
         key: SessionKey,
-        client_id: Arc<str>,
         topic: &str,
         publish: &Publish<'_>,
         verdict: Verdict,
         now: Moment,
         effects: &mut Effects,
-    ) -> Result<bool, Refusal> {
-        if topic.len() > self.config.topic_bytes_max {
-            self.statistics.refused_topic_bytes += 1;
-            return Err(Refusal(ReasonCode::TopicNameInvalid, "the topic name is too long"));
-        }
-        if topic::exceeds_levels(topic, self.config.topic_levels_max) {
-            self.statistics.refused_publish += 1;
-            return Err(Refusal(ReasonCode::TopicNameInvalid, "the topic name has too many levels"));
-        }
-        let Some(session) = self.sessions.get(key) else { return Ok(false) };
-        if !self.authorizer.may(session.principal(), Action::Publish { retain: publish.retain }, topic) {
-            self.statistics.refused_publish += 1;
-            return Err(Refusal(ReasonCode::NotAuthorized, "not allowed to publish to this topic"));
-        }
+    ) -> Result<Taken, Refusal> {
+        let Some(session) = self.sessions.get(key) else { return Ok(Taken::ForNobody) };
+        let asked = (session.principal(), Action::Publish { retain: publish.retain }, topic);
+        may_publish(&self.config, &*self.authorizer, &mut self.statistics, asked)?;
+        let client_id = session.client_id.clone();
         let expiry_s = [publish.properties.message_expiry_s, verdict.time_to_live_s].into_iter().flatten().min();
+        let expires_at = expiry_s.map(|seconds| now.plus_seconds(seconds));
+        if self.hold(&Candidate { connection: id, session: key, topic, publish, expires_at }, now, effects)? {
+            return Ok(Taken::Held);
+        }
         let mut publication = Publication {
             topic,
             payload: publish.payload,
             forwarded: publish.properties.as_forwarded(),
             qos: publish.qos,
             retain: publish.retain,
-            expires_at: expiry_s.map(|seconds| now.plus_seconds(seconds)),
+            expires_at,
             expiry_s,
             publisher: Some((key, client_id)),
             kept: None,
@@ -181,21 +211,33 @@ impl Core {
             priority: verdict.priority,
             number: 0,
         };
-        if publish.qos != QoS::AtMostOnce && !self.has_memory_for(&publication) {
+        let is_wanted = self.take(&mut publication, now, effects)?;
+        Ok(if is_wanted { Taken::Routed } else { Taken::ForNobody })
+    }
+
+    /// Retains and routes, if there is room. `Ok(false)` means that nobody was there to get it.
+    pub(super) fn take(
+        &mut self,
+        publication: &mut Publication<'_>,
+        now: Moment,
+        effects: &mut Effects,
+    ) -> Result<bool, Refusal> {
+        let qos = publication.qos;
+        if qos != QoS::AtMostOnce && !self.has_memory_for(publication) {
             self.statistics.refused_memory += 1;
             return Err(Refusal(ReasonCode::QuotaExceeded, "the node has no memory left for this message"));
         }
-        if publish.qos != QoS::AtMostOnce && !self.journal.has_room && self.needs_disk(&publication) {
+        if qos != QoS::AtMostOnce && !self.journal.has_room && self.needs_disk(publication) {
             self.journal.made_room = self.make_room(publication.priority, publication.cost_bytes());
             if !self.journal.made_room {
                 self.statistics.refused_disk += 1;
                 return Err(Refusal(ReasonCode::QuotaExceeded, "the node has no room on its disk for this message"));
             }
         }
-        if publish.retain {
-            self.retain(&mut publication, publish.qos)?;
+        if publication.retain {
+            self.retain(publication, qos)?;
         }
-        Ok(self.route(&mut publication, now, effects))
+        Ok(self.route(publication, now, effects))
     }
 
     /// Keeps, replaces or removes the retained message of the topic [MQTT-3.3.1-5], [MQTT-3.3.1-6].
@@ -242,6 +284,7 @@ impl Core {
     }
 
     pub(super) fn publish_will(&mut self, publisher: SessionKey, will: Message, now: Moment, effects: &mut Effects) {
+        let Some(will) = self.hold_will(publisher, will, now, effects) else { return };
         self.statistics.wills_published += 1;
         self.publish_kept(Arc::new(will), Some(publisher), now, effects);
     }
@@ -271,8 +314,30 @@ impl Core {
     }
 }
 
+/// Is this a topic that the client may publish to, by its name and by the rules?
+pub(super) fn may_publish(
+    config: &Config,
+    authorizer: &dyn Authorize,
+    statistics: &mut Statistics,
+    (who, action, topic): (Principal<'_>, Action, &str),
+) -> Result<(), Refusal> {
+    if topic.len() > config.topic_bytes_max {
+        statistics.refused_topic_bytes += 1;
+        return Err(Refusal(ReasonCode::TopicNameInvalid, "the topic name is too long"));
+    }
+    if topic::exceeds_levels(topic, config.topic_levels_max) {
+        statistics.refused_publish += 1;
+        return Err(Refusal(ReasonCode::TopicNameInvalid, "the topic name has too many levels"));
+    }
+    if !authorizer.may(who, action, topic) {
+        statistics.refused_publish += 1;
+        return Err(Refusal(ReasonCode::NotAuthorized, "not allowed to publish to this topic"));
+    }
+    Ok(())
+}
+
 /// A message of the node's own, or a will, that lives no longer than its topic allows.
-fn with_time_to_live(message: Arc<Message>, verdict: Verdict, now: Moment) -> Arc<Message> {
+pub(super) fn with_time_to_live(message: Arc<Message>, verdict: Verdict, now: Moment) -> Arc<Message> {
     let Some(latest) = verdict.time_to_live_s.map(|seconds| now.plus_seconds(seconds)) else { return message };
     if message.expires_at().is_some_and(|at| at <= latest) {
         return message;

@@ -37,6 +37,7 @@ impl Core {
                     }
                     self.release_will(key, now);
                 }
+                Timer::Held(ticket) => self.end_hold(ticket, now, effects),
                 Timer::Expiry => self.begin_expiry_round(now),
                 Timer::Sys => self.publish_sys(now, effects),
             }
@@ -53,7 +54,9 @@ impl Core {
 
     fn check_keep_alive(&mut self, id: ConnectionId, now: Moment, effects: &mut Effects) {
         let Some(connection) = self.connections.get_mut(id) else { return };
-        let due = connection.last_heard.plus_millis(connection.silence_max_ms);
+        // One that is not read because something of it is held cannot be heard.
+        let last_heard = if connection.held.is_some() { now } else { connection.last_heard };
+        let due = last_heard.plus_millis(connection.silence_max_ms);
         if due > now {
             connection.keep_alive_at = Some(due);
             self.timers.arm(due, Timer::KeepAlive(id));

@@ -1,7 +1,12 @@
-//! One thing after the other over a restart: retained messages, wills, expiry, modes.
+//! One thing after the other over a restart: retained messages, wills, expiry, modes, what is held.
+
+use std::sync::Arc;
 
 use selvedge_codec::{Connect, Packet, PacketId, ProtocolVersion, PublishProperties, QoS, Unsubscribe, Will};
-use selvedge_core::{Action, Authorize, Durability, DurabilityRules, Input, Principal, TopicRule};
+use selvedge_core::{
+    Action, Authorize, Durability, DurabilityRules, Input, Interception, Interceptor, Message, Principal, TopicRule,
+    Unanswered,
+};
 
 use crate::node::Node;
 
@@ -226,4 +231,29 @@ fn what_is_to_be_kept_in_memory_only_is_gone_after_a_restart_and_the_rest_is_not
     assert_eq!(node.core.statistics().queued_messages, 2);
     node.restart_after(0, rules);
     assert_eq!(node.connect("client", 1000, None).1, ["CONNACK true", "alarm 2"]);
+}
+
+#[test]
+fn what_is_held_at_a_crash_was_never_there_and_what_was_answered_stays() {
+    let mut node = Node::start();
+    let interceptor = Interceptor { filter: "a".into(), timeout_ms: 1000, unanswered: Unanswered::Passes };
+    let (reader, _) = node.connect("reader", 1000, None);
+    node.subscribe(reader, "#");
+    node.handle(Input::Closed { connection: reader });
+    node.handle(Input::SetInterceptors { interceptors: vec![interceptor.clone()] });
+    let (publisher, _) = node.connect("publisher", 0, None);
+    assert_eq!(node.publish(publisher, "a", "held", false, None), [""; 0], "it is not acknowledged");
+    node.restart_after(1_000, DurabilityRules::default());
+
+    node.handle(Input::SetInterceptors { interceptors: vec![interceptor] });
+    let (publisher, _) = node.connect("publisher", 0, None);
+    node.publish(publisher, "a", "again", false, None);
+    let outcome = Interception::Replace(vec![
+        Arc::new(Message::new("b", "first", QoS::AtLeastOnce, false)),
+        Arc::new(Message::new("b", "second", QoS::AtLeastOnce, false)),
+    ]);
+    assert_eq!(node.handle(Input::Intercepted { ticket: 1, outcome }), ["PUBACK Success"]);
+    node.restart_after(1_000, DurabilityRules::default());
+    let (_, shown) = node.connect("reader", 1000, None);
+    assert_eq!(shown, ["CONNACK true", "b first", "b second"]);
 }

@@ -6,6 +6,7 @@ mod consumers;
 mod errors;
 mod expiry;
 mod flow;
+mod interception;
 mod limits;
 mod quality_of_service;
 mod retained;

@@ -28,10 +28,11 @@ use selvedge_codec::{
     Subscribe, Unsubscribe, Will,
 };
 use selvedge_core::{
-    Authentication, Config, ConnectionId, Core, Effect, Effects, Input, Message, Moment, Peer, Permit, Reauthentication,
+    Authentication, Config, ConnectionId, Core, Effect, Effects, Input, Interception, Message, Moment, Peer, Permit,
+    Reauthentication,
 };
 use show::{show, show_payload};
-use words::{Words, duration, quality, subscription};
+use words::{Words, duration, interceptor, quality, subscription};
 
 /// Checks a transcript against a broker with default limits and without `$SYS` topics.
 pub fn check(transcript: &str) {
@@ -257,6 +258,13 @@ impl Run {
                 let message = Message::new(words.plain[0], words.payload.as_bytes().to_vec(), qos, words.has("retain"));
                 self.feed(Input::Publish { message: Arc::new(message) });
             }
+            // `FILTER:MILLISECONDS:END`, the end `passes` or `drops`.
+            "INTERCEPTORS" => {
+                let interceptors = words.plain.iter().map(|word| interceptor(word)).collect();
+                self.feed(Input::SetInterceptors { interceptors });
+            }
+            // Of ticket `plain[0]`: `pass`, `drop`, `refuse`, or topics, each with the payload.
+            "ANSWERS" => self.answer(words),
             "SHUTDOWN" => self.feed(Input::Shutdown),
             "END" => self.feed(Input::EndUnclaimed),
             "RULES" => self.feed(Input::RulesChanged { authorizer: Box::new(Rules::read(&words.plain)) }),
@@ -289,6 +297,23 @@ impl Run {
             }
             other => panic!("no such step of the node: {other}"),
         }
+    }
+
+    fn answer(&mut self, words: &Words<'_>) {
+        let ticket = words.plain[0].parse().expect("a ticket");
+        let qos = quality(words.text("q").unwrap_or("0"));
+        let publisher = words.text("of").map(Arc::from);
+        let message = |topic: &&str| {
+            let message = Message::new(topic, words.payload.as_bytes().to_vec(), qos, words.has("retain"));
+            Arc::new(message.with_publisher(publisher.clone()))
+        };
+        let outcome = match words.plain[1] {
+            "pass" => Interception::Pass,
+            "drop" => Interception::Replace(Vec::new()),
+            "refuse" => Interception::Refuse("not like this"),
+            _ => Interception::Replace(words.plain[1..].iter().map(message).collect()),
+        };
+        self.feed(Input::Intercepted { ticket, outcome });
     }
 
     fn new_connection(&mut self, name: &str, version: Option<ProtocolVersion>) -> ConnectionId {
@@ -331,6 +356,16 @@ impl Run {
                     format!("AUTHENTICATE {reason:?} \"{}\"", String::from_utf8_lossy(effects.bytes(*data))),
                 ),
                 Effect::AwaitDrain { connection } => (connection, "AWAITDRAIN".to_owned()),
+                Effect::Intercept { connection: _, held } => {
+                    self.log.push(format!(
+                        "node < HELD {} {}{}",
+                        held.ticket,
+                        held.message.topic(),
+                        show_payload(held.message.payload())
+                    ));
+                    continue;
+                }
+                Effect::GoOn { connection } => (connection, "GO ON".to_owned()),
                 Effect::Fetch { .. } => panic!("without a journal nothing is on disk"),
                 Effect::Deliver { connection, delivery } => {
                     let message = &delivery.message;

@@ -51,6 +51,8 @@ fn facts(manifest: &Manifest, warnings: &[String]) -> Value {
             "publish": manifest.grants.publish,
             "twin_read": manifest.grants.twin_read,
             "twin_write": manifest.grants.twin_write,
+            "intercept": manifest.grants.intercept,
+            "http": manifest.grants.http,
         },
         "warnings": warnings,
     })
@@ -69,7 +71,10 @@ fn fallback(fallback: &Fallback) -> String {
 fn lines(manifest: &Manifest) -> Vec<String> {
     let limits = &manifest.limits;
     let mut lines = vec![format!("{} {}", manifest.name, manifest.version).trim_end().to_owned()];
-    lines.extend(manifest.triggers.iter().map(|trigger| format!("  runs on {trigger}")));
+    lines.extend(manifest.triggers.iter().map(|trigger| match trigger.http_route() {
+        Some(_) => format!("  runs on {trigger}, below /fn/{}", manifest.name),
+        None => format!("  runs on {trigger}"),
+    }));
     lines.push(format!("  memory {} bytes, time {} ms a message", limits.memory_bytes, limits.timeout_ms));
     if let Some(rate) = limits.rate {
         lines.push(format!("  at most {} messages a second, {} at once", rate.per_s, rate.burst));
@@ -104,6 +109,10 @@ fn lines(manifest: &Manifest) -> Vec<String> {
     lines.push(may("publishes to", &manifest.grants.publish));
     lines.push(may("reads twins of", &manifest.grants.twin_read));
     lines.push(may("changes twins of", &manifest.grants.twin_write));
+    lines.push(may("asks over HTTP", &manifest.grants.http));
+    if manifest.grants.intercept {
+        lines.push("  may stand in the way of messages".to_owned());
+    }
     lines
 }
 

@@ -131,4 +131,8 @@ impl Reads for GrantReader {
     fn may_change(&self) -> bool {
         self.gate.access().may_use_api(&self.grant, ApiRight::Write)
     }
+
+    fn user(&self) -> Option<String> {
+        self.grant.user().map(|user| user.to_string())
+    }
 }

@@ -143,7 +143,7 @@ impl Line {
             .triggers
             .read()
             .iter()
-            .find(|trigger| topic::matches(&trigger.mqtt, &message.topic))
+            .find(|trigger| trigger.is_subscription() && topic::matches(&trigger.mqtt, &message.topic))
             .map(|trigger| trigger.mqtt.clone());
         let trace_parent = message.properties.user_properties.iter().find(|(name, _)| name == "traceparent");
         let origin = messages::origin(&delivery.message);
@@ -155,6 +155,7 @@ impl Line {
             trace_parent: trace_parent.map(|(_, value)| value.clone()),
             delivery: Some(self.delivery_number(delivery.packet_id)),
             depth: origin.depth,
+            ..InvocationContext::default()
         };
         (message, context)
     }

@@ -40,6 +40,15 @@ pub fn protocol(out: &mut Exposition, core: &selvedge_core::Statistics) {
         "direction",
         &[("in", core.publish_bytes_received), ("out", core.publish_bytes_sent)],
     );
+    out.gauge("selvedge_mqtt_held_messages", "Messages that functions look at now, before anybody gets them")
+        .value(core.held);
+    out.counter("selvedge_mqtt_held_total", "Messages that functions looked at before anybody got them")
+        .value(core.publishes_held);
+    labelled(
+        &mut out.counter("selvedge_mqtt_held_ends_total", "Of those, messages with another end than to be published"),
+        "end",
+        &[("dropped", core.held_dropped), ("timed_out", core.held_timeouts), ("client_left", core.held_abandoned)],
+    );
     labelled(
         &mut out.counter("selvedge_mqtt_dropped_total", "Messages dropped by reason"),
         "reason",

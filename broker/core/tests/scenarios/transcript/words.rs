@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use selvedge_codec::{PacketId, QoS, ReasonCode, RetainHandling, SubscribeFilter};
+use selvedge_core::{Interceptor, Unanswered};
 
 pub(super) fn quality(word: &str) -> QoS {
     QoS::from_bits(word.parse().expect("a QoS")).expect("QoS is 0, 1 or 2")
@@ -17,6 +18,17 @@ pub(super) fn duration(word: &str) -> Duration {
         "h" => Duration::from_secs(number * 3600),
         "d" => Duration::from_secs(number * 24 * 3600),
         other => panic!("no such unit: {other}"),
+    }
+}
+
+/// `filter:milliseconds:end`, the end `passes` or `drops`.
+pub(super) fn interceptor(word: &str) -> Interceptor {
+    let parts: Vec<&str> = word.split(':').collect();
+    let [filter, timeout_ms, end] = parts[..] else { panic!("no interceptor: {word}") };
+    Interceptor {
+        filter: filter.into(),
+        timeout_ms: timeout_ms.parse().expect("milliseconds"),
+        unanswered: if end == "passes" { Unanswered::Passes } else { Unanswered::Drops },
     }
 }
 

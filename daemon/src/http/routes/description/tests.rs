@@ -6,9 +6,10 @@ use serde_json::Value;
 
 use super::{Listener, OPENAPI, of};
 
-const SOURCES: [&str; 7] = [
+const SOURCES: [&str; 8] = [
     include_str!("../../routes.rs"),
     include_str!("../function_trials.rs"),
+    include_str!("../calls.rs"),
     include_str!("../functions.rs"),
     include_str!("../net.rs"),
     include_str!("../sync.rs"),
