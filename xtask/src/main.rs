@@ -12,6 +12,7 @@ mod ebpf;
 mod fuzz;
 mod guests;
 mod hostile;
+mod image;
 mod mutants;
 mod net_flood;
 mod ota_bench;
@@ -100,6 +101,8 @@ enum Task {
     Package(package::Options),
     /// Install, upgrade, remove and purge the package in a chroot and in a booted Debian; lintian
     PackageTest(package::machine::Options),
+    /// Make a disk for an arm64 gateway, to be flashed or to be booted in an emulator: `target/image/selvedge.img`
+    Image(image::Options),
     /// Build for aarch64 and run it on an emulated machine with Debian's arm64 kernel.
     Arm64Vm(arm64_vm::Options),
 }
@@ -132,6 +135,7 @@ fn main() -> std::process::ExitCode {
         Task::Ebpf(arguments) => ebpf::run(&arguments),
         Task::Package(arguments) => package::run(&arguments),
         Task::PackageTest(arguments) => package::machine::run(&arguments),
+        Task::Image(arguments) => image::run(&arguments),
         Task::Arm64Vm(arguments) => arm64_vm::run(&arguments),
     };
     match result {
