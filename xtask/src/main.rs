@@ -24,6 +24,7 @@ mod repository;
 mod setup;
 mod soak;
 mod test;
+mod test_vm;
 mod tidy;
 mod twin_partitions;
 mod twin_scale;
@@ -103,6 +104,8 @@ enum Task {
     PackageTest(package::machine::Options),
     /// Make a disk for an arm64 gateway, to be flashed or to be booted in an emulator: `target/image/selvedge.img`
     Image(image::Options),
+    /// Boot the image on an emulated board: messages, functions, twins, counters, updates, and cuts of the power
+    TestVm(test_vm::Options),
     /// Build for aarch64 and run it on an emulated machine with Debian's arm64 kernel.
     Arm64Vm(arm64_vm::Options),
 }
@@ -136,6 +139,7 @@ fn main() -> std::process::ExitCode {
         Task::Package(arguments) => package::run(&arguments),
         Task::PackageTest(arguments) => package::machine::run(&arguments),
         Task::Image(arguments) => image::run(&arguments),
+        Task::TestVm(arguments) => test_vm::run(&arguments),
         Task::Arm64Vm(arguments) => arm64_vm::run(&arguments),
     };
     match result {

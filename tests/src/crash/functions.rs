@@ -29,14 +29,19 @@ const COUNTER: &str = "\
 name = \"counter\"\ncomponent = \"hostile.wasm\"\n[[trigger]]\nmqtt = \"counter/in\"\nqos = 2\n\
 [limits]\nmemory_bytes = \"8MiB\"\ntimeout_ms = 2000\n[grants]\npublish = [\"hostile/reply\"]\n";
 
+/// A function: its manifest, and the file of its component in the repository.
+pub type Deployed = (&'static str, &'static str);
+
+/// Both.
+pub const FUNCTIONS: [Deployed; 2] =
+    [(CONVERTER, "examples/unit-alarm/unit-alarm.wasm"), (COUNTER, "functions/tests/guests/hostile/hostile.wasm")];
+
 /// Deploys both.
 ///
 /// # Errors
 /// The node refuses.
 pub fn deploy(node: &Node) -> anyhow::Result<()> {
-    for (manifest, component) in
-        [(CONVERTER, "examples/unit-alarm/unit-alarm.wasm"), (COUNTER, "functions/tests/guests/hostile/hostile.wasm")]
-    {
+    for (manifest, component) in FUNCTIONS {
         let folder = tempfile::tempdir().context("make a folder for a function")?;
         let component = installed::repository_file(component);
         let name = component.file_name().context("a component has a name")?;

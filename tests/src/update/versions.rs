@@ -53,8 +53,16 @@ pub fn package() -> anyhow::Result<PathBuf> {
 /// # Errors
 /// The disk.
 pub fn good(folder: &Path, mark: &str) -> anyhow::Result<PathBuf> {
+    marked(&package()?, folder, mark)
+}
+
+/// As [`good`], of another program.
+///
+/// # Errors
+/// The disk.
+pub fn marked(program: &Path, folder: &Path, mark: &str) -> anyhow::Result<PathBuf> {
     let path = folder.join(format!("selvedge-{mark}"));
-    fs::copy(package()?, &path).with_context(|| format!("make {}", path.display()))?;
+    fs::copy(program, &path).with_context(|| format!("make {}", path.display()))?;
     let mut file = fs::OpenOptions::new().append(true).open(&path)?;
     file.write_all(mark.as_bytes())?;
     Ok(path)
