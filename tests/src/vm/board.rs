@@ -59,7 +59,7 @@ impl Machine {
         command.args(&self.emulator[1..]);
         command.arg("-drive").arg(format!("file={},format=raw,if=virtio", self.disk.display()));
         command.arg("-netdev").arg(format!("user,id=net,hostfwd=tcp:{}-:1883,hostfwd=tcp:{}-:22", self.mqtt, self.ssh));
-        command.args(["-device", "virtio-net-pci,netdev=net,romfile=", "-no-reboot"]);
+        command.args(["-device", "virtio-net-pci,netdev=net,romfile="]);
         let emulator = TestChild::start("the board", command)?;
         Ok(Board { emulator, mqtt: self.mqtt, ssh: self.shell(), started: Instant::now() })
     }

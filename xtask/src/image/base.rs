@@ -13,6 +13,7 @@ use crate::{process, repository};
 const RELEASE: &str = "bookworm";
 /// All that is asked for. `systemd-resolved` announces the box by mDNS; `systemd-boot-efi` is one file, which starts the kernel.
 const PACKAGES: &[&str] = &[
+    "busybox",
     "ca-certificates",
     "dbus",
     "e2fsprogs",

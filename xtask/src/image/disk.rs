@@ -23,8 +23,8 @@ const EFI_SYSTEM: &str = "C12A7328-F81F-11D2-BA4B-00A0C93EC93B";
 const LINUX_DATA: &str = "0FC63DAF-8483-4772-8E79-3D69D8477DE4";
 /// What starts without a list of boot entries in the board's memory (UEFI 3.5.1.1).
 const LOADER: &str = "EFI/BOOT/BOOTAA64.EFI";
-/// A slow card takes its time to appear; by itself the initramfs waits for half a minute and restarts the board.
-const OPTIONS: &str = "root=PARTLABEL=selvedge-root ro rootdelay=300 panic=10";
+/// A root that is not there after half a minute is looked for again after a restart.
+const OPTIONS: &str = "root=PARTLABEL=selvedge-root ro panic=10";
 
 /// In MiB.
 pub struct Sizes {
