@@ -7,6 +7,7 @@
 mod board;
 mod checks;
 mod cuts;
+mod lan;
 mod releases;
 mod table;
 

@@ -4,11 +4,13 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
 
 use super::Plan;
+use super::lan::Lan;
 use crate::child::{Signal, TestChild};
 use crate::update::free_port;
 use crate::{PATIENCE, raw_mqtt};
@@ -27,6 +29,7 @@ pub struct Machine {
     folder: tempfile::TempDir,
     mqtt: SocketAddr,
     ssh: SocketAddr,
+    lan: Arc<Lan>,
 }
 
 /// A board that has power.
@@ -35,6 +38,7 @@ pub struct Board {
     emulator: TestChild,
     mqtt: SocketAddr,
     ssh: Vec<String>,
+    lan: Arc<Lan>,
     started: Instant,
 }
 
@@ -45,7 +49,7 @@ impl Machine {
         let (mqtt, ssh) = (free_port()?, free_port()?);
         let (emulator, disk, key) = (plan.emulator.clone(), plan.disk.clone(), plan.key.clone());
         ensure!(!emulator.is_empty(), "no emulator was named");
-        Ok(Self { emulator, disk, key, folder, mqtt, ssh })
+        Ok(Self { emulator, disk, key, folder, mqtt, ssh, lan: Arc::new(Lan::new()?) })
     }
 
     /// Where MQTT is served, while there is power.
@@ -60,8 +64,9 @@ impl Machine {
         command.arg("-drive").arg(format!("file={},format=raw,if=virtio", self.disk.display()));
         command.arg("-netdev").arg(format!("user,id=net,hostfwd=tcp:{}-:1883,hostfwd=tcp:{}-:22", self.mqtt, self.ssh));
         command.args(["-device", "virtio-net-pci,netdev=net,romfile="]);
+        command.args(self.lan.words()?);
         let emulator = TestChild::start("the board", command)?;
-        Ok(Board { emulator, mqtt: self.mqtt, ssh: self.shell(), started: Instant::now() })
+        Ok(Board { emulator, mqtt: self.mqtt, ssh: self.shell(), lan: Arc::clone(&self.lan), started: Instant::now() })
     }
 
     fn shell(&self) -> Vec<String> {
@@ -88,6 +93,11 @@ impl Board {
     /// Where MQTT is served.
     pub fn mqtt(&self) -> SocketAddr {
         self.mqtt
+    }
+
+    /// The cable to its second network card.
+    pub fn lan(&self) -> &Lan {
+        &self.lan
     }
 
     /// Waits until a client is let in; how long it took since power came.

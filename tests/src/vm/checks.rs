@@ -41,9 +41,10 @@ pub fn run(board: &Board, looked: &mut Looked<'_>) {
     });
     looked.at("the data partition has taken the rest of the disk", || data_has_grown(board));
     looked.at("the box answers to its name by mDNS", || {
-        let line = "name=$(cat /etc/hostname).local; resolvectl query --cache=no -p mdns $name >/dev/null && \
-                    resolvectl mdns | grep -q yes && echo $name";
-        board.shell(line).map(one_line)
+        let name = one_line(board.shell("cat /etc/hostname")?) + ".local";
+        let address = board.lan().resolve(&name, PATIENCE)?;
+        board.shell(&format!("ip -6 address show | grep -qw {address}/64"))?;
+        Ok(format!("{name} is {address}"))
     });
     looked.at("a message of MQTT 3.1.1 and one of 5 go through it", || messages(board));
     looked.at("functions are compiled and deployed", || deploy(board));

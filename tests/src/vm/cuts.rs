@@ -14,7 +14,7 @@ use crate::crash::load::Load;
 use crate::crash::recovery::{Attendance, recover};
 use crate::crash::report::{Breach, Kind, Report};
 use crate::crash::world::World;
-use crate::siege::random::Random;
+use crate::random::Random;
 
 /// Load before a cut, milliseconds at most.
 const LOAD_MS: usize = 6000;
