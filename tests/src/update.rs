@@ -15,6 +15,3 @@ pub use self::publisher::Publisher;
 pub use self::service::{Service, ServiceWatch};
 pub use self::versions::{Broken, broken, good, marked, package};
 pub use self::web::WebServer;
-
-/// What the updater calls the machine that this runs on.
-pub const ARCHITECTURE: &str = std::env::consts::ARCH;

@@ -174,6 +174,16 @@ pub fn emulator(mirror: &str) -> anyhow::Result<Emulator> {
     Ok(Emulator::of(&packages))
 }
 
+/// The folder with the C library of arm64 programs, as an emulator of programs wants to be told of it.
+///
+/// # Errors
+/// This machine cannot have it.
+pub fn libraries_of_programs(mirror: &str) -> anyhow::Result<PathBuf> {
+    let folder = repository::root().join(FOLDER);
+    let packages = packages::prepare(&folder, mirror.trim_end_matches('/'), Fetch::IfMissing, &Progress::new())?;
+    Ok(packages.host.canonicalize()?.join("usr/aarch64-linux-gnu"))
+}
+
 impl Workshop<'_> {
     fn build(&self, package: &str, wanted: &Wanted<'_>) -> anyhow::Result<Vec<cross::Built>> {
         self.progress.step(&format!("builds {package} for aarch64"));

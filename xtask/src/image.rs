@@ -29,7 +29,10 @@ const NEEDED: &[(&str, &str)] = &[
     ("mcopy", "mtools"),
 ];
 /// The kernel runs arm64 programs by the emulator that is registered here.
-const FOREIGN_PROGRAMS: &str = "/proc/sys/fs/binfmt_misc/qemu-aarch64";
+pub const FOREIGN_PROGRAMS: &str = "/proc/sys/fs/binfmt_misc/qemu-aarch64";
+/// What helps where it is not.
+pub const NO_FOREIGN_PROGRAMS: &str =
+    "this machine's kernel runs no arm64 programs: apt-get install qemu-user-static binfmt-support";
 
 /// Arguments of `cargo xtask image`.
 #[derive(clap::Args)]
@@ -124,7 +127,7 @@ pub fn check_machine() -> anyhow::Result<()> {
         bail!("files of the image belong to several users, so only root can make it: sudo -E cargo xtask image");
     }
     if std::env::consts::ARCH != "aarch64" && !Path::new(FOREIGN_PROGRAMS).exists() {
-        bail!("this machine's kernel runs no arm64 programs: apt-get install qemu-user-static binfmt-support");
+        bail!(NO_FOREIGN_PROGRAMS);
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 //! It is not a build script: building the product needs only cargo. Every task can be
 //! repeated, says what it runs, and works from any folder inside the repository.
 
+mod arm64_smoke;
 mod arm64_vm;
 mod bench_peers;
 mod conformance;
@@ -106,6 +107,8 @@ enum Task {
     Image(image::Options),
     /// Boot the image on an emulated board: messages, functions, twins, counters, updates, and cuts of the power
     TestVm(test_vm::Options),
+    /// Run the arm64 program under the whole-process tests of this machine, emulated
+    Arm64Smoke(arm64_smoke::Options),
     /// Build for aarch64 and run it on an emulated machine with Debian's arm64 kernel.
     Arm64Vm(arm64_vm::Options),
 }
@@ -140,6 +143,7 @@ fn main() -> std::process::ExitCode {
         Task::PackageTest(arguments) => package::machine::run(&arguments),
         Task::Image(arguments) => image::run(&arguments),
         Task::TestVm(arguments) => test_vm::run(&arguments),
+        Task::Arm64Smoke(arguments) => arm64_smoke::run(&arguments),
         Task::Arm64Vm(arguments) => arm64_vm::run(&arguments),
     };
     match result {

@@ -53,6 +53,26 @@ pub struct Ingredients {
     pub made_unix_s: u64,
 }
 
+/// The programs of a package that was made.
+pub struct Programs {
+    pub node: PathBuf,
+    pub launcher: PathBuf,
+}
+
+impl Programs {
+    /// Unpacks them below `folder`.
+    ///
+    /// # Errors
+    /// It is no package.
+    pub fn of_package(package: &Path, folder: &Path) -> anyhow::Result<Self> {
+        let tree = folder.join("package");
+        fs::create_dir_all(&tree).with_context(|| format!("create {}", tree.display()))?;
+        process::run("dpkg-deb", &["--extract", &package.to_string_lossy(), &tree.to_string_lossy()])?;
+        let programs = tree.join("usr/lib/selvedge");
+        Ok(Self { node: programs.join("selvedge"), launcher: programs.join("selvedge-launch") })
+    }
+}
+
 /// Makes the package and the bill, and says where they are and how large.
 pub fn run(options: &Options) -> anyhow::Result<()> {
     let architecture = options.target.map_or_else(Architecture::of_this_machine, Ok)?;

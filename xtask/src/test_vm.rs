@@ -5,13 +5,13 @@
 //! image is; the board itself runs as whoever starts it.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Context as _;
 
 use crate::arm64_vm::{self, MIRROR};
-use crate::package::elf::Architecture;
-use crate::{image, package, process, repository};
+use crate::package::{self, Programs, elf::Architecture};
+use crate::{image, process, repository};
 
 /// What the test's disk is lengthened to: the data partition has to take the rest.
 const DISK_MIB: u64 = 2048;
@@ -81,7 +81,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     image::make(&wanted, &disk)?;
     let file = fs::OpenOptions::new().write(true).open(&disk).context("open the disk")?;
     file.set_len(DISK_MIB * 1024 * 1024).context("make the disk longer")?;
-    let program = program_of(&package, &folder)?;
+    let program = Programs::of_package(&package, &folder)?.node;
 
     process::run("cargo", &["build", "--locked", "--package", "selvedge-tests", "--bin", "vm"])?;
     let vm = repository::target_folder().join("debug/vm");
@@ -96,11 +96,4 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     words.push("--");
     words.extend(emulator.iter().map(String::as_str));
     process::run_with(&vm.to_string_lossy(), &words, &[("SELVEDGE_BIN", &publishes.to_string_lossy())])
-}
-
-/// The node's program, out of its package.
-fn program_of(package: &Path, folder: &Path) -> anyhow::Result<PathBuf> {
-    let tree = folder.join("package");
-    process::run("dpkg-deb", &["--extract", &package.to_string_lossy(), &tree.to_string_lossy()])?;
-    Ok(tree.join("usr/lib/selvedge/selvedge"))
 }

@@ -6,7 +6,6 @@ use std::process::Command;
 
 use anyhow::{Context as _, ensure};
 
-use super::ARCHITECTURE;
 use crate::installed;
 
 /// A repository and its keys, in a folder that goes with the value.
@@ -23,12 +22,12 @@ impl Publisher {
     /// The command fails.
     pub fn new() -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new().prefix("selvedge-publisher-").tempdir().context("make a folder")?;
-        let publisher = Self { folder, architecture: ARCHITECTURE };
+        let publisher = Self { folder, architecture: installed::architecture()? };
         publisher.ota(&[&"init", &publisher.repository(), &"--keys", &publisher.keys()])?;
         Ok(publisher)
     }
 
-    /// Its programs are for another processor than this machine's.
+    /// Its programs are for another processor than that of the binary that publishes.
     #[must_use]
     pub fn of_architecture(self, architecture: &'static str) -> Self {
         Self { architecture, ..self }
