@@ -7,6 +7,7 @@ mod arm64_smoke;
 mod arm64_vm;
 mod bench_peers;
 mod conformance;
+mod container;
 mod crash;
 mod durable;
 mod ebpf;
@@ -103,6 +104,8 @@ enum Task {
     Package(package::Options),
     /// Install, upgrade, remove and purge the package in a chroot and in a booted Debian; lintian
     PackageTest(package::machine::Options),
+    /// Make the node an OCI image in one file: `target/container/selvedge_VERSION_ARCH.oci.tar`
+    Container(container::Options),
     /// Make a disk for an arm64 gateway, to be flashed or to be booted in an emulator: `target/image/selvedge.img`
     Image(image::Options),
     /// Boot the image on an emulated board: messages, functions, twins, counters, updates, and cuts of the power
@@ -141,6 +144,7 @@ fn main() -> std::process::ExitCode {
         Task::Ebpf(arguments) => ebpf::run(&arguments),
         Task::Package(arguments) => package::run(&arguments),
         Task::PackageTest(arguments) => package::machine::run(&arguments),
+        Task::Container(arguments) => container::run(&arguments),
         Task::Image(arguments) => image::run(&arguments),
         Task::TestVm(arguments) => test_vm::run(&arguments),
         Task::Arm64Smoke(arguments) => arm64_smoke::run(&arguments),

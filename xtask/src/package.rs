@@ -159,7 +159,7 @@ fn workspace_version() -> anyhow::Result<String> {
 }
 
 /// `SOURCE_DATE_EPOCH` goes over the time of the commit.
-fn made_unix_s() -> anyhow::Result<u64> {
+pub fn made_unix_s() -> anyhow::Result<u64> {
     let root = repository::root().to_string_lossy();
     let given = std::env::var("SOURCE_DATE_EPOCH").ok();
     let text = given.or_else(|| process::output("git", &["-C", &root, "log", "-1", "--format=%ct"]));
