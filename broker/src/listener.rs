@@ -48,7 +48,13 @@ impl Listener {
     /// # Errors
     /// Whatever the system says: in use, not permitted, not an address of this machine.
     pub fn bind(address: SocketAddr, transport: Transport) -> io::Result<Self> {
-        Ok(Self { socket: tcp::bind(address)?, transport, tls: None, durability: None })
+        tcp::bind(address).map(|socket| Self::on(socket, transport))
+    }
+
+    /// On a socket that is bound and listens already.
+    #[must_use]
+    pub fn on(socket: TcpListener, transport: Transport) -> Self {
+        Self { socket, transport, tls: None, durability: None }
     }
 
     /// The same listener with encryption.

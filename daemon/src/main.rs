@@ -98,6 +98,7 @@ fn become_launcher() -> anyhow::Result<()> {
         command.arg("--package").arg(package);
     }
     command.arg("--").args(std::env::args_os().skip(1));
+    wiring::handed_over::hand_on()?;
     Err(command.exec()).context("start the launcher again")
 }
 

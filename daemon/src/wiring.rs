@@ -19,6 +19,7 @@ mod function_trials;
 mod function_web;
 mod function_windows;
 mod greeting;
+pub mod handed_over;
 mod identity;
 mod jwks;
 mod key_values;
@@ -67,6 +68,7 @@ use exchange::Exchange;
 use function_api::FunctionApi;
 use function_host::FunctionHost;
 use function_lines::FunctionLines;
+use handed_over::HandedOver;
 use jwks::KeyFetcher;
 use listen::Bound;
 use net::Net;
@@ -163,7 +165,7 @@ fn start(config: &Config, config_file: Option<&Path>) -> anyhow::Result<RunningN
     let places = FilePlaces::new(config, &data);
     let certificates = open_certificates(config, &places, &clock)?;
     let Bound { mqtt, lets_anonymous_in, http: http_listener, addresses } =
-        listen::bind(config, certificates.settings.as_ref())?;
+        listen::bind(config, certificates.settings.as_ref(), HandedOver::take()?)?;
     data_directory::prepare(&data)?;
     updates::require_readable(&data)?;
     let data = data.canonicalize().with_context(|| format!("find the data directory {}", data.display()))?;

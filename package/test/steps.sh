@@ -151,6 +151,38 @@ as_a_service() {
     rm -r /srv/selvedge
 }
 
+# As docs/gateway.md says: nobody is refused while the node starts again.
+on_sockets() {
+    systemctl stop "$unit"
+    expect "systemd listens for the node" systemctl start selvedge.socket
+    expect "who comes starts it" retained first
+    before=$(main_pid)
+    kill -KILL "$before"
+    expect "who comes after it was killed waits and is served" retained first
+    expect "by the next node" changed_pid "$before"
+    systemctl stop selvedge.socket
+    systemctl restart "$unit"
+}
+
+# A key that the node's user cannot read where it lies.
+with_a_credential() {
+    cp -a /etc/selvedge/selvedge.toml /tmp/selvedge.toml
+    selvedge cert create --data /var/lib/selvedge >/dev/null
+    install -d -m 0700 /etc/selvedge-keys
+    install -m 0600 /var/lib/selvedge/tls/server.key /etc/selvedge-keys/server.key
+    rm /var/lib/selvedge/tls/server.key
+    {
+        printf '[mqtts]\nlisten = "127.0.0.1:8883"\n'
+        printf '[tls]\nkey = "/run/credentials/%s/server.key"\n' "$unit"
+    } >>/etc/selvedge/selvedge.toml
+    drop_in 'LoadCredential=server.key:/etc/selvedge-keys/server.key'
+    expect "a key that only root can read comes as a credential" \
+        selvedge pub --cafile /var/lib/selvedge/tls/ca.pem -h 127.0.0.1 -p 8883 -t encrypted/1 -m x -q 1
+    cp -a /tmp/selvedge.toml /etc/selvedge/selvedge.toml
+    rm -r /var/lib/selvedge/tls /etc/selvedge-keys
+    no_drop_in
+}
+
 upgrade_booted() {
     echo '# edited' >>/etc/selvedge/selvedge.toml
     before=$(main_pid)
@@ -237,6 +269,8 @@ case $mode in
     booted)
         install_booted
         as_a_service
+        on_sockets
+        with_a_credential
         upgrade_booted
         update_and_package
         back_up

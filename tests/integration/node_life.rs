@@ -1,6 +1,8 @@
-//! Start, greeting, graceful stop, two nodes side by side.
+//! Start, greeting, graceful stop, two nodes side by side, sockets of a service manager.
 
 use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
+use std::process::Command;
 
 use anyhow::{Context as _, ensure};
 use selvedge_tests::PATIENCE;
@@ -200,4 +202,46 @@ fn anybody_from_elsewhere_is_let_in_only_when_that_is_said() -> anyhow::Result<(
         place.command(&["run", "--json", "--allow-anonymous", "--mqtt", "0.0.0.0:0", "--ws", any, "--http", any])?;
     let child = TestChild::start("selvedge run", allowed)?;
     child.wait_for_line(0, PATIENCE, |line| line.starts_with('{').then_some(()))
+}
+
+/// A node that finds a socket of systemd's beside its own (sd_listen_fds(3)): the first file behind the three of every program.
+fn start_on_socket(place: &Place, socket: &TcpListener, mqtt: SocketAddr) -> anyhow::Result<TestChild> {
+    let any = "127.0.0.1:0";
+    let run = place.command(&["run", "--json", "--mqtt", &mqtt.to_string(), "--ws", any, "--http", any])?;
+    let mut command = Command::new("sh");
+    command.args(["-c", "exec 3<&0 </dev/null; export LISTEN_FDS=1 LISTEN_PID=$$; exec \"$@\"", "sh"]);
+    command.arg(run.get_program()).args(run.get_args()).current_dir(place.folder());
+    for (name, value) in run.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    TestChild::start_on(OwnedFd::from(socket.try_clone()?).into(), "selvedge run", command)
+}
+
+#[test]
+fn clients_wait_in_the_socket_of_a_service_manager_until_the_next_node_serves_them() -> anyhow::Result<()> {
+    let socket = TcpListener::bind("127.0.0.1:0")?;
+    let address = socket.local_addr()?;
+    let place = Place::new()?;
+    for client_id in ["before the first node", "between two nodes"] {
+        let mut waiting = RawMqtt::open(address)?;
+        waiting.send(&raw_mqtt::connect(4, client_id))?;
+        let mut node = start_on_socket(&place, &socket, address)?;
+        assert_eq!(waiting.receive().with_context(|| node.said())?, [0x20, 2, 0, 0]);
+        node.signal(Signal::TERM)?;
+        ensure!(node.wait(PATIENCE)?.success(), "it did not end well\n{}", node.said());
+    }
+    Ok(())
+}
+
+#[test]
+fn a_socket_of_a_service_manager_that_nobody_would_serve_is_named() -> anyhow::Result<()> {
+    let socket = TcpListener::bind("127.0.0.1:0")?;
+    let mut node = start_on_socket(&Place::new()?, &socket, "127.0.0.1:0".parse()?)?;
+    ensure!(!node.wait(PATIENCE)?.success(), "it started");
+    let said = node.said();
+    ensure!(said.contains(&format!("the service manager listens on {}", socket.local_addr()?)), "{said}");
+    Ok(())
 }

@@ -42,10 +42,18 @@ impl TestChild {
     ///
     /// # Errors
     /// The program cannot be started.
-    pub fn start(name: impl Into<String>, mut command: Command) -> anyhow::Result<Self> {
+    pub fn start(name: impl Into<String>, command: Command) -> anyhow::Result<Self> {
+        Self::start_on(Stdio::piped(), name, command)
+    }
+
+    /// As [`TestChild::start`], with something else as its standard input.
+    ///
+    /// # Errors
+    /// The program cannot be started.
+    pub fn start_on(input: Stdio, name: impl Into<String>, mut command: Command) -> anyhow::Result<Self> {
         let name = name.into();
         let mut child = command
-            .stdin(Stdio::piped())
+            .stdin(input)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()

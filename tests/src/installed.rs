@@ -1,8 +1,9 @@
 //! Where the built binary and the installed third-party clients are; each missing one names the command that helps.
 
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 
 /// The daemon's binary: `SELVEDGE_BIN`, else beside the running test.
 ///
@@ -15,6 +16,23 @@ pub fn selvedge() -> anyhow::Result<PathBuf> {
     };
     ensure!(path.is_file(), "{} is missing; run `cargo build -p selvedge`", path.display());
     Ok(path)
+}
+
+/// What the updater calls the processor that the daemon's binary is for, which may be emulated.
+///
+/// # Errors
+/// It is missing, or for a processor that nothing here knows.
+pub fn architecture() -> anyhow::Result<&'static str> {
+    let path = selvedge()?;
+    let mut header = [0; 20];
+    let read = std::fs::File::open(&path).and_then(|mut file| file.read_exact(&mut header));
+    read.with_context(|| format!("read {}", path.display()))?;
+    // `e_machine` of an ELF header.
+    match u16::from_le_bytes([header[18], header[19]]) {
+        62 => Ok("x86_64"),
+        183 => Ok("aarch64"),
+        other => bail!("{} is for a processor with the number {other}", path.display()),
+    }
 }
 
 /// The Python interpreter that has the clients of `requirements.txt`.

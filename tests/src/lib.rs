@@ -32,6 +32,7 @@ pub mod supervisor;
 pub mod twin_scale;
 pub mod update;
 pub mod update_bench;
+pub mod vm;
 pub mod volatile_disk;
 pub mod wire;
 

@@ -10,11 +10,8 @@ mod service;
 mod versions;
 mod web;
 
-pub use self::gateway::{Gateway, Ports, Reach, http_post};
+pub use self::gateway::{Gateway, Ports, Reach, free_port, http_post};
 pub use self::publisher::Publisher;
 pub use self::service::{Service, ServiceWatch};
-pub use self::versions::{Broken, broken, good, package};
+pub use self::versions::{Broken, broken, good, marked, package};
 pub use self::web::WebServer;
-
-/// What the updater calls the machine that this runs on.
-pub const ARCHITECTURE: &str = std::env::consts::ARCH;

@@ -5,6 +5,7 @@
 //! is gone with the machine.
 
 mod cross;
+pub mod emulator;
 mod initramfs;
 mod job;
 mod machine;
@@ -19,10 +20,15 @@ use anyhow::{Context as _, bail};
 
 use crate::repository;
 use cross::{Cross, Wanted};
+use emulator::Emulator;
 use machine::{Outcome, Size};
 use packages::{Fetch, Packages};
 use progress::{Progress, seconds};
 
+/// Where packages and builds are kept, in the repository.
+const FOLDER: &str = "target/arm64";
+/// Archive of Debian packages.
+pub const MIRROR: &str = "http://deb.debian.org";
 /// The round trip of the whole daemon.
 const NODE_SCRIPT: &str = "cross/arm64-vm/node.sh";
 /// Machine number of AArch64 in the header of a program (ELF, `e_machine`).
@@ -42,10 +48,10 @@ pub struct Options {
     #[command(subcommand)]
     action: Action,
     /// Where packages and builds are kept
-    #[arg(long, global = true, value_name = "FOLDER", default_value = "target/arm64")]
+    #[arg(long, global = true, value_name = "FOLDER", default_value = FOLDER)]
     folder: PathBuf,
     /// Archive of Debian packages
-    #[arg(long, global = true, value_name = "URL", default_value = "http://deb.debian.org")]
+    #[arg(long, global = true, value_name = "URL", default_value = MIRROR)]
     mirror: String,
     /// Time limit of the machine, with its boot
     #[arg(long, global = true, default_value_t = 600)]
@@ -136,6 +142,46 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
         Action::Test { package, test, arguments } => workshop.test(package, test.as_deref(), arguments),
         Action::Node { profile } => workshop.node(profile),
     }
+}
+
+/// Builds packages for aarch64 as they are delivered; the program of each, which has its name.
+///
+/// # Errors
+/// This machine cannot have what that needs, or cargo fails.
+pub fn delivered<const N: usize>(packages: [&str; N]) -> anyhow::Result<[PathBuf; N]> {
+    let progress = Progress::new();
+    let folder = repository::root().join(FOLDER);
+    let unpacked = packages::prepare(&folder, MIRROR, Fetch::IfMissing, &progress)?;
+    let cross = Cross::new(&unpacked, &folder.canonicalize()?)?;
+    let mut programs = [const { PathBuf::new() }; N];
+    for (package, program) in packages.iter().zip(&mut programs) {
+        progress.step(&format!("builds {package} for aarch64"));
+        let built = cross.build(package, &Wanted::Programs { profile: "release" })?;
+        let built = built.into_iter().find(|built| built.name == *package);
+        *program = built.with_context(|| format!("{package} has no program of its name"))?.program;
+    }
+    progress.step("built");
+    Ok(programs)
+}
+
+/// The emulator of whole boards.
+///
+/// # Errors
+/// This machine cannot have it.
+pub fn emulator(mirror: &str) -> anyhow::Result<Emulator> {
+    let folder = repository::root().join(FOLDER);
+    let packages = packages::prepare(&folder, mirror.trim_end_matches('/'), Fetch::IfMissing, &Progress::new())?;
+    Ok(Emulator::of(&packages))
+}
+
+/// The folder with the C library of arm64 programs, as an emulator of programs wants to be told of it.
+///
+/// # Errors
+/// This machine cannot have it.
+pub fn libraries_of_programs(mirror: &str) -> anyhow::Result<PathBuf> {
+    let folder = repository::root().join(FOLDER);
+    let packages = packages::prepare(&folder, mirror.trim_end_matches('/'), Fetch::IfMissing, &Progress::new())?;
+    Ok(packages.host.canonicalize()?.join("usr/aarch64-linux-gnu"))
 }
 
 impl Workshop<'_> {

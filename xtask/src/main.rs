@@ -3,9 +3,11 @@
 //! It is not a build script: building the product needs only cargo. Every task can be
 //! repeated, says what it runs, and works from any folder inside the repository.
 
+mod arm64_smoke;
 mod arm64_vm;
 mod bench_peers;
 mod conformance;
+mod container;
 mod crash;
 mod durable;
 mod ebpf;
@@ -13,6 +15,7 @@ mod function_scale;
 mod fuzz;
 mod guests;
 mod hostile;
+mod image;
 mod mutants;
 mod net_flood;
 mod ota_bench;
@@ -24,6 +27,7 @@ mod repository;
 mod setup;
 mod soak;
 mod test;
+mod test_vm;
 mod tidy;
 mod twin_partitions;
 mod twin_scale;
@@ -103,6 +107,14 @@ enum Task {
     Package(package::Options),
     /// Install, upgrade, remove and purge the package in a chroot and in a booted Debian; lintian
     PackageTest(package::machine::Options),
+    /// Make the node an OCI image in one file: `target/container/selvedge_VERSION_ARCH.oci.tar`
+    Container(container::Options),
+    /// Make a disk for an arm64 gateway, to be flashed or to be booted in an emulator: `target/image/selvedge.img`
+    Image(image::Options),
+    /// Boot the image on an emulated board: messages, functions, twins, counters, updates, and cuts of the power
+    TestVm(test_vm::Options),
+    /// Run the arm64 program under the whole-process tests of this machine, emulated
+    Arm64Smoke(arm64_smoke::Options),
     /// Build for aarch64 and run it on an emulated machine with Debian's arm64 kernel.
     Arm64Vm(arm64_vm::Options),
 }
@@ -136,6 +148,10 @@ fn main() -> std::process::ExitCode {
         Task::Ebpf(arguments) => ebpf::run(&arguments),
         Task::Package(arguments) => package::run(&arguments),
         Task::PackageTest(arguments) => package::machine::run(&arguments),
+        Task::Container(arguments) => container::run(&arguments),
+        Task::Image(arguments) => image::run(&arguments),
+        Task::TestVm(arguments) => test_vm::run(&arguments),
+        Task::Arm64Smoke(arguments) => arm64_smoke::run(&arguments),
         Task::Arm64Vm(arguments) => arm64_vm::run(&arguments),
     };
     match result {

@@ -1,12 +1,12 @@
 //! `cargo xtask package`: the Debian package, and the bill of what is in it, made with `dpkg-deb` and nothing else.
 //!
-//! Not a build system: it takes programs, builds them only for this machine's own architecture, and runs none of them, so a
-//! package for another architecture comes out the same. Invariant: the same programs, sources and commit give the same bytes.
+//! Not a build system: it takes programs or lets cargo build them, and runs none of them, so a package for another architecture
+//! comes out the same. Invariant: the same programs, sources and commit give the same bytes.
 
 mod bill;
 mod contents;
 mod control;
-mod elf;
+pub mod elf;
 #[cfg(test)]
 mod hardening;
 pub mod machine;
@@ -16,18 +16,17 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 
-use crate::{process, repository};
+use crate::{arm64_vm, process, repository};
 use elf::{Architecture, Program};
 
 /// Arguments of `cargo xtask package`.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  \
     cargo xtask package                                   for this machine, after a release build\n  \
-    cargo xtask arm64-vm build selvedge --profile release && cargo xtask arm64-vm build selvedge-launch --profile release\n  \
-    cargo xtask package --target aarch64 --binary target/arm64/build/aarch64-unknown-linux-gnu/release/selvedge \\\n    \
-    --launcher target/arm64/build/aarch64-unknown-linux-gnu/release/selvedge-launch")]
+    cargo xtask package --target aarch64                  for arm64, on an x86-64 Debian too\n  \
+    cargo xtask package --binary selvedge --launcher selvedge-launch   of programs that were built elsewhere")]
 pub struct Options {
-    /// Processor of the package [default: this machine's]
+    /// Processor of the package [default: this machine's]; for aarch64 compiler and linker are fetched where they are missing
     #[arg(long, value_enum)]
     target: Option<Architecture>,
     /// The node; without it, a release build is made
@@ -54,14 +53,32 @@ pub struct Ingredients {
     pub made_unix_s: u64,
 }
 
+/// The programs of a package that was made.
+pub struct Programs {
+    pub node: PathBuf,
+    pub launcher: PathBuf,
+}
+
+impl Programs {
+    /// Unpacks them below `folder`.
+    ///
+    /// # Errors
+    /// It is no package.
+    pub fn of_package(package: &Path, folder: &Path) -> anyhow::Result<Self> {
+        let tree = folder.join("package");
+        fs::create_dir_all(&tree).with_context(|| format!("create {}", tree.display()))?;
+        process::run("dpkg-deb", &["--extract", &package.to_string_lossy(), &tree.to_string_lossy()])?;
+        let programs = tree.join("usr/lib/selvedge");
+        Ok(Self { node: programs.join("selvedge"), launcher: programs.join("selvedge-launch") })
+    }
+}
+
 /// Makes the package and the bill, and says where they are and how large.
 pub fn run(options: &Options) -> anyhow::Result<()> {
-    let own = Architecture::of_this_machine()?;
-    let architecture = options.target.unwrap_or(own);
+    let architecture = options.target.map_or_else(Architecture::of_this_machine, Ok)?;
     let (node, launcher) = match (&options.binary, &options.launcher) {
         (Some(node), Some(launcher)) => (node.clone(), launcher.clone()),
-        _ if architecture == own => build()?,
-        _ => bail!("this machine does not build for {}; see the examples of --help", architecture.rust()),
+        _ => build(architecture)?,
     };
     let version = options.version.clone().map_or_else(workspace_version, Ok)?;
     let ingredients = Ingredients { architecture, version, node, launcher, made_unix_s: made_unix_s()? };
@@ -71,6 +88,17 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
         println!("{:>11} bytes  {}", bytes, made.display());
     }
     Ok(())
+}
+
+/// Builds everything and makes the package of this version; where it is.
+///
+/// # Errors
+/// As [`make`], or cargo fails.
+pub fn for_processor(architecture: Architecture, folder: &Path) -> anyhow::Result<PathBuf> {
+    let (node, launcher) = build(architecture)?;
+    let ingredients =
+        Ingredients { architecture, version: workspace_version()?, node, launcher, made_unix_s: made_unix_s()? };
+    make(&ingredients, folder).map(|[package, _]| package)
 }
 
 /// Writes the package and the bill into `folder`; where they are.
@@ -108,10 +136,18 @@ pub fn make(ingredients: &Ingredients, folder: &Path) -> anyhow::Result<[PathBuf
     Ok(paths)
 }
 
-fn build() -> anyhow::Result<(PathBuf, PathBuf)> {
-    process::run("cargo", &["build", "--locked", "--release", "-p", "selvedge", "-p", "selvedge-launch"])?;
-    let folder = repository::target_folder().join("release");
-    Ok((folder.join("selvedge"), folder.join("selvedge-launch")))
+/// Release builds of node and launcher, by the cross compiler where the processor is another one.
+fn build(architecture: Architecture) -> anyhow::Result<(PathBuf, PathBuf)> {
+    if architecture == Architecture::of_this_machine()? {
+        process::run("cargo", &["build", "--locked", "--release", "-p", "selvedge", "-p", "selvedge-launch"])?;
+        let folder = repository::target_folder().join("release");
+        return Ok((folder.join("selvedge"), folder.join("selvedge-launch")));
+    }
+    if architecture != Architecture::Aarch64 {
+        bail!("this machine does not build for {}; give --binary and --launcher", architecture.rust());
+    }
+    let [node, launcher] = arm64_vm::delivered(["selvedge", "selvedge-launch"])?;
+    Ok((node, launcher))
 }
 
 fn workspace_version() -> anyhow::Result<String> {
@@ -123,7 +159,7 @@ fn workspace_version() -> anyhow::Result<String> {
 }
 
 /// `SOURCE_DATE_EPOCH` goes over the time of the commit.
-fn made_unix_s() -> anyhow::Result<u64> {
+pub fn made_unix_s() -> anyhow::Result<u64> {
     let root = repository::root().to_string_lossy();
     let given = std::env::var("SOURCE_DATE_EPOCH").ok();
     let text = given.or_else(|| process::output("git", &["-C", &root, "log", "-1", "--format=%ct"]));

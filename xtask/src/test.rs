@@ -48,6 +48,7 @@ const STEPS: &[Step] = &[
             done(process::run("cargo", &["clippy", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"]))
         },
     },
+    Step { name: "libraries", repeat: "cargo deny check licenses bans sources", run: libraries },
     // With the tests, because what these want of a library is what it is built with: the engine of functions is built once.
     Step {
         name: "build",
@@ -112,6 +113,14 @@ fn task_check(task: &str) -> anyhow::Result<Outcome> {
     let prefix = format!("SKIPPED {task}: ");
     let skipped = lines.iter().find_map(|line| line.strip_prefix(&prefix));
     Ok(skipped.map_or(Outcome::Passed, |reason| Outcome::Skipped(reason.to_owned())))
+}
+
+/// Vulnerabilities are not asked for: their list is a repository of its own, which not every machine reaches.
+fn libraries() -> anyhow::Result<Outcome> {
+    if !process::succeeds("cargo", &["deny", "--version"]) {
+        return Ok(Outcome::Skipped("cargo-deny is not installed: cargo install --locked cargo-deny".to_owned()));
+    }
+    done(process::run("cargo", &["deny", "check", "licenses", "bans", "sources"]))
 }
 
 fn fuzz_smoke() -> anyhow::Result<Outcome> {

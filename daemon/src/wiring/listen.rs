@@ -1,4 +1,5 @@
-//! Binding the node's ports, with errors that say who is in the way and which flag changes the port.
+//! Binding the node's ports, or taking over those that the service manager has bound, with errors that say who is in the way and
+//! which flag changes the port.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -6,6 +7,7 @@ use std::net::{SocketAddr, TcpListener};
 use selvedge_broker::{Listener, TlsSettings, Transport};
 use thiserror::Error;
 
+use super::handed_over::HandedOver;
 use super::port_holder;
 use super::settings::listener_durability;
 use crate::config::durability::ListenerDurability;
@@ -39,6 +41,14 @@ pub enum ListenError {
         flag: &'static str,
         /// Cause.
         source: io::Error,
+    },
+    /// Its clients would wait for ever.
+    #[error(
+        "the service manager listens on {address}, and no listener of the configuration does; both have to name the same addresses"
+    )]
+    NobodyServes {
+        /// Where.
+        address: SocketAddr,
     },
 }
 
@@ -81,11 +91,12 @@ struct Wanted {
     tls: Option<TlsSettings>,
 }
 
-/// Binds everything that is configured, or nothing. `tls` is what the encrypted listeners use; without it they are not bound.
+/// Binds everything that is configured and not among what was `handed_over`, or nothing. `tls` is what the encrypted listeners use;
+/// without it they are not bound.
 ///
 /// # Errors
-/// The first port that cannot be had.
-pub fn bind(config: &Config, tls: Option<&TlsSettings>) -> Result<Bound, ListenError> {
+/// The first port that cannot be had, or one that was handed over for nobody.
+pub fn bind(config: &Config, tls: Option<&TlsSettings>, mut handed_over: HandedOver) -> Result<Bound, ListenError> {
     let mut bound =
         Bound { mqtt: Vec::new(), lets_anonymous_in: Vec::new(), http: None, addresses: Addresses::default() };
     let addresses = &mut bound.addresses;
@@ -93,8 +104,11 @@ pub fn bind(config: &Config, tls: Option<&TlsSettings>) -> Result<Bound, ListenE
     let places = [&mut addresses.mqtt, &mut addresses.mqtts, &mut addresses.websocket, &mut addresses.secure_websocket];
     for (wanted, place) in wanted.into_iter().zip(places) {
         let Some(address) = wanted.listen.address() else { continue };
-        let mut listener = Listener::bind(address, wanted.transport)
-            .map_err(|error| refused(wanted.what, address, wanted.flag, error))?;
+        let mut listener = match handed_over.at(address) {
+            Some(socket) => Listener::on(socket, wanted.transport),
+            None => Listener::bind(address, wanted.transport)
+                .map_err(|error| refused(wanted.what, address, wanted.flag, error))?,
+        };
         listener.tls = wanted.tls;
         listener.durability = listener_durability(wanted.durability);
         *place = listener.socket.local_addr().ok();
@@ -103,11 +117,17 @@ pub fn bind(config: &Config, tls: Option<&TlsSettings>) -> Result<Bound, ListenE
         bound.lets_anonymous_in.push(wanted.allow_anonymous || !wanted.listen.is_exposed());
     }
     if let Some(address) = config.http.listen.address() {
-        let listener = TcpListener::bind(address).map_err(|error| refused("HTTP", address, "--http", error))?;
+        let listener = match handed_over.at(address) {
+            Some(socket) => socket,
+            None => TcpListener::bind(address).map_err(|error| refused("HTTP", address, "--http", error))?,
+        };
         bound.addresses.http = listener.local_addr().ok();
         bound.http = Some(listener);
     }
-    Ok(bound)
+    match handed_over.left() {
+        Some(address) => Err(ListenError::NobodyServes { address }),
+        None => Ok(bound),
+    }
 }
 
 fn wanted(config: &Config, tls: Option<&TlsSettings>) -> [Wanted; 4] {
@@ -173,7 +193,7 @@ mod tests {
         config.mqtt.listen = Listen::loopback(0);
         config.websocket.listen = Listen::At(address);
         config.http.listen = Listen::Off;
-        let error = bind(&config, None).unwrap_err().to_string();
+        let error = bind(&config, None, HandedOver::default()).unwrap_err().to_string();
         assert!(error.contains(&address.to_string()) && error.contains("--ws"), "{error}");
         assert!(error.contains(&format!("process {}", std::process::id())), "{error}");
     }
@@ -184,7 +204,7 @@ mod tests {
         config.mqtt.listen = Listen::loopback(0);
         config.websocket.listen = Listen::Off;
         config.http.listen = Listen::loopback(0);
-        let bound = bind(&config, None).unwrap();
+        let bound = bind(&config, None, HandedOver::default()).unwrap();
         assert_eq!(bound.mqtt.len(), 1);
         assert!(bound.addresses.mqtt.is_some_and(|address| address.port() != 0));
         assert_eq!(bound.addresses.websocket, None);

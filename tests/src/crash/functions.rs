@@ -29,16 +29,21 @@ const COUNTER: &str = "\
 name = \"counter\"\ncomponent = \"hostile.wasm\"\n[[trigger]]\nmqtt = \"counter/in\"\nqos = 2\n\
 [limits]\nmemory_bytes = \"8MiB\"\ntimeout_ms = 2000\n[grants]\npublish = [\"hostile/reply\"]\n";
 
+/// A function: its manifest, and the file of its component in the repository.
+pub type Deployed = (&'static str, &'static str);
+
 const CONVERTER_COMPONENT: &str = "examples/unit-alarm/unit-alarm.wasm";
 const COUNTER_COMPONENT: &str = "functions/tests/guests/hostile/hostile.wasm";
+
+/// Both.
+pub const FUNCTIONS: [Deployed; 2] = [(CONVERTER, CONVERTER_COMPONENT), (COUNTER, COUNTER_COMPONENT)];
 
 /// Deploys both.
 ///
 /// # Errors
 /// The node refuses.
 pub fn deploy(node: &Node) -> anyhow::Result<()> {
-    give(node, "deploy", CONVERTER, CONVERTER_COMPONENT)?;
-    give(node, "deploy", COUNTER, COUNTER_COMPONENT)
+    FUNCTIONS.into_iter().try_for_each(|(manifest, component)| give(node, "deploy", manifest, component))
 }
 
 /// Publishes a second version of each, and a third one of the converter that also raises an alarm each time.

@@ -266,7 +266,10 @@ fn launcher() -> anyhow::Result<PathBuf> {
 }
 
 /// A port that stays free between two starts of a node: below those that the kernel gives to others.
-fn free_port() -> anyhow::Result<SocketAddr> {
+///
+/// # Errors
+/// None is free.
+pub fn free_port() -> anyhow::Result<SocketAddr> {
     const FIRST: u16 = 18_000;
     const COUNT: u16 = 14_000;
     static NEXT: AtomicU16 = AtomicU16::new(0);

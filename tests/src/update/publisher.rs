@@ -6,13 +6,13 @@ use std::process::Command;
 
 use anyhow::{Context as _, ensure};
 
-use super::ARCHITECTURE;
 use crate::installed;
 
 /// A repository and its keys, in a folder that goes with the value.
 #[derive(Debug)]
 pub struct Publisher {
     folder: tempfile::TempDir,
+    architecture: &'static str,
 }
 
 impl Publisher {
@@ -22,9 +22,15 @@ impl Publisher {
     /// The command fails.
     pub fn new() -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new().prefix("selvedge-publisher-").tempdir().context("make a folder")?;
-        let publisher = Self { folder };
+        let publisher = Self { folder, architecture: installed::architecture()? };
         publisher.ota(&[&"init", &publisher.repository(), &"--keys", &publisher.keys()])?;
         Ok(publisher)
+    }
+
+    /// Its programs are for another processor than that of the binary that publishes.
+    #[must_use]
+    pub fn of_architecture(self, architecture: &'static str) -> Self {
+        Self { architecture, ..self }
     }
 
     /// A folder for files of the test.
@@ -48,7 +54,7 @@ impl Publisher {
     /// The command fails.
     pub fn add_program(&self, program: &Path, version: &str, more: &[&str]) -> anyhow::Result<()> {
         let repository = self.repository();
-        let mut words: Vec<&dyn AsRef<OsStr>> = vec![&"add", &repository, &program, &"--daemon", &ARCHITECTURE];
+        let mut words: Vec<&dyn AsRef<OsStr>> = vec![&"add", &repository, &program, &"--daemon", &self.architecture];
         words.extend([&"--version" as &dyn AsRef<OsStr>, &version]);
         words.extend(more.iter().map(|word| word as &dyn AsRef<OsStr>));
         self.ota(&words).map(drop)
@@ -77,7 +83,7 @@ impl Publisher {
     /// # Errors
     /// The command fails.
     pub fn stage_program(&self, how: &[&str]) -> anyhow::Result<()> {
-        let (repository, path) = (self.repository(), format!("daemon/{ARCHITECTURE}/selvedge"));
+        let (repository, path) = (self.repository(), format!("daemon/{}/selvedge", self.architecture));
         let mut words: Vec<&dyn AsRef<OsStr>> = vec![&"stage", &repository, &path];
         words.extend(how.iter().map(|word| word as &dyn AsRef<OsStr>));
         self.ota(&words).map(drop)

@@ -35,6 +35,10 @@ pub fn package() -> anyhow::Result<PathBuf> {
     let _making = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
     let built = installed::selvedge()?;
     let Ok(strip) = installed::program("strip") else { return Ok(built) };
+    if installed::architecture()? != std::env::consts::ARCH {
+        // Programs of other processors are not this machine's to strip.
+        return Ok(built);
+    }
     let stripped = built.with_extension("stripped");
     let modified = |path: &Path| fs::metadata(path).and_then(|about| about.modified()).ok();
     if modified(&stripped).is_some_and(|stripped| modified(&built).is_some_and(|built| built < stripped)) {
@@ -53,8 +57,16 @@ pub fn package() -> anyhow::Result<PathBuf> {
 /// # Errors
 /// The disk.
 pub fn good(folder: &Path, mark: &str) -> anyhow::Result<PathBuf> {
+    marked(&package()?, folder, mark)
+}
+
+/// As [`good`], of another program.
+///
+/// # Errors
+/// The disk.
+pub fn marked(program: &Path, folder: &Path, mark: &str) -> anyhow::Result<PathBuf> {
     let path = folder.join(format!("selvedge-{mark}"));
-    fs::copy(package()?, &path).with_context(|| format!("make {}", path.display()))?;
+    fs::copy(program, &path).with_context(|| format!("make {}", path.display()))?;
     let mut file = fs::OpenOptions::new().append(true).open(&path)?;
     file.write_all(mark.as_bytes())?;
     Ok(path)

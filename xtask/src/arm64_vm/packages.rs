@@ -21,7 +21,7 @@ const RELEASE: &str = "bookworm";
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 /// Programs of this machine, with what they need and is not installed here.
 const HOST_PACKAGES: &[&str] =
-    &["rustc-web", "gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross", "qemu-system-arm", "kmod"];
+    &["rustc-web", "gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross", "qemu-system-arm", "qemu-efi-aarch64", "kmod"];
 /// Beside them, without what it needs: the standard library for the target.
 const TARGET_LIBRARY: &str = "libstd-rust-web-dev:arm64";
 /// The machine's user space, with all that it needs.

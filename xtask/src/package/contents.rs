@@ -14,6 +14,7 @@ use crate::{process, repository};
 /// Files of the repository, and where they go.
 const FILES: &[(&str, &str)] = &[
     ("systemd/selvedge.service", "usr/lib/systemd/system/selvedge.service"),
+    ("systemd/selvedge.socket", "usr/lib/systemd/system/selvedge.socket"),
     ("systemd/selvedge.sysusers", "usr/lib/sysusers.d/selvedge.conf"),
     ("systemd/selvedge.tmpfiles", "usr/lib/tmpfiles.d/selvedge.conf"),
     ("systemd/selvedge.toml", "etc/selvedge/selvedge.toml"),

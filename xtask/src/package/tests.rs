@@ -45,6 +45,7 @@ fn the_package_holds_what_a_gateway_needs_for_root_and_asks_for_the_library_that
         ("-rwxr-xr-x", " ./usr/lib/selvedge/selvedge-launch"),
         ("lrwxrwxrwx", " ./usr/bin/selvedge -> ../lib/selvedge/selvedge"),
         ("-rw-r--r--", " ./usr/lib/systemd/system/selvedge.service"),
+        ("-rw-r--r--", " ./usr/lib/systemd/system/selvedge.socket"),
         ("-rw-r--r--", " ./usr/lib/sysusers.d/selvedge.conf"),
         ("-rw-r--r--", " ./usr/lib/tmpfiles.d/selvedge.conf"),
         ("-rw-r--r--", " ./etc/selvedge/selvedge.toml"),
