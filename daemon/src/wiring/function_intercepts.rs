@@ -25,9 +25,12 @@ const NO_MESSAGE: &str = "what a function made of this message cannot be publish
 /// All functions that intercept.
 #[derive(Default)]
 pub struct FunctionIntercepts {
-    by_function: RwLock<BTreeMap<String, (Vec<Station>, Arc<Counts>)>>,
+    by_function: RwLock<BTreeMap<String, Intercepts>>,
     plan: RwLock<Arc<Plan>>,
 }
+
+/// Where one function stands, and its counts.
+type Intercepts = (Vec<Station>, Arc<Counts>);
 
 /// The order in which they are asked, each with its counts.
 #[derive(Default)]
