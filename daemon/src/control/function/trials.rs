@@ -191,7 +191,7 @@ pub(super) fn promote(arguments: &FunctionPromoteArguments) -> anyhow::Result<()
     show(arguments.json, &report, report_text)?;
     match report["refusals"].as_array().map_or(0, Vec::len) {
         0 => Ok(()),
-        count => bail!("{} is refused for {count} reasons", arguments.version),
+        _ => bail!("{} does not go live", arguments.version),
     }
 }
 
