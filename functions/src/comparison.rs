@@ -68,6 +68,21 @@ impl Differences {
     }
 }
 
+/// Places that are counted.
+const PLACES_MAX: usize = 32;
+
+/// Counts the places in which messages differ.
+pub(crate) fn count_places(places: &mut BTreeMap<String, u64>, differences: &Differences) {
+    for difference in &differences.told {
+        let has_room = places.len() < PLACES_MAX;
+        match places.get_mut(&difference.place) {
+            Some(count) => *count += 1,
+            None if has_room => drop(places.insert(difference.place.clone(), 1)),
+            None => {}
+        }
+    }
+}
+
 /// Compares two results of the same message.
 pub(crate) fn compare(before: &RunResult, after: &RunResult) -> Differences {
     let mut found = Differences::default();

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::comparison::{Differences, compare};
+use crate::comparison::{Differences, compare, count_places};
 use crate::recording::RunResult;
 use crate::version::VersionNumber;
 
@@ -179,7 +179,7 @@ pub struct PromotionReport {
     /// The candidate.
     pub candidate: Figures,
     /// What changed, by place, with the number of messages; at most 32 places.
-    pub places: BTreeMap<String, usize>,
+    pub places: BTreeMap<String, u64>,
     /// The first of the changed messages.
     pub examples: Vec<Changed>,
     /// What was asked of it.
@@ -199,9 +199,6 @@ pub(crate) struct Scope {
     pub(crate) not_taken: usize,
     pub(crate) left_out: usize,
 }
-
-/// Places that are told.
-const PLACES_MAX: usize = 32;
 
 /// Makes the report and judges it.
 pub(crate) fn judge(scope: Scope, policy: PromotionPolicy, pairs: &[Pair]) -> PromotionReport {
@@ -233,14 +230,7 @@ pub(crate) fn judge(scope: Scope, policy: PromotionPolicy, pairs: &[Pair]) -> Pr
             continue;
         }
         report.changed += 1;
-        for difference in &differences.told {
-            let has_room = report.places.len() < PLACES_MAX;
-            match report.places.get_mut(&difference.place) {
-                Some(count) => *count += 1,
-                None if has_room => drop(report.places.insert(difference.place.clone(), 1)),
-                None => {}
-            }
-        }
+        count_places(&mut report.places, &differences);
         if report.examples.len() < EXAMPLES_MAX {
             let (invocation_id, topic) = (pair.invocation_id.clone(), pair.topic.clone());
             report.examples.push(Changed { invocation_id, topic, differences });

@@ -16,7 +16,7 @@ use super::watch::Against;
 use super::worker::{ASIDE_NICE, STACK_BYTES, lower_priority};
 use super::{Shared, load};
 use crate::canary::{Canary, Observation};
-use crate::comparison::{Differences, compare};
+use crate::comparison::{Differences, compare, count_places};
 use crate::gate::Changed;
 use crate::recording::{Recording, RunResult};
 use crate::replay::play;
@@ -26,8 +26,6 @@ use crate::version::VersionNumber;
 const WAITING_MAX: usize = 64;
 /// Changed messages that are shown.
 const EXAMPLES_MAX: usize = 10;
-/// Places that are told.
-const PLACES_MAX: usize = 32;
 
 /// A version in the shadow of those that are live.
 pub(super) struct Shadow {
@@ -123,14 +121,7 @@ impl Shadow {
             return;
         }
         state.changed += 1;
-        for difference in &differences.told {
-            let has_room = state.places.len() < PLACES_MAX;
-            match state.places.get_mut(&difference.place) {
-                Some(count) => *count += 1,
-                None if has_room => drop(state.places.insert(difference.place.clone(), 1)),
-                None => {}
-            }
-        }
+        count_places(&mut state.places, &differences);
         if state.examples.len() >= EXAMPLES_MAX {
             state.examples.remove(0);
         }
