@@ -34,6 +34,11 @@ Examples:
   selvedge fn test --message '{\"topic\": \"demo/in\", \"payload\": \"21.5\"}'
   printf '[demo/in] 21.5\\n[demo/in] 22\\n' | selvedge fn test
   selvedge fn test --recording recordings.jsonl                (selvedge fn recordings NAME --save makes it)";
+const TOP_EXAMPLES: &str = "\
+Examples:
+  selvedge fn top
+  selvedge fn top --every 10
+  selvedge fn top --times 1                                    one table, for scripts";
 const DEV_EXAMPLES: &str = "\
 Examples:
   selvedge fn dev
@@ -109,6 +114,11 @@ pub enum FunctionCommand {
     Canary(FunctionCanaryArguments),
     /// List the functions of a running node
     List(FunctionListArguments),
+    /// Show what a function and its versions did, and what they took
+    Stats(FunctionNameArguments),
+    /// Show which functions are busiest, again and again
+    #[command(after_help = TOP_EXAMPLES)]
+    Top(FunctionTopArguments),
     /// Print what a function logged
     Logs(FunctionLogsArguments),
     /// Take a function off a running node
@@ -279,6 +289,20 @@ pub struct FunctionListArguments {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// Flags of `fn top`.
+#[derive(Debug, Args)]
+pub struct FunctionTopArguments {
+    /// Seconds between two looks
+    #[arg(long, value_name = "SECONDS", default_value_t = 2)]
+    pub every: u64,
+    /// Tables until it ends; without it, it goes on
+    #[arg(long, value_name = "N")]
+    pub times: Option<u64>,
+    /// How to find the node.
+    #[command(flatten)]
+    pub socket: SocketArguments,
 }
 
 /// Flags of `fn logs`.

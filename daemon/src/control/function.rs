@@ -2,6 +2,7 @@
 
 mod check;
 mod dev;
+mod stats;
 mod test;
 mod trials;
 mod versions;
@@ -52,6 +53,8 @@ pub fn run(command: FunctionCommand) -> anyhow::Result<()> {
         FunctionCommand::Promote(arguments) => trials::promote(&arguments),
         FunctionCommand::Shadow(arguments) => trials::shadow(&arguments),
         FunctionCommand::Canary(arguments) => trials::canary(&arguments),
+        FunctionCommand::Stats(arguments) => stats::stats(&arguments),
+        FunctionCommand::Top(arguments) => stats::top(&arguments),
         FunctionCommand::List(arguments) => list(&arguments),
         FunctionCommand::Logs(arguments) => logs(&arguments),
         FunctionCommand::Remove(arguments) => remove(&arguments),
