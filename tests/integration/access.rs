@@ -278,3 +278,39 @@ fn a_flood_of_wrong_passwords_closes_its_address_and_no_other() -> anyhow::Resul
     ensure!(throttled.parse::<u64>()? >= 1, "{throttled}");
     Ok(())
 }
+
+#[test]
+fn a_function_is_called_with_a_login_unless_its_route_is_public() -> anyhow::Result<()> {
+    let place = Place::new()?;
+    add_user(&place, "joe", "secret-of-joe")?;
+    let (_node, _, http) = exposed(&place)?;
+    let source = selvedge_tests::installed::repository_file("functions/tests/guests/answering");
+    let folder = tempfile::tempdir()?;
+    let manifest = std::fs::read_to_string(source.join("function.toml"))?;
+    let public = "[[trigger]]\nhttp = \"/open\"\nauth = \"public\"\n\n[limits]";
+    std::fs::write(folder.path().join("function.toml"), manifest.replacen("[limits]", public, 1))?;
+    std::fs::copy(source.join("answering.wasm"), folder.path().join("answering.wasm"))?;
+    succeeds(&place, &["fn", "deploy", &folder.path().to_string_lossy()])?;
+    let call = |method: &str, path: &str, credentials: &str| -> anyhow::Result<u16> {
+        let authorization = match credentials {
+            "" => String::new(),
+            credentials => format!("authorization: Basic {}\r\n", STANDARD.encode(credentials)),
+        };
+        let body = if method == "GET" { "" } else { "respond 200" };
+        Ok(selvedge_tests::http::send(http, method, &format!("/fn/answering{path}"), &authorization, body)?.status)
+    };
+    assert_eq!(call("POST", "/open", "")?, 200);
+    assert_eq!(call("POST", "/orders/7", "")?, 401);
+    assert_eq!(call("POST", "/orders/7", "joe:wrong")?, 401);
+    assert_eq!(call("POST", "/nothing", "")?, 401, "what there is, is not told");
+    assert_eq!(call("POST", "/nothing", "joe:secret-of-joe")?, 404);
+    let reads = "[[rule]]\napi = [\"read\"]\n";
+    std::fs::write(data_file(&place, "access/rules.toml"), reads)?;
+    succeeds(&place, &["reload"])?;
+    assert_eq!(call("GET", "/orders/7", "joe:secret-of-joe")?, 200);
+    assert_eq!(call("POST", "/orders/7", "joe:secret-of-joe")?, 403);
+    std::fs::write(data_file(&place, "access/rules.toml"), "[[rule]]\napi = [\"read\", \"write\"]\n")?;
+    succeeds(&place, &["reload"])?;
+    assert_eq!(call("POST", "/orders/7", "joe:secret-of-joe")?, 200);
+    Ok(())
+}

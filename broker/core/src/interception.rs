@@ -101,13 +101,15 @@ impl Holds {
         self.interceptors = interceptors;
     }
 
+    /// Does anybody look at publications?
+    #[inline]
+    pub(crate) fn are_wanted(&self) -> bool {
+        !self.interceptors.is_empty()
+    }
+
     /// How long a publication to `name` is held, and what then; `None`: nobody looks at it. Of several the longest time and the
     /// strictest end.
-    #[inline]
     pub(crate) fn wanted(&self, name: &str) -> Option<(u64, Unanswered)> {
-        if self.interceptors.is_empty() {
-            return None;
-        }
         let matching = self.interceptors.iter().filter(|each| topic::matches(&each.filter, name));
         matching
             .map(|each| (each.timeout_ms, each.unanswered))

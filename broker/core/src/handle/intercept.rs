@@ -152,12 +152,12 @@ impl Core {
         effects.holds_all = is_there && self.is_held_for_journal(&held, verdict);
         let taken = self.take_outcome(&held, outcome, now, effects);
         effects.holds_all = false;
-        if let (Some(id), true) = (held.connection, is_there) {
-            let answer =
-                Answer { key: held.session, qos: held.qos, packet_id: held.packet_id, durability: verdict.durability };
-            self.answer_publish(id, answer, taken, now, effects);
-            effects.push(Effect::GoOn { connection: id });
+        let Some(id) = held.connection.filter(|_| is_there) else { return };
+        if let Some(packet_id) = held.packet_id {
+            let (key, qos, durability) = (held.session, held.qos, verdict.durability);
+            self.answer_publish(id, Answer { key, qos, packet_id, durability }, taken, now, effects);
         }
+        effects.push(Effect::GoOn { connection: id });
     }
 
     /// As at a publication that is not held: whoever gets one of QoS 2 before it is durable could get it twice.

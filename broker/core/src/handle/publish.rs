@@ -36,7 +36,7 @@ pub(super) enum Taken {
 pub(super) struct Answer {
     pub(super) key: SessionKey,
     pub(super) qos: QoS,
-    pub(super) packet_id: Option<PacketId>,
+    pub(super) packet_id: PacketId,
     pub(super) durability: Durability,
 }
 
@@ -134,7 +134,8 @@ impl Core {
         let outcome = self.accept(id, key, topic, publish, verdict, now, effects);
         self.journal.made_room = false;
         effects.holds_all = false;
-        let answer = Answer { key, qos: publish.qos, packet_id: publish.packet_id, durability };
+        let Some(packet_id) = publish.packet_id else { return };
+        let answer = Answer { key, qos: publish.qos, packet_id, durability };
         self.answer_publish(id, answer, outcome, now, effects);
     }
 
@@ -148,7 +149,7 @@ impl Core {
         effects: &mut Effects,
     ) {
         let Answer { key, qos, packet_id, durability } = answer;
-        let (Some(packet_id), Some(connection)) = (packet_id, self.connections.get(id)) else { return };
+        let Some(connection) = self.connections.get(id) else { return };
         let version_5 = connection.kind == Kind::Network(selvedge_codec::ProtocolVersion::V5);
         let (reason, text) = match outcome {
             Ok(Taken::Held) => return,
@@ -194,7 +195,9 @@ impl Core {
         let client_id = session.client_id.clone();
         let expiry_s = [publish.properties.message_expiry_s, verdict.time_to_live_s].into_iter().flatten().min();
         let expires_at = expiry_s.map(|seconds| now.plus_seconds(seconds));
-        if self.hold(&Candidate { connection: id, session: key, topic, publish, expires_at }, now, effects)? {
+        if self.holds.are_wanted()
+            && self.hold(&Candidate { connection: id, session: key, topic, publish, expires_at }, now, effects)?
+        {
             return Ok(Taken::Held);
         }
         let mut publication = Publication {
@@ -216,6 +219,7 @@ impl Core {
     }
 
     /// Retains and routes, if there is room. `Ok(false)` means that nobody was there to get it.
+    #[inline]
     pub(super) fn take(
         &mut self,
         publication: &mut Publication<'_>,
@@ -315,6 +319,7 @@ impl Core {
 }
 
 /// Is this a topic that the client may publish to, by its name and by the rules?
+#[inline]
 pub(super) fn may_publish(
     config: &Config,
     authorizer: &dyn Authorize,

@@ -178,7 +178,7 @@ fn of_a_client_that_is_gone_only_what_nobody_acknowledges_goes_on() {
         a > PUBLISH in/x q=2 id=2 "2"
         node < HELD 3 in/x "2"
         next > CONNECT id=a resume expiry=100
-        a < DISCONNECT SessionTakenOver "another connection uses the client identifier"
+        a < DISCONNECT SessionTakenOver "another connection uses this client identifier"
         a < CLOSED TakenOver
         next < CONNACK Success present
         node > ANSWERS 3 pass
