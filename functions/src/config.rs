@@ -77,7 +77,7 @@ impl Default for Config {
 
 impl Config {
     /// The same, with manifests that may ask for anything: to read what they say when they would be refused.
-    pub(crate) fn without_limits(&self) -> Self {
+    pub fn without_limits(&self) -> Self {
         let (timeout_ms_max, intercept_timeout_ms_max) = (u64::MAX, u64::MAX);
         Self { memory_bytes_max: usize::MAX, timeout_ms_max, intercept_timeout_ms_max, ..self.clone() }
     }
