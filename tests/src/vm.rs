@@ -22,7 +22,7 @@ pub use self::table::{json, print};
 use crate::crash::report::Report;
 
 /// Between a start and the first CONNACK: firmware, kernel and systemd, emulated on a busy machine.
-const BOOT_MAX: Duration = Duration::from_secs(420);
+const BOOT_MAX: Duration = Duration::from_secs(1200);
 
 /// A run.
 #[derive(Debug, Clone)]

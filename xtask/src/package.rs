@@ -10,6 +10,7 @@ pub mod elf;
 #[cfg(test)]
 mod hardening;
 pub mod machine;
+mod size;
 
 use std::fs;
 use std::path::{Path, PathBuf};

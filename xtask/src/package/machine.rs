@@ -98,6 +98,7 @@ fn lay_out(options: &Options, given: &Path) -> anyhow::Result<PathBuf> {
         launcher: options.launcher.clone().unwrap_or_else(|| release.join("selvedge-launch")),
         made_unix_s: super::made_unix_s()?,
     };
+    println!("{}", super::size::check(&ingredients.node, ingredients.architecture)?);
     let made = given.with_file_name("made");
     let [old, _] = make(&ingredients, &made)?;
     NEWER.clone_into(&mut ingredients.version);
