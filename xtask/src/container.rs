@@ -32,7 +32,7 @@ const REFERENCE: &str = "org.opencontainers.image.ref.name";
 #[command(after_help = "Examples:\n  \
     cargo xtask container                                 builds the package, then target/container/selvedge_0.1.0_amd64.oci.tar\n  \
     cargo xtask container --target aarch64 --package target/package/selvedge_0.1.0_arm64.deb\n  \
-    sudo -E cargo xtask container --try                   started, used, ended and started again (crun, umoci)\n  \
+    sudo -E cargo xtask container --try                   started, used, ended and started again (runc, umoci)\n  \
     podman load --input target/container/selvedge_0.1.0_amd64.oci.tar")]
 pub struct Options {
     /// Processor of the image [default: this machine's]

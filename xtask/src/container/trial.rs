@@ -1,4 +1,4 @@
-//! The image as an engine would start it: unpacked by `umoci`, run by `crun` in namespaces of its own, used through its own commands,
+//! The image as an engine would start it: unpacked by `umoci`, run by `runc` in namespaces of its own, used through its own commands,
 //! ended, and started again.
 //!
 //! Invariant: no container is left behind.
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::process;
 
 /// All are Debian packages of the same name.
-const TOOLS: &[&str] = &["crun", "umoci"];
+const TOOLS: &[&str] = &["runc", "umoci"];
 /// From the start to an answer.
 const READY_MAX: Duration = Duration::from_secs(30);
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -44,7 +44,7 @@ pub fn run(image: &Path, folder: &Path) -> anyhow::Result<()> {
         index["manifests"][0]["annotations"][super::REFERENCE].as_str().context("the image has no version")?;
     let (bundle, name) = (folder.join("bundle"), format!("{}:{version}", layout.display()));
     process::run("umoci", &["unpack", "--image", &name, &bundle.to_string_lossy()])?;
-    without_terminal(&bundle.join("config.json"))?;
+    prepare(&bundle.join("config.json"))?;
 
     let started = Instant::now();
     let container = Container::start(&bundle)?;
@@ -60,11 +60,14 @@ pub fn run(image: &Path, folder: &Path) -> anyhow::Result<()> {
     fs::remove_dir_all(&folder).with_context(|| format!("remove {}", folder.display()))
 }
 
-/// Nobody sits in front of it.
-fn without_terminal(config: &Path) -> anyhow::Result<()> {
+/// Nobody sits in front of it, and its data stays in the bundle: `umoci` makes volumes empty file systems of root's.
+fn prepare(config: &Path) -> anyhow::Result<()> {
     let text = fs::read(config).with_context(|| format!("read {}", config.display()))?;
     let mut value: Value = serde_json::from_slice(&text).with_context(|| format!("read {}", config.display()))?;
     value["process"]["terminal"] = json!(false);
+    if let Some(mounts) = value["mounts"].as_array_mut() {
+        mounts.retain(|mount| mount["destination"] != format!("/{}", super::DATA).as_str());
+    }
     fs::write(config, serde_json::to_vec(&value)?).with_context(|| format!("write {}", config.display()))
 }
 
@@ -75,7 +78,7 @@ struct Container {
 impl Container {
     fn start(bundle: &Path) -> anyhow::Result<Self> {
         let container = Self { name: format!("selvedge-xtask-{}", std::process::id()) };
-        process::run("crun", &["run", "--detach", "--bundle", &bundle.to_string_lossy(), &container.name])?;
+        process::run("runc", &["run", "--detach", "--bundle", &bundle.to_string_lossy(), &container.name])?;
         let deadline = Instant::now() + READY_MAX;
         while container.command(STATUS).is_none() {
             if Instant::now() > deadline {
@@ -88,14 +91,14 @@ impl Container {
 
     /// What a command in it prints, if it succeeds.
     fn command(&self, words: &[&str]) -> Option<String> {
-        process::output("crun", &[&["exec", &self.name], words].concat())
+        process::output("runc", &[&["exec", &self.name], words].concat())
     }
 
     fn stop(self) -> anyhow::Result<()> {
-        process::run("crun", &["kill", &self.name, "TERM"])?;
+        process::run("runc", &["kill", &self.name, "TERM"])?;
         let deadline = Instant::now() + READY_MAX;
         loop {
-            let state = process::output("crun", &["state", &self.name]).unwrap_or_default();
+            let state = process::output("runc", &["state", &self.name]).unwrap_or_default();
             let state: Value = serde_json::from_str(&state).context("ask for the state of the container")?;
             if state["status"] == "stopped" {
                 return Ok(());
@@ -108,6 +111,6 @@ impl Container {
 
 impl Drop for Container {
     fn drop(&mut self) {
-        let _ = process::output("crun", &["delete", "--force", &self.name]);
+        let _ = process::output("runc", &["delete", "--force", &self.name]);
     }
 }
