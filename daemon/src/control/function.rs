@@ -107,8 +107,8 @@ pub(super) fn built_project(directory: &Path, command: &str) -> anyhow::Result<(
         read => read.with_context(|| format!("read {}", path.display()))?,
     };
     // What a function may ask for at most is the node's to say.
-    let parsed =
-        Manifest::parse(&manifest, &Config::default().without_limits()).with_context(|| format!("in {}", directory.display()))?;
+    let parsed = Manifest::parse(&manifest, &Config::default().without_limits())
+        .with_context(|| format!("in {}", directory.display()))?;
     let component = directory.join(parsed.component.unwrap_or_else(|| format!("{}.wasm", parsed.name)));
     let bytes = std::fs::read(&component)
         .with_context(|| format!("read {} (selvedge fn build makes it)", component.display()))?;
@@ -139,7 +139,8 @@ pub fn project(directory: &Path) -> anyhow::Result<Project> {
         path.display()
     );
     let text = std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
-    let manifest = Manifest::parse(&text, &Config::default().without_limits()).with_context(|| format!("in {}", directory.display()))?;
+    let manifest = Manifest::parse(&text, &Config::default().without_limits())
+        .with_context(|| format!("in {}", directory.display()))?;
     let component = directory.join(manifest.component.unwrap_or_else(|| format!("{}.wasm", manifest.name)));
     anyhow::ensure!(component.is_file(), "there is no {} (selvedge fn build makes it)", component.display());
     Ok(Project { name: manifest.name, version: manifest.version, manifest: text, component })

@@ -27,7 +27,8 @@ pub(super) fn stats(arguments: &FunctionNameArguments) -> anyhow::Result<()> {
 }
 
 fn stats_text(function: &Value) -> String {
-    let mut text = format!("{} {}, live {}", word(&function["name"]), state(function), super::versions::shares(&function["live"]));
+    let mut text =
+        format!("{} {}, live {}", word(&function["name"]), state(function), super::versions::shares(&function["live"]));
     figures(&mut text, "", &function["counters"]);
     for version in function["versions"].as_array().into_iter().flatten() {
         let _ = write!(text, "\n{}, weight {}", word(&version["version"]), word(&version["weight"]));
@@ -55,8 +56,21 @@ fn figures(text: &mut String, indent: &str, counters: &Value) {
         number("memory_peak_bytes") >> 10
     );
     let ends: Vec<String> = [
-        "ok", "failed", "trapped", "timed_out", "over_limit", "commit_failed", "dropped", "abandoned", "dead_letters",
-        "static_replies", "overloaded", "published", "rate_waits", "circuit_opened", "log_lines_dropped",
+        "ok",
+        "failed",
+        "trapped",
+        "timed_out",
+        "over_limit",
+        "commit_failed",
+        "dropped",
+        "abandoned",
+        "dead_letters",
+        "static_replies",
+        "overloaded",
+        "published",
+        "rate_waits",
+        "circuit_opened",
+        "log_lines_dropped",
     ]
     .into_iter()
     .filter(|key| number(key) > 0)
@@ -131,8 +145,13 @@ fn table(now: &BTreeMap<String, Sums>, before: &BTreeMap<String, Sums>, passed: 
             (name.as_str(), grown)
         })
         .collect();
-    rows.sort_by(|(left_name, left), (right_name, right)| right.run_us.cmp(&left.run_us).then(left_name.cmp(right_name)));
-    let mut text = format!("{:<32} {:>10} {:>8} {:>10} {:>10} {:>8}", "function", "runs/s", "cpu %", "µs a run", "failed/s", "queued");
+    rows.sort_by(|(left_name, left), (right_name, right)| {
+        right.run_us.cmp(&left.run_us).then(left_name.cmp(right_name))
+    });
+    let mut text = format!(
+        "{:<32} {:>10} {:>8} {:>10} {:>10} {:>8}",
+        "function", "runs/s", "cpu %", "µs a run", "failed/s", "queued"
+    );
     for (name, grown) in rows {
         let _ = write!(
             text,
@@ -175,7 +194,13 @@ mod tests {
             "recordings_refused": 0, "counters": { "invocations": 3, "run_us_total": 1500, "ok": 2, "trapped": 1, "last_error": "x\u{7}" },
             "versions": [{ "version": "v1", "weight": 100, "counters": { "ok": 2 } }] });
         let text = stats_text(&function);
-        for expected in ["f ready, live v1=100", "runs 3, 0.002 s of processor", "ok 2, trapped 1", "last error: x\\u{7}", "v1, weight 100"] {
+        for expected in [
+            "f ready, live v1=100",
+            "runs 3, 0.002 s of processor",
+            "ok 2, trapped 1",
+            "last error: x\\u{7}",
+            "v1, weight 100",
+        ] {
             assert!(text.contains(expected), "{expected:?} is not in\n{text}");
         }
         assert!(!text.contains("timed out"), "{text}");
