@@ -10,15 +10,11 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
-use crate::gate::is_slower;
+use crate::gate::{TAIL_RUNS, has_slower_tail, is_slower};
 use crate::version::VersionNumber;
 
 /// Longest run that is told apart: one minute.
 const RUN_US_MAX: u64 = 60_000_000;
-/// Runs of a version that make its 99th percentile one.
-const PERCENTILE_RUNS: u64 = 100;
-/// Less than this more is no slowness where single runs decide, microseconds.
-const TAIL_NOISE_US: f64 = 2000.0;
 
 /// How a canary is judged.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -280,8 +276,8 @@ impl Guard {
         }
         let (before, after) = (self.baseline.quantile(0.99), self.candidate.quantile(0.99));
         let runs = self.candidate.count.min(self.baseline.count);
-        let is_slow = after > before * times && after > before + TAIL_NOISE_US;
-        (runs >= PERCENTILE_RUNS && is_slow).then(|| said("99th percentile", before, after))
+        (runs >= TAIL_RUNS as u64 && has_slower_tail(before, after, times))
+            .then(|| said("99th percentile", before, after))
     }
 
     fn is_proven(&self, now: Duration) -> bool {

@@ -28,6 +28,9 @@ _selvedge() {
             selvedge,check)
                 cmd="selvedge__subcmd__check"
                 ;;
+            selvedge,explain)
+                cmd="selvedge__subcmd__explain"
+                ;;
             selvedge,fn)
                 cmd="selvedge__subcmd__fn"
                 ;;
@@ -190,11 +193,17 @@ _selvedge() {
             selvedge__subcmd__fn,build)
                 cmd="selvedge__subcmd__fn__subcmd__build"
                 ;;
+            selvedge__subcmd__fn,canary)
+                cmd="selvedge__subcmd__fn__subcmd__canary"
+                ;;
             selvedge__subcmd__fn,check)
                 cmd="selvedge__subcmd__fn__subcmd__check"
                 ;;
             selvedge__subcmd__fn,deploy)
                 cmd="selvedge__subcmd__fn__subcmd__deploy"
+                ;;
+            selvedge__subcmd__fn,dev)
+                cmd="selvedge__subcmd__fn__subcmd__dev"
                 ;;
             selvedge__subcmd__fn,gc)
                 cmd="selvedge__subcmd__fn__subcmd__gc"
@@ -214,17 +223,35 @@ _selvedge() {
             selvedge__subcmd__fn,new)
                 cmd="selvedge__subcmd__fn__subcmd__new"
                 ;;
+            selvedge__subcmd__fn,promote)
+                cmd="selvedge__subcmd__fn__subcmd__promote"
+                ;;
             selvedge__subcmd__fn,publish)
                 cmd="selvedge__subcmd__fn__subcmd__publish"
+                ;;
+            selvedge__subcmd__fn,recordings)
+                cmd="selvedge__subcmd__fn__subcmd__recordings"
                 ;;
             selvedge__subcmd__fn,remove)
                 cmd="selvedge__subcmd__fn__subcmd__remove"
                 ;;
+            selvedge__subcmd__fn,replay)
+                cmd="selvedge__subcmd__fn__subcmd__replay"
+                ;;
             selvedge__subcmd__fn,rollback)
                 cmd="selvedge__subcmd__fn__subcmd__rollback"
                 ;;
+            selvedge__subcmd__fn,shadow)
+                cmd="selvedge__subcmd__fn__subcmd__shadow"
+                ;;
+            selvedge__subcmd__fn,stats)
+                cmd="selvedge__subcmd__fn__subcmd__stats"
+                ;;
             selvedge__subcmd__fn,test)
                 cmd="selvedge__subcmd__fn__subcmd__test"
+                ;;
+            selvedge__subcmd__fn,top)
+                cmd="selvedge__subcmd__fn__subcmd__top"
                 ;;
             selvedge__subcmd__fn,versions)
                 cmd="selvedge__subcmd__fn__subcmd__versions"
@@ -235,11 +262,17 @@ _selvedge() {
             selvedge__subcmd__fn__subcmd__help,build)
                 cmd="selvedge__subcmd__fn__subcmd__help__subcmd__build"
                 ;;
+            selvedge__subcmd__fn__subcmd__help,canary)
+                cmd="selvedge__subcmd__fn__subcmd__help__subcmd__canary"
+                ;;
             selvedge__subcmd__fn__subcmd__help,check)
                 cmd="selvedge__subcmd__fn__subcmd__help__subcmd__check"
                 ;;
             selvedge__subcmd__fn__subcmd__help,deploy)
                 cmd="selvedge__subcmd__fn__subcmd__help__subcmd__deploy"
+                ;;
+            selvedge__subcmd__fn__subcmd__help,dev)
+                cmd="selvedge__subcmd__fn__subcmd__help__subcmd__dev"
                 ;;
             selvedge__subcmd__fn__subcmd__help,gc)
                 cmd="selvedge__subcmd__fn__subcmd__help__subcmd__gc"
@@ -259,17 +292,35 @@ _selvedge() {
             selvedge__subcmd__fn__subcmd__help,new)
                 cmd="selvedge__subcmd__fn__subcmd__help__subcmd__new"
                 ;;
+            selvedge__subcmd__fn__subcmd__help,promote)
+                cmd="selvedge__subcmd__fn__subcmd__help__subcmd__promote"
+                ;;
             selvedge__subcmd__fn__subcmd__help,publish)
                 cmd="selvedge__subcmd__fn__subcmd__help__subcmd__publish"
+                ;;
+            selvedge__subcmd__fn__subcmd__help,recordings)
+                cmd="selvedge__subcmd__fn__subcmd__help__subcmd__recordings"
                 ;;
             selvedge__subcmd__fn__subcmd__help,remove)
                 cmd="selvedge__subcmd__fn__subcmd__help__subcmd__remove"
                 ;;
+            selvedge__subcmd__fn__subcmd__help,replay)
+                cmd="selvedge__subcmd__fn__subcmd__help__subcmd__replay"
+                ;;
             selvedge__subcmd__fn__subcmd__help,rollback)
                 cmd="selvedge__subcmd__fn__subcmd__help__subcmd__rollback"
                 ;;
+            selvedge__subcmd__fn__subcmd__help,shadow)
+                cmd="selvedge__subcmd__fn__subcmd__help__subcmd__shadow"
+                ;;
+            selvedge__subcmd__fn__subcmd__help,stats)
+                cmd="selvedge__subcmd__fn__subcmd__help__subcmd__stats"
+                ;;
             selvedge__subcmd__fn__subcmd__help,test)
                 cmd="selvedge__subcmd__fn__subcmd__help__subcmd__test"
+                ;;
+            selvedge__subcmd__fn__subcmd__help,top)
+                cmd="selvedge__subcmd__fn__subcmd__help__subcmd__top"
                 ;;
             selvedge__subcmd__fn__subcmd__help,versions)
                 cmd="selvedge__subcmd__fn__subcmd__help__subcmd__versions"
@@ -285,6 +336,9 @@ _selvedge() {
                 ;;
             selvedge__subcmd__help,check)
                 cmd="selvedge__subcmd__help__subcmd__check"
+                ;;
+            selvedge__subcmd__help,explain)
+                cmd="selvedge__subcmd__help__subcmd__explain"
                 ;;
             selvedge__subcmd__help,fn)
                 cmd="selvedge__subcmd__help__subcmd__fn"
@@ -382,11 +436,17 @@ _selvedge() {
             selvedge__subcmd__help__subcmd__fn,build)
                 cmd="selvedge__subcmd__help__subcmd__fn__subcmd__build"
                 ;;
+            selvedge__subcmd__help__subcmd__fn,canary)
+                cmd="selvedge__subcmd__help__subcmd__fn__subcmd__canary"
+                ;;
             selvedge__subcmd__help__subcmd__fn,check)
                 cmd="selvedge__subcmd__help__subcmd__fn__subcmd__check"
                 ;;
             selvedge__subcmd__help__subcmd__fn,deploy)
                 cmd="selvedge__subcmd__help__subcmd__fn__subcmd__deploy"
+                ;;
+            selvedge__subcmd__help__subcmd__fn,dev)
+                cmd="selvedge__subcmd__help__subcmd__fn__subcmd__dev"
                 ;;
             selvedge__subcmd__help__subcmd__fn,gc)
                 cmd="selvedge__subcmd__help__subcmd__fn__subcmd__gc"
@@ -403,17 +463,35 @@ _selvedge() {
             selvedge__subcmd__help__subcmd__fn,new)
                 cmd="selvedge__subcmd__help__subcmd__fn__subcmd__new"
                 ;;
+            selvedge__subcmd__help__subcmd__fn,promote)
+                cmd="selvedge__subcmd__help__subcmd__fn__subcmd__promote"
+                ;;
             selvedge__subcmd__help__subcmd__fn,publish)
                 cmd="selvedge__subcmd__help__subcmd__fn__subcmd__publish"
+                ;;
+            selvedge__subcmd__help__subcmd__fn,recordings)
+                cmd="selvedge__subcmd__help__subcmd__fn__subcmd__recordings"
                 ;;
             selvedge__subcmd__help__subcmd__fn,remove)
                 cmd="selvedge__subcmd__help__subcmd__fn__subcmd__remove"
                 ;;
+            selvedge__subcmd__help__subcmd__fn,replay)
+                cmd="selvedge__subcmd__help__subcmd__fn__subcmd__replay"
+                ;;
             selvedge__subcmd__help__subcmd__fn,rollback)
                 cmd="selvedge__subcmd__help__subcmd__fn__subcmd__rollback"
                 ;;
+            selvedge__subcmd__help__subcmd__fn,shadow)
+                cmd="selvedge__subcmd__help__subcmd__fn__subcmd__shadow"
+                ;;
+            selvedge__subcmd__help__subcmd__fn,stats)
+                cmd="selvedge__subcmd__help__subcmd__fn__subcmd__stats"
+                ;;
             selvedge__subcmd__help__subcmd__fn,test)
                 cmd="selvedge__subcmd__help__subcmd__fn__subcmd__test"
+                ;;
+            selvedge__subcmd__help__subcmd__fn,top)
+                cmd="selvedge__subcmd__help__subcmd__fn__subcmd__top"
                 ;;
             selvedge__subcmd__help__subcmd__fn,versions)
                 cmd="selvedge__subcmd__help__subcmd__fn__subcmd__versions"
@@ -1061,7 +1139,7 @@ _selvedge() {
 
     case "${cmd}" in
         selvedge)
-            opts="-h -V --help --version run check pub sub twin fn user access reload cert store ota net status bench internal-compile internal-preflight help"
+            opts="-h -V --help --version run check pub sub twin fn explain user access reload cert store ota net status bench internal-compile internal-preflight help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2402,8 +2480,30 @@ _selvedge() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        selvedge__subcmd__explain)
+            opts="-h --data --socket --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --data)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         selvedge__subcmd__fn)
-            opts="-h --help new build check test deploy publish alias rollback versions gc invoke list logs remove help"
+            opts="-h --help new build check test dev deploy publish alias rollback versions gc invoke recordings replay promote shadow canary list stats top logs remove help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2456,6 +2556,52 @@ _selvedge() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        selvedge__subcmd__fn__subcmd__canary)
+            opts="-h --percent --for --messages --failed --slower --changed --data --socket --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --percent)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --for)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --messages)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --failed)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --slower)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --changed)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --data)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         selvedge__subcmd__fn__subcmd__check)
             opts="-h --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -2472,6 +2618,28 @@ _selvedge() {
             ;;
         selvedge__subcmd__fn__subcmd__deploy)
             opts="-h --data --socket --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --data)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        selvedge__subcmd__fn__subcmd__dev)
+            opts="-h --data --socket --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2519,7 +2687,7 @@ _selvedge() {
             return 0
             ;;
         selvedge__subcmd__fn__subcmd__help)
-            opts="new build check test deploy publish alias rollback versions gc invoke list logs remove help"
+            opts="new build check test dev deploy publish alias rollback versions gc invoke recordings replay promote shadow canary list stats top logs remove help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2560,6 +2728,20 @@ _selvedge() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        selvedge__subcmd__fn__subcmd__help__subcmd__canary)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         selvedge__subcmd__fn__subcmd__help__subcmd__check)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
@@ -2575,6 +2757,20 @@ _selvedge() {
             return 0
             ;;
         selvedge__subcmd__fn__subcmd__help__subcmd__deploy)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        selvedge__subcmd__fn__subcmd__help__subcmd__dev)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -2672,7 +2868,35 @@ _selvedge() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        selvedge__subcmd__fn__subcmd__help__subcmd__promote)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         selvedge__subcmd__fn__subcmd__help__subcmd__publish)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        selvedge__subcmd__fn__subcmd__help__subcmd__recordings)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -2700,6 +2924,20 @@ _selvedge() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        selvedge__subcmd__fn__subcmd__help__subcmd__replay)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         selvedge__subcmd__fn__subcmd__help__subcmd__rollback)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
@@ -2714,7 +2952,49 @@ _selvedge() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        selvedge__subcmd__fn__subcmd__help__subcmd__shadow)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        selvedge__subcmd__fn__subcmd__help__subcmd__stats)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         selvedge__subcmd__fn__subcmd__help__subcmd__test)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        selvedge__subcmd__fn__subcmd__help__subcmd__top)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -2834,6 +3114,52 @@ _selvedge() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        selvedge__subcmd__fn__subcmd__promote)
+            opts="-h --dry-run --recording --messages --changed --failed --slower --memory --data --socket --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --recording)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --messages)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --changed)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --failed)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --slower)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --memory)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --data)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         selvedge__subcmd__fn__subcmd__publish)
             opts="-h --data --socket --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -2856,6 +3182,32 @@ _selvedge() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        selvedge__subcmd__fn__subcmd__recordings)
+            opts="-h --save --forget --data --socket --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --save)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --data)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         selvedge__subcmd__fn__subcmd__remove)
             opts="-h --data --socket --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -2863,6 +3215,32 @@ _selvedge() {
                 return 0
             fi
             case "${prev}" in
+                --data)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        selvedge__subcmd__fn__subcmd__replay)
+            opts="-h --at --data --socket --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --at)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --data)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -2904,14 +3282,92 @@ _selvedge() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        selvedge__subcmd__fn__subcmd__shadow)
+            opts="-h --off --data --socket --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --data)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        selvedge__subcmd__fn__subcmd__stats)
+            opts="-h --data --socket --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --data)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         selvedge__subcmd__fn__subcmd__test)
-            opts="-h --message --json --help"
+            opts="-h --message --recording --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --message)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --recording)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        selvedge__subcmd__fn__subcmd__top)
+            opts="-h --every --times --data --socket --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --every)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --times)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --data)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -2945,7 +3401,7 @@ _selvedge() {
             return 0
             ;;
         selvedge__subcmd__help)
-            opts="run check pub sub twin fn user access reload cert store ota net status bench internal-compile internal-preflight help"
+            opts="run check pub sub twin fn explain user access reload cert store ota net status bench internal-compile internal-preflight help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3238,8 +3694,22 @@ _selvedge() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        selvedge__subcmd__help__subcmd__explain)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         selvedge__subcmd__help__subcmd__fn)
-            opts="new build check test deploy publish alias rollback versions gc invoke list logs remove"
+            opts="new build check test dev deploy publish alias rollback versions gc invoke recordings replay promote shadow canary list stats top logs remove"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3280,6 +3750,20 @@ _selvedge() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        selvedge__subcmd__help__subcmd__fn__subcmd__canary)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         selvedge__subcmd__help__subcmd__fn__subcmd__check)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
@@ -3295,6 +3779,20 @@ _selvedge() {
             return 0
             ;;
         selvedge__subcmd__help__subcmd__fn__subcmd__deploy)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        selvedge__subcmd__help__subcmd__fn__subcmd__dev)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -3378,7 +3876,35 @@ _selvedge() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        selvedge__subcmd__help__subcmd__fn__subcmd__promote)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         selvedge__subcmd__help__subcmd__fn__subcmd__publish)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        selvedge__subcmd__help__subcmd__fn__subcmd__recordings)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -3406,6 +3932,20 @@ _selvedge() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        selvedge__subcmd__help__subcmd__fn__subcmd__replay)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         selvedge__subcmd__help__subcmd__fn__subcmd__rollback)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
@@ -3420,7 +3960,49 @@ _selvedge() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        selvedge__subcmd__help__subcmd__fn__subcmd__shadow)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        selvedge__subcmd__help__subcmd__fn__subcmd__stats)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         selvedge__subcmd__help__subcmd__fn__subcmd__test)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        selvedge__subcmd__help__subcmd__fn__subcmd__top)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

@@ -127,7 +127,7 @@ fn a_shadow_is_told_apart_and_a_canary_goes_back_by_itself() -> anyhow::Result<(
     let mut events = Client::any(node.mqtt())?;
     events.connect_clean("events")?;
     events.subscribe("events", &[Filter::new("$fn/event/celsius/canary-rolled-back", 1)])?;
-    let said = node.cli_succeeds(&["fn", "canary", "celsius", "v2", "--percent", "30"])?;
+    let said = node.cli_succeeds(&["fn", "canary", "celsius", "v2", "--percent", "30", "--slower", "1000"])?;
     ensure!(said.contains("v1=70 v2=30"), "{said}");
     let said = node.cli_succeeds(&["fn", "canary", "celsius"])?;
     ensure!(said.starts_with("v2 beside v1, 30 % of the messages"), "{said}");

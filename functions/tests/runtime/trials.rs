@@ -93,9 +93,11 @@ fn the_gate_catches_each_broken_version_and_lets_a_good_one_go_live() {
     assert_eq!(fixture.status("celsius").live[0].version.to_string(), "v1", "none of them is live");
 
     let good = fixture.runtime().publish(&format!("{}\n# again", manifest("")), guest("celsius.wasm")).unwrap().version;
-    let dry = fixture.runtime().promote("celsius", good, None, PolicyWish::default(), true).unwrap();
+    // Whether it is as fast is another test's: a busy machine can be slow for one and not for the other.
+    let any_time = PolicyWish { slower: Some(1000.0), ..PolicyWish::default() };
+    let dry = fixture.runtime().promote("celsius", good, None, any_time, true).unwrap();
     assert_eq!((dry.report.refusals.len(), dry.report.promoted), (0, false));
-    let promoted = fixture.runtime().promote("celsius", good, None, PolicyWish::default(), false).unwrap();
+    let promoted = fixture.runtime().promote("celsius", good, None, any_time, false).unwrap();
     assert!(promoted.report.promoted && promoted.report.refusals.is_empty(), "{:?}", promoted.report.refusals);
     assert_eq!(fixture.status("celsius").live[0].version, good);
     fixture.runtime().roll_back("celsius", "live").unwrap();
@@ -105,10 +107,10 @@ fn the_gate_catches_each_broken_version_and_lets_a_good_one_go_live() {
 #[test]
 fn a_change_that_is_meant_is_allowed_by_who_promotes_or_by_the_manifest() {
     let fixture = with_readings(10);
-    let wish = PolicyWish { changed_percent: Some(100.0), ..PolicyWish::default() };
+    let wish = PolicyWish { changed_percent: Some(100.0), slower: Some(1000.0), ..PolicyWish::default() };
     let unit = publish(&fixture, "unit");
     assert!(fixture.runtime().promote("celsius", unit, None, wish, false).unwrap().report.promoted);
-    let text = format!("{}\n[promote]\nchanged_percent = 100\n", manifest("field"));
+    let text = format!("{}\n[promote]\nchanged_percent = 100\nslower = 1000\n", manifest("field"));
     let field = fixture.runtime().publish(&text, guest("celsius.wasm")).unwrap().version;
     assert!(fixture.runtime().promote("celsius", field, None, PolicyWish::default(), false).unwrap().report.promoted);
 }
@@ -173,7 +175,8 @@ fn a_canary_takes_each_broken_version_back_and_says_why() {
         ("trap", "failed"),
     ] {
         let fixture = with_readings(1);
-        let policy = CanaryPolicy { percent: 30, ..CanaryPolicy::default() };
+        let slower = if fault == "slow" { CanaryPolicy::default().slower } else { 1000.0 };
+        let policy = CanaryPolicy { percent: 30, slower, ..CanaryPolicy::default() };
         let (judgement, readings) = judged(&fixture, fault, policy);
         let Verdict::RollBack(reason) = &judgement.verdict else { panic!("{fault}: {judgement:?}") };
         assert!(reason.contains(words), "{fault}: {reason}");
