@@ -180,11 +180,18 @@ fn other_machine() -> anyhow::Result<(std::net::SocketAddr, std::sync::mpsc::Rec
     std::thread::spawn(move || {
         for stream in listener.incoming() {
             let Ok(mut stream) = stream else { return };
-            let mut request = [0; 4096];
-            let length = stream.read(&mut request).unwrap_or(0);
+            let mut request = Vec::new();
+            let mut part = [0; 4096];
+            // Head and body may come in parts; what is asked here has a body of four bytes.
+            while !request.ends_with(b"\r\n\r\nbody") {
+                match stream.read(&mut part) {
+                    Ok(length @ 1..) => request.extend_from_slice(&part[..length]),
+                    _ => break,
+                }
+            }
             let answer = "HTTP/1.1 200 OK\r\ncontent-length: 5\r\nconnection: close\r\n\r\nhello";
             if stream.write_all(answer.as_bytes()).is_err()
-                || sender.send(String::from_utf8_lossy(&request[..length]).into_owned()).is_err()
+                || sender.send(String::from_utf8_lossy(&request).into_owned()).is_err()
             {
                 return;
             }
