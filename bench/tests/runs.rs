@@ -82,7 +82,8 @@ fn every_scenario_delivers_everything_over_the_relay_in_both_versions_and_every_
                 let delivery = delivery(&report);
                 assert_eq!(delivery.delivered, delivery.expected, "{line}");
                 assert!(report.count > 0 && report.latency.is_some(), "{line}");
-                assert!(report.broker_cpu_us_each().is_some_and(|each| each > 0.0), "{line}");
+                // The kernel counts in hundredths of a second, so that a short run can come out at none.
+                assert!(report.broker_cpu_us_each().is_some_and(|each| each >= 0.0), "{line}");
             }
         }
     }
