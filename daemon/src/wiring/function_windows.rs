@@ -135,8 +135,7 @@ impl Closed {
             retain: false,
             properties,
         };
-        let depth =
-            batch.messages.iter().map(|(_, delivery)| messages::origin(&delivery.message).depth).max().unwrap_or(0);
+        let depth = batch.messages.iter().map(|(_, delivery)| messages::depth(&delivery.message)).max().unwrap_or(0);
         let context = InvocationContext {
             matched_filter: filter,
             received_ms: u64::try_from(batch.to_ms).unwrap_or(0),

@@ -28,18 +28,28 @@ pub struct Origin {
     pub caused_by: Option<String>,
 }
 
+/// Function, depth and run in the name of a publisher that is a function.
+fn published_by(message: &Message) -> Option<(&str, u32, Option<&str>)> {
+    let (function, rest) = message.publisher()?.strip_prefix(PUBLISHER_PREFIX)?.rsplit_once('#')?;
+    // What was kept before runs were named has none.
+    let (depth, run) = rest.split_once('/').map_or((rest, None), |(depth, run)| (depth, Some(run)));
+    Some((function, depth.parse().ok()?, run))
+}
+
+/// How many functions the message has passed through.
+pub fn depth(message: &Message) -> u32 {
+    published_by(message).map_or(0, |(_, depth, _)| depth)
+}
+
 /// Where the message comes from.
 pub fn origin(message: &Message) -> Origin {
-    let Some(publisher) = message.publisher() else { return Origin::default() };
-    let client = |name: &str| Some(name.to_owned());
-    let parts = publisher.strip_prefix(PUBLISHER_PREFIX).and_then(|rest| rest.rsplit_once('#'));
-    let Some((function, rest)) = parts else { return Origin { client: client(publisher), ..Origin::default() } };
-    let (depth, run) = rest.split_once('/').unwrap_or((rest, ""));
-    let Ok(depth) = depth.parse() else { return Origin { client: client(publisher), ..Origin::default() } };
-    Origin {
-        depth,
-        client: client(&format!("{PUBLISHER_PREFIX}{function}#{depth}")),
-        caused_by: (!run.is_empty()).then(|| run.to_owned()),
+    match published_by(message) {
+        Some((function, depth, run)) => Origin {
+            depth,
+            client: Some(format!("{PUBLISHER_PREFIX}{function}#{depth}")),
+            caused_by: run.map(str::to_owned),
+        },
+        None => Origin { client: message.publisher().map(|name| name.to_string()), ..Origin::default() },
     }
 }
 

@@ -142,7 +142,7 @@ impl TwinService {
         }
         let service = Arc::clone(self);
         let owner = thing.clone();
-        let publisher = message.publisher().filter(|_| super::messages::origin(&message).depth > 0).cloned();
+        let publisher = message.publisher().filter(|_| super::messages::depth(&message) > 0).cloned();
         self.twins.handle_with(&thing, operation, message.payload(), wall_ms(), move |answer| match answer {
             Answer::Replies(replies) => {
                 service.tell_watchers(&owner, &replies);

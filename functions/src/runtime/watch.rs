@@ -35,7 +35,7 @@ pub(super) struct Watch {
 
 struct Inner {
     ring: RecordingRing,
-    bucket: Option<(Rate, Bucket)>,
+    bucket: Option<Bucket>,
     guard: Option<Guard>,
     shadow: Option<Arc<Shadow>>,
 }
@@ -88,10 +88,8 @@ impl Watch {
             return None;
         }
         let rate = Rate { per_s: policy.per_s, burst: policy.per_s };
-        let bucket = match &mut inner.bucket {
-            Some((present, bucket)) if *present == rate => bucket,
-            bucket => &mut bucket.insert((rate, Bucket::new(rate, now))).1,
-        };
+        // One for all versions: a full one for each change of the rate would be no limit while two share the messages.
+        let bucket = inner.bucket.get_or_insert_with(|| Bucket::new(rate, now));
         bucket.take(rate, now).is_ok().then(|| Recorder::new(host.clone(), TAPE_BYTES_MAX))
     }
 

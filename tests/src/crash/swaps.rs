@@ -100,6 +100,7 @@ fn put_on_trial(socket: &Path, stopped: &AtomicBool, done: &mut Swapped) -> bool
         if stopped.load(Ordering::Acquire) {
             return true;
         }
+        // Its guard judges when messages have come; looking without a pause would take the processor that they need.
         std::thread::sleep(std::time::Duration::from_millis(2));
     }
     true
