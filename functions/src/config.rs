@@ -14,6 +14,9 @@ pub struct Config {
     pub slice_ms: u64,
     /// Deployed functions.
     pub functions_max: usize,
+    /// Functions whose native code stays in memory however long nothing comes for them, 1 and more; more than these are loaded
+    /// again from disk with their next message.
+    pub loaded_max: usize,
     /// Published versions kept per function; the oldest that no alias needs gives way to a new one.
     pub versions_max: usize,
     /// Messages waiting per function.
@@ -32,6 +35,9 @@ pub struct Config {
     pub recording_bytes_max: usize,
     /// Largest component that can be deployed. Bytes.
     pub component_bytes_max: usize,
+    /// Instances kept for later messages by all functions with `isolation = "reuse"` together, 0 to 64; their memory may be half of
+    /// `memory_total_bytes`.
+    pub kept_instances_max: usize,
     /// Largest memory a manifest may ask for, 64 KiB to 256 MiB. Bytes.
     pub memory_bytes_max: usize,
     /// Memories and tables of all running instances together; a growth past it fails. Bytes.
@@ -55,6 +61,7 @@ impl Default for Config {
             stuck_workers_max: 4,
             slice_ms: 20,
             functions_max: 64,
+            loaded_max: 32,
             versions_max: 16,
             queue_messages_max: 1024,
             queue_bytes_max: 4 << 20,
@@ -64,6 +71,7 @@ impl Default for Config {
             log_line_bytes_max: 2048,
             recording_bytes_max: 2 << 20,
             component_bytes_max: 32 << 20,
+            kept_instances_max: 8,
             memory_bytes_max: 128 << 20,
             memory_total_bytes: 192 << 20,
             timeout_ms_max: 60_000,

@@ -15,6 +15,8 @@ const RUN_US_MAX: u64 = 60_000_000;
 pub struct FunctionCounters {
     /// Runs, attempts of the same message counted each.
     pub invocations: u64,
+    /// Of these, by an instance that had run before.
+    pub reused: u64,
     /// Messages whose effects were committed.
     pub ok: u64,
     /// Runs that ended with `retry` or `reject`.
@@ -67,7 +69,8 @@ pub(crate) struct Counters {
 
 struct Inner {
     counts: FunctionCounters,
-    run_us: Histogram<u32>,
+    /// Made with the first run: most of many functions rest.
+    run_us: Option<Histogram<u32>>,
 }
 
 /// How one run ended, before retries are decided.
@@ -82,9 +85,11 @@ pub(crate) enum RunEnd {
 
 impl Counters {
     pub(crate) fn new() -> Self {
-        let mut run_us = Histogram::new(2).unwrap_or_else(|_| unreachable!("2 is a legal number of digits"));
-        run_us.auto(true);
-        Self { inner: Mutex::new(Inner { counts: FunctionCounters::default(), run_us }) }
+        Self { inner: Mutex::new(Inner { counts: FunctionCounters::default(), run_us: None }) }
+    }
+
+    pub(crate) fn reused(&self) {
+        self.inner.lock().counts.reused += 1;
     }
 
     pub(crate) fn ran(&self, end: RunEnd, run_us: u64, memory_bytes: u64, log_lines_dropped: u64) {
@@ -101,7 +106,7 @@ impl Counters {
             RunEnd::OverLimit => inner.counts.over_limit += 1,
         }
         // Cannot fail: the histogram resizes itself.
-        let _ = inner.run_us.record(run_us.clamp(1, RUN_US_MAX));
+        let _ = inner.run_us.get_or_insert_with(histogram).record(run_us.clamp(1, RUN_US_MAX));
     }
 
     pub(crate) fn committed(&self, published: usize) {
@@ -157,12 +162,18 @@ impl Counters {
     pub(crate) fn snapshot(&self) -> FunctionCounters {
         let inner = self.inner.lock();
         let mut counts = inner.counts.clone();
-        if !inner.run_us.is_empty() {
-            counts.run_p50_us = inner.run_us.value_at_quantile(0.50);
-            counts.run_p99_us = inner.run_us.value_at_quantile(0.99);
+        if let Some(run_us) = &inner.run_us {
+            counts.run_p50_us = run_us.value_at_quantile(0.50);
+            counts.run_p99_us = run_us.value_at_quantile(0.99);
         }
         counts
     }
+}
+
+fn histogram() -> Histogram<u32> {
+    let mut histogram = Histogram::new(2).unwrap_or_else(|_| unreachable!("2 is a legal number of digits"));
+    histogram.auto(true);
+    histogram
 }
 
 #[cfg(test)]

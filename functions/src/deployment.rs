@@ -6,23 +6,22 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use thiserror::Error;
-use wasmtime::component::{Component, Linker};
+use wasmtime::component::Component;
 
 use crate::admission::NoRoom;
-use crate::artifact::{LoadError, MakeError};
-use crate::bindings::FunctionPre;
+use crate::artifact::{ArtifactStore, LoadError, MakeError};
 use crate::catalog::CatalogError;
+use crate::code::Code;
 use crate::compile::CompileError;
 use crate::engine::{EngineError, RunningEngine};
 use crate::host::Host;
-use crate::invocation::{self, InvocationState};
+use crate::invocation;
 use crate::log_ring::LogRing;
 use crate::manifest::{Manifest, ManifestError};
 use crate::message::InvocationContext;
 use crate::version::VersionNumber;
-use crate::world::{self, World, WorldError};
+use crate::world::{World, WorldError};
 use crate::zone::ZoneError;
-use crate::{capability, wasi};
 
 /// Why a function was not deployed.
 #[derive(Debug, Error)]
@@ -124,29 +123,20 @@ pub(crate) struct Deployment {
     pub(crate) number: VersionNumber,
     pub(crate) manifest: Manifest,
     pub(crate) world: World,
-    pub(crate) pre: FunctionPre<InvocationState>,
+    pub(crate) code: Arc<Code>,
     pub(crate) engine: Arc<RunningEngine>,
 }
 
 impl Deployment {
-    /// Checks the component against the worlds and links it.
+    /// Of a component that was just loaded from `artifacts`, by its digest there.
     pub(crate) fn new(
-        number: VersionNumber,
-        manifest: Manifest,
-        component: &Component,
+        (number, manifest): (VersionNumber, Manifest),
+        artifacts: &Arc<ArtifactStore>,
+        (digest, component): (&str, &Component),
         engine: Arc<RunningEngine>,
     ) -> Result<Self, DeployError> {
-        let types = component.component_type();
-        let imports: Vec<String> = types.imports(&engine.engine).map(|(name, _)| name.to_owned()).collect();
-        let exports: Vec<String> = types.exports(&engine.engine).map(|(name, _)| name.to_owned()).collect();
-        let world = world::detect(&imports, &exports)?;
-        let link_error = |error: wasmtime::Error| DeployError::Link(format!("{error:#}"));
-        let mut linker = Linker::new(&engine.engine);
-        capability::add_to_linker(&mut linker).map_err(link_error)?;
-        wasi::add_to_linker(&mut linker, component, world).map_err(link_error)?;
-        let pre = linker.instantiate_pre(component).and_then(FunctionPre::new).map_err(link_error)?;
-        component.initialize_copy_on_write_image().map_err(link_error)?;
-        Ok(Self { number, manifest, world, pre, engine })
+        let (code, world) = Code::new(artifacts, digest, component, &engine)?;
+        Ok(Self { number, manifest, world, code, engine })
     }
 
     /// Makes one instance and drops it, under the function's own limits: finds what cannot start, and warms the slot.

@@ -12,6 +12,7 @@ use std::sync::{Arc, OnceLock};
 use parking_lot::Mutex;
 use thiserror::Error;
 
+use crate::code::CodeShelf;
 use crate::config::{Config, MemoryProfile};
 use crate::limit::MemoryBudget;
 use settings::Profile;
@@ -34,6 +35,8 @@ pub(crate) struct RunningEngine {
     pub(crate) profile: Profile,
     pub(crate) ticker: Arc<Ticker>,
     pub(crate) memory: Arc<MemoryBudget>,
+    /// Code in memory.
+    pub(crate) shelf: CodeShelf,
 }
 
 impl Drop for RunningEngine {
@@ -54,6 +57,11 @@ impl LazyEngine {
         Self { config, engine: OnceLock::new(), starting: Mutex::new(()) }
     }
 
+    /// The engine, if it was started.
+    pub(crate) fn running(&self) -> Option<&Arc<RunningEngine>> {
+        self.engine.get()
+    }
+
     /// The engine, started if this is the first use. A failed start is tried again at the next use.
     pub(crate) fn get(&self) -> Result<Arc<RunningEngine>, EngineError> {
         if let Some(engine) = self.engine.get() {
@@ -69,7 +77,7 @@ impl LazyEngine {
 }
 
 fn start(config: &Config) -> Result<RunningEngine, EngineError> {
-    let slots = (config.workers + config.stuck_workers_max + 3) as u32;
+    let slots = (config.workers + config.stuck_workers_max + config.kept_instances_max + 3) as u32;
     let wanted = match config.memory_profile {
         MemoryProfile::Pooled => Profile::Pooled,
         MemoryProfile::OnDemand => Profile::OnDemand,
@@ -98,5 +106,6 @@ fn start(config: &Config) -> Result<RunningEngine, EngineError> {
     let ticker = Ticker::start(engine.weak()).map_err(|error| EngineError::Ticker(error.to_string()))?;
     tracing::info!(profile = profile.as_str(), slots, "function engine started");
     let memory = Arc::new(MemoryBudget::new(config.memory_total_bytes));
-    Ok(RunningEngine { engine, profile, ticker, memory })
+    let shelf = CodeShelf::new(config.loaded_max);
+    Ok(RunningEngine { engine, profile, ticker, memory, shelf })
 }

@@ -24,6 +24,28 @@ impl Grants {
     pub(crate) fn check_twin_write(&self, device: &str, section: TwinSection) -> Result<(), String> {
         check_twin(&self.twin_write, "twin_write", "patching", device, section)
     }
+
+    /// May the function use this key of its own? The error names the grant to add.
+    pub(crate) fn check_key(&self, key: &str) -> Result<(), String> {
+        let Some(keys) = &self.keys else { return Ok(()) };
+        if keys.iter().any(|pattern| pattern_matches(pattern, key)) {
+            return Ok(());
+        }
+        Err(format!("key {key:?} is not granted; add it to grants.keys, for example keys = [{key:?}]"))
+    }
+
+    /// May the function list its own keys with this prefix: is every one of them granted?
+    pub(crate) fn check_key_prefix(&self, prefix: &str) -> Result<(), String> {
+        let Some(keys) = &self.keys else { return Ok(()) };
+        let beginnings = keys.iter().filter_map(|pattern| pattern.strip_suffix('*'));
+        if beginnings.filter(|beginning| !beginning.contains('*')).any(|beginning| prefix.starts_with(beginning)) {
+            return Ok(());
+        }
+        let wanted = format!("{prefix}*");
+        Err(format!(
+            "listing keys with prefix {prefix:?} is not granted; add it to grants.keys, for example keys = [{wanted:?}]"
+        ))
+    }
 }
 
 fn check_twin(patterns: &[String], key: &str, verb: &str, device: &str, section: TwinSection) -> Result<(), String> {
@@ -90,8 +112,13 @@ mod tests {
             publish: vec!["out/#".into()],
             twin_read: vec!["pump-*".into()],
             twin_write: vec!["pump-1".into()],
+            keys: Some(vec!["count-*".into()]),
             ..Grants::default()
         };
+        assert!(grants.check_key("count-1").is_ok());
+        assert!(grants.check_key_prefix("count-").is_ok() && grants.check_key_prefix("count-1").is_ok());
+        assert!(grants.check_key_prefix("count").unwrap_err().contains("keys = [\"count*\"]"));
+        assert!(grants.check_key("other").unwrap_err().contains("keys = [\"other\"]"));
         assert!(grants.check_publish("out/a/b").is_ok());
         assert!(grants.check_publish("in/a").is_err());
         assert!(grants.check_twin_read("pump-2", TwinSection::Reported).is_ok());

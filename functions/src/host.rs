@@ -67,8 +67,8 @@ pub trait Host: Send + Sync + 'static {
     ///
     /// Checks, against the state at commit: every [`KvRead`], [`KvWrite::expected`], [`TwinRead`] and
     /// [`TwinPatch::expected`]; a mismatch is [`CommitFailure::Conflict`] and the runtime runs the invocation again.
-    /// The runtime starts a function's next invocation before `done` only when [`Effects::needs_check`] is false; commits
-    /// of one function are called in its message order.
+    /// Of commits that touch the key-values of one function there is one at a time, until its `done`; those of one publisher's
+    /// messages to one function are called in their order.
     fn commit(&self, effects: Effects, done: CommitDone);
 }
 
@@ -164,12 +164,28 @@ pub struct Effects {
     pub publish: Vec<InvocationMessage>,
     /// What was returned for the caller. The runtime takes it out before the commit: it is not published.
     pub replies: Vec<InvocationMessage>,
+    /// What was returned for the next function of the pipeline. The runtime hands it on before the commit.
+    pub handed: Vec<InvocationMessage>,
+    /// What later functions of the pipeline did with key-values of theirs, a bucket each.
+    pub others: Vec<BucketEffects>,
+}
+
+/// What was done with the key-values of one function; as in [`Effects`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BucketEffects {
+    /// The function; its name is also the name of its bucket.
+    pub function: String,
+    /// Key-values that were read and not written.
+    pub kv_reads: Vec<KvRead>,
+    /// Changes, one per key, in key order.
+    pub kv_writes: Vec<KvWrite>,
 }
 
 impl Effects {
     /// True when the commit can conflict, because something of the state was read or written.
     pub fn needs_check(&self) -> bool {
-        !(self.kv_reads.is_empty()
+        !(self.others.is_empty()
+            && self.kv_reads.is_empty()
             && self.kv_writes.is_empty()
             && self.twin_reads.is_empty()
             && self.twin_patches.is_empty())
@@ -242,4 +258,10 @@ pub struct TwinPatch {
     /// Revision that the guest asked the section to have before the invocation's first patch of it; later patches of the
     /// same section in one invocation carry `None`.
     pub expected: Option<u64>,
+}
+
+impl TwinPatch {
+    pub(crate) fn is_of(&self, device: &str, section: TwinSection) -> bool {
+        self.device == device && self.section == section
+    }
 }

@@ -1,4 +1,4 @@
-//! One run of a function: a fresh instance, one call, and what came of it.
+//! One run of a function: an instance, fresh or kept of an earlier run, one call, and what came of it.
 //!
 //! Not the queue and not the retries. Invariant: nothing that the guest did leaves this module unless it returned ok.
 
@@ -13,13 +13,13 @@ use crate::caller::Caller;
 use crate::counters::RunEnd;
 use crate::deployment::Deployment;
 use crate::host::{Effects, Host};
+use crate::kept::{Instance, Life, ReuseOf};
 use crate::kv_buffer::KvBuffer;
 use crate::limit::{MemoryLimit, Refusal};
 use crate::log_ring::LogRing;
-use crate::manifest::Limits;
 use crate::message::{InvocationContext, InvocationMessage};
+use crate::outputs::{OutputRefusal, Outputs};
 use crate::retry::Cause;
-use crate::topic;
 use crate::twin_buffer::TwinBuffer;
 use crate::wasi::WasiState;
 
@@ -41,6 +41,10 @@ pub(crate) struct Input<'a> {
     pub(crate) is_replay: bool,
     /// Called from within the guest when it outlived the slice, at every tick until it gives true.
     pub(crate) on_slice: Option<(Duration, OnSlice)>,
+    /// It has to be over by then, whatever its own limit is.
+    pub(crate) until: Option<Instant>,
+    /// Where instances are kept, if this one may be one of them.
+    pub(crate) reuse: Option<ReuseOf<'a>>,
 }
 
 /// What one run came to.
@@ -52,6 +56,15 @@ pub(crate) struct Outcome {
     pub(crate) run_time: Duration,
     pub(crate) memory_bytes: u64,
     pub(crate) log_lines_dropped: u64,
+    /// By an instance that had run before.
+    pub(crate) is_reused: bool,
+}
+
+impl Outcome {
+    fn not_run(start_ms: u64, failure: RunFailure) -> Self {
+        let (run_time, memory_bytes, log_lines_dropped) = (Duration::ZERO, 0, 0);
+        Self { end: Err(failure), start_ms, run_time, memory_bytes, log_lines_dropped, is_reused: false }
+    }
 }
 
 /// Why a run has no effects.
@@ -65,6 +78,8 @@ pub(crate) enum RunFailure {
     Left,
     OverLimit(String),
     Refused(String),
+    /// The next function of the pipeline, of this name, cannot run now.
+    NotReady(String),
 }
 
 impl RunFailure {
@@ -73,13 +88,13 @@ impl RunFailure {
             Self::Retry(_) => Cause::Asked,
             Self::Trap(_) => Cause::Trap,
             Self::TimedOut => Cause::Timeout,
-            Self::Left | Self::Reject(_) | Self::OverLimit(_) | Self::Refused(_) => Cause::Final,
+            Self::Left | Self::Reject(_) | Self::OverLimit(_) | Self::Refused(_) | Self::NotReady(_) => Cause::Final,
         }
     }
 
     pub(crate) fn run_end(&self) -> RunEnd {
         match self {
-            Self::Retry(_) | Self::Reject(_) => RunEnd::Failed,
+            Self::Retry(_) | Self::Reject(_) | Self::NotReady(_) => RunEnd::Failed,
             Self::Trap(_) => RunEnd::Trapped,
             Self::TimedOut | Self::Left => RunEnd::TimedOut,
             Self::OverLimit(_) | Self::Refused(_) => RunEnd::OverLimit,
@@ -125,92 +140,6 @@ impl InvocationState {
     }
 }
 
-/// Messages to publish, counted against the limits.
-#[derive(Debug, Default)]
-pub(crate) struct Outputs {
-    messages: Vec<InvocationMessage>,
-    /// For the caller.
-    replies: Vec<InvocationMessage>,
-    bytes: usize,
-}
-
-/// Why an output was not taken.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum OutputRefusal {
-    Invalid(String),
-    Denied(String),
-    Quota(String),
-}
-
-impl Outputs {
-    /// Takes one message if it is valid, granted and within the limits.
-    pub(crate) fn push(&mut self, deployment: &Deployment, message: InvocationMessage) -> Result<(), OutputRefusal> {
-        check_message(&message).map_err(OutputRefusal::Invalid)?;
-        deployment.manifest.grants.check_publish(&message.topic).map_err(OutputRefusal::Denied)?;
-        self.count(&deployment.manifest.limits, &message)?;
-        self.messages.push(message);
-        Ok(())
-    }
-
-    /// Takes one returned message, which needs no grant where it is for the caller.
-    fn push_returned(
-        &mut self,
-        deployment: &Deployment,
-        caller: Option<&Caller>,
-        message: InvocationMessage,
-    ) -> Result<(), OutputRefusal> {
-        let Some(caller) = caller.filter(|caller| caller.wants(&message.topic)) else {
-            return self.push(deployment, message);
-        };
-        check_message(&message).and_then(|()| caller.check(&self.replies, &message)).map_err(OutputRefusal::Invalid)?;
-        self.count(&deployment.manifest.limits, &message)?;
-        self.replies.push(message);
-        Ok(())
-    }
-
-    fn count(&mut self, limits: &Limits, message: &InvocationMessage) -> Result<(), OutputRefusal> {
-        if self.messages.len() + self.replies.len() >= limits.output_messages {
-            return Err(OutputRefusal::Quota(format!(
-                "more messages than limits.output_messages = {}",
-                limits.output_messages
-            )));
-        }
-        let bytes = self.bytes + message.weight_bytes();
-        if bytes > limits.output_bytes {
-            return Err(OutputRefusal::Quota(format!(
-                "{bytes} bytes of messages, limits.output_bytes is {}",
-                limits.output_bytes
-            )));
-        }
-        self.bytes = bytes;
-        Ok(())
-    }
-}
-
-/// What MQTT does not allow in a PUBLISH: strings and binary data longer than 65,535 bytes or with NUL [MQTT-1.5.4-2],
-/// wildcards in names [MQTT-3.3.2-2] [MQTT-3.3.2-14].
-fn check_message(message: &InvocationMessage) -> Result<(), String> {
-    let properties = &message.properties;
-    if !topic::is_valid_name(&message.topic) {
-        return Err(format!("{:?} is not a topic name", crate::log_ring::cut(&message.topic, 100)));
-    }
-    if properties.response_topic.as_ref().is_some_and(|name| !topic::is_valid_name(name)) {
-        return Err("response-topic is not a topic name".into());
-    }
-    let is_text = |text: &str| text.len() <= 65_535 && !text.contains('\0');
-    let user_texts = properties.user_properties.iter().flat_map(|(key, value)| [key, value]);
-    if !properties.content_type.iter().chain(user_texts).all(|text| is_text(text)) {
-        return Err("a property's text is longer than 65,535 bytes or has a NUL character".into());
-    }
-    if properties.correlation_data.as_ref().is_some_and(|data| data.len() > 65_535) {
-        return Err("correlation-data is longer than 65,535 bytes".into());
-    }
-    if properties.utf8_payload && std::str::from_utf8(&message.payload).is_err() {
-        return Err("utf8-payload is set and the payload is not UTF-8".into());
-    }
-    Ok(())
-}
-
 /// Bytes that one host call may copy out of the guest beyond the outputs: keys, values, log texts.
 const HOST_CALL_BYTES: usize = 256 << 10;
 /// Handles of resources alive at once in one instance.
@@ -218,19 +147,50 @@ const HANDLES_MAX: usize = 1024;
 
 /// Runs `input` to its end or its deadline on this thread.
 pub(crate) fn run(input: Input<'_>) -> Outcome {
-    let (deployment, message) = (input.deployment, input.message);
+    let (deployment, message, logs, reuse) = (input.deployment, input.message, input.logs, input.reuse);
     let running = deployment.engine.ticker.run();
     let start = Instant::now();
-    let mut store = new_store(deployment, new_state(input, start));
-    let returned = deployment
-        .pre
-        .instantiate(&mut store)
-        .and_then(|instance| instance.selvedge_function_handler().call_handle(&mut store, message));
-    let mut state = store.into_data();
+    let state = new_state(input, start);
+    let linked = match deployment.code.get(&deployment.engine, start) {
+        Ok(linked) => linked,
+        Err(error) => {
+            let name = deployment.manifest.name.clone();
+            tracing::error!(function = name, error = %error, "native code of a function cannot be loaded");
+            return Outcome::not_run(state.start_ms, RunFailure::NotReady(name));
+        }
+    };
+    let (mut store, instance, life) = match reuse.and_then(|reuse| reuse.take(start)) {
+        Some(kept) => {
+            let Instance { mut store, instance, life, .. } = kept;
+            change_state(&mut store, state);
+            set_limits(&mut store, deployment);
+            (store, Ok(instance), life)
+        }
+        None => {
+            let mut store = new_store(deployment, state);
+            let instance = linked.instantiate(&mut store);
+            (store, instance, Life::begins(start))
+        }
+    };
+    let returned = instance.and_then(|instance| {
+        let returned = instance.selvedge_function_handler().call_handle(&mut store, message)?;
+        Ok((returned, instance))
+    });
+    let memory_bytes = store.data().memory.bytes();
+    // What trapped or was stopped is in a state that nobody knows.
+    let place = reuse.filter(|_| returned.is_ok()).and_then(|reuse| reuse.place(memory_bytes, life, Instant::now()));
+    let (returned, mut state) = match (returned, reuse, place) {
+        (Ok((returned, instance)), Some(reuse), Some(place)) => {
+            let state = change_state(&mut store, resting_state(deployment, logs, reuse.host, start));
+            reuse.keep(Instance { store, instance, life: life.ran(), _place: place });
+            (Ok(returned), state)
+        }
+        (returned, ..) => (returned.map(|(returned, _)| returned), store.into_data()),
+    };
     drop(running);
     let run_time = start.elapsed();
     state.finish_standard_output();
-    let (memory_bytes, log_lines_dropped) = (state.memory.bytes() as u64, state.log_lines_dropped);
+    let (memory_bytes, log_lines_dropped) = (memory_bytes as u64, state.log_lines_dropped);
     let start_ms = state.start_ms;
     let end = match returned {
         Ok(Ok(messages)) => accept(&mut state, messages).map(|()| into_effects(state)),
@@ -238,7 +198,7 @@ pub(crate) fn run(input: Input<'_>) -> Outcome {
         Ok(Err(Failure::Reject(reason))) => Err(RunFailure::Reject(cut_reason(&reason))),
         Err(error) => Err(explain(&state, &error)),
     };
-    Outcome { end, start_ms, run_time, memory_bytes, log_lines_dropped }
+    Outcome { end, start_ms, run_time, memory_bytes, log_lines_dropped, is_reused: life.calls > 0 }
 }
 
 /// Makes one instance without calling it; the error is a sentence for people.
@@ -262,15 +222,18 @@ pub(crate) fn start_once(
         attempt: 0,
         is_replay: false,
         on_slice: None,
+        until: None,
+        reuse: None,
     };
     let mut store = new_store(deployment, new_state(input, Instant::now()));
-    let Err(error) = deployment.pre.instantiate(&mut store) else { return Ok(()) };
+    let linked = deployment.code.get(&deployment.engine, Instant::now()).map_err(|error| error.to_string())?;
+    let Err(error) = linked.instantiate(&mut store) else { return Ok(()) };
     Err(match explain(store.data(), &error) {
         RunFailure::TimedOut | RunFailure::Left => {
             format!("it did not start within limits.timeout_ms = {}", deployment.manifest.limits.timeout_ms)
         }
         RunFailure::Retry(reason) | RunFailure::Reject(reason) | RunFailure::Trap(reason) => reason,
-        RunFailure::OverLimit(reason) | RunFailure::Refused(reason) => reason,
+        RunFailure::OverLimit(reason) | RunFailure::Refused(reason) | RunFailure::NotReady(reason) => reason,
     })
 }
 
@@ -278,17 +241,56 @@ pub(crate) fn start_once(
 fn new_store(deployment: &Deployment, state: InvocationState) -> Store<InvocationState> {
     let mut store = Store::new(&deployment.engine.engine, state);
     store.limiter(|state| &mut state.memory);
-    store.set_hostcall_fuel(deployment.manifest.limits.output_bytes.saturating_mul(2).saturating_add(HOST_CALL_BYTES));
     store.set_max_component_handles(HANDLES_MAX);
-    store.set_epoch_deadline(1);
     store.epoch_deadline_callback(look_at_deadline);
+    set_limits(&mut store, deployment);
     store
+}
+
+/// Limits that one run uses up.
+fn set_limits(store: &mut Store<InvocationState>, deployment: &Deployment) {
+    store.set_hostcall_fuel(deployment.manifest.limits.output_bytes.saturating_mul(2).saturating_add(HOST_CALL_BYTES));
+    store.set_epoch_deadline(1);
+}
+
+/// Gives the store another state, but the count of its memory, and gives the former one.
+fn change_state(store: &mut Store<InvocationState>, state: InvocationState) -> InvocationState {
+    let mut former = std::mem::replace(store.data_mut(), state);
+    std::mem::swap(&mut former.memory, &mut store.data_mut().memory);
+    store.data_mut().memory.forgive();
+    former
+}
+
+/// What an instance that waits holds: nothing of the run that it comes from.
+fn resting_state(
+    deployment: &Arc<Deployment>,
+    logs: &Arc<LogRing>,
+    host: &Arc<dyn Host>,
+    start: Instant,
+) -> InvocationState {
+    let message = InvocationMessage::default().into();
+    let input = Input {
+        deployment,
+        alias: None,
+        host,
+        logs,
+        invocation_id: String::new(),
+        message: &message,
+        context: &Arc::default(),
+        attempt: 0,
+        is_replay: false,
+        on_slice: None,
+        until: None,
+        reuse: None,
+    };
+    new_state(input, start)
 }
 
 fn new_state(input: Input<'_>, start: Instant) -> InvocationState {
     let deployment = input.deployment.clone();
     let limits = &deployment.manifest.limits;
     let start_ms = input.host.now_ms();
+    let deadline = deadline(&deployment, &input, start);
     InvocationState {
         alias: input.alias,
         host: input.host.clone(),
@@ -299,7 +301,7 @@ fn new_state(input: Input<'_>, start: Instant) -> InvocationState {
         is_replay: input.is_replay,
         start,
         start_ms,
-        deadline: deadline(&deployment, input.context.caller.as_ref(), start),
+        deadline,
         memory: MemoryLimit::new(limits.memory_bytes, deployment.engine.memory.clone()),
         kv: KvBuffer::new(start_ms, limits.kv_keys, limits.kv_bytes),
         twin: TwinBuffer::new(limits.twin_patches),
@@ -321,10 +323,10 @@ impl InvocationState {
     }
 }
 
-/// What is left of the caller's time is a limit as well.
-fn deadline(deployment: &Deployment, caller: Option<&Caller>, start: Instant) -> Instant {
-    let own = deployment.deadline_after(start);
-    caller.map_or(own, |caller| own.min(caller.deadline()))
+/// What is left of the time of the caller and of the pipeline is a limit as well.
+fn deadline(deployment: &Deployment, input: &Input<'_>, start: Instant) -> Instant {
+    let of_caller = input.context.caller.as_ref().map(Caller::deadline);
+    [of_caller, input.until].into_iter().flatten().fold(deployment.deadline_after(start), Instant::min)
 }
 
 /// Called by running guest code after each tick.
@@ -375,6 +377,8 @@ fn into_effects(state: InvocationState) -> Effects {
         twin_patches,
         publish: state.outputs.messages,
         replies: state.outputs.replies,
+        handed: state.outputs.handed,
+        others: Vec::new(),
     }
 }
 

@@ -20,6 +20,7 @@ mod canary;
 mod capability;
 mod catalog;
 mod circuit;
+mod code;
 mod comparison;
 mod compile;
 mod config;
@@ -36,6 +37,7 @@ mod host;
 mod http_response;
 mod http_route;
 mod invocation;
+mod kept;
 mod kv_buffer;
 mod limit;
 mod log_ring;
@@ -43,6 +45,7 @@ mod manifest;
 mod message;
 mod offline;
 mod outgoing;
+mod outputs;
 mod passage;
 mod rate;
 mod recording;
@@ -51,6 +54,7 @@ mod retry;
 mod runtime;
 mod tape;
 mod timetable;
+mod together;
 mod topic;
 mod twin_buffer;
 mod version;
@@ -79,15 +83,15 @@ pub use deployment::DeployError;
 pub use engine::EngineError;
 pub use gate::{Changed, Figures, PolicyError, PolicyWish, PromotionPolicy, PromotionReport};
 pub use host::{
-    CommitDone, CommitFailure, Effects, Host, HostError, KvChange, KvEntry, KvRead, KvWrite, TwinDoc, TwinPatch,
-    TwinRead, TwinSection,
+    BucketEffects, CommitDone, CommitFailure, Effects, Host, HostError, KvChange, KvEntry, KvRead, KvWrite, TwinDoc,
+    TwinPatch, TwinRead, TwinSection,
 };
 pub use http_response::{HttpResponse, RESPONSE_TOPIC};
 pub use http_route::{HttpMethod, HttpRoute, REQUEST_TOPIC, RouteAuth, RouteMatch, RoutePattern, find_route};
 pub use log_ring::{LogLevel, LogLine, LogSink};
 pub use manifest::{
-    CircuitPer, CircuitPolicy, Fallback, Grants, Limits, Manifest, ManifestError, RecordingPolicy, Retry, Source,
-    Trigger,
+    CircuitPer, CircuitPolicy, Concurrency, Fallback, Grants, Isolation, Limits, Manifest, ManifestError,
+    RecordingPolicy, Retry, Reuse, Source, Trigger,
 };
 pub use message::{
     InvocationContext, InvocationError, InvocationMessage, InvocationResult, InvocationSuccess, Properties, Qos,

@@ -68,6 +68,11 @@ impl MemoryLimit {
         self.refusal.as_ref()
     }
 
+    /// Forgets the refusals of an earlier run.
+    pub(crate) fn forgive(&mut self) {
+        self.refusal = None;
+    }
+
     fn grow(&mut self, by_bytes: usize) -> bool {
         let total = self.bytes.saturating_add(by_bytes);
         if total > self.bytes_max {

@@ -7,6 +7,8 @@ mod check;
 mod failure_check;
 mod http_check;
 mod intercept_check;
+mod isolation;
+mod limits;
 mod quantity;
 mod trial_check;
 mod trigger_check;
@@ -26,14 +28,18 @@ use crate::gate::PromotionPolicy;
 use crate::http_route::HttpRoute;
 use crate::message::Qos;
 use crate::passage::{InterceptRule, OnFailure};
-use crate::rate::Rate;
 use crate::topic;
 use crate::version::VersionNumber;
 use crate::window::WindowRule;
 use check::Check;
-use quantity::{Bytes, Text};
+use isolation::RawReuse;
+pub use isolation::{Isolation, Reuse};
+use limits::RawLimits;
+pub use limits::{Concurrency, Limits};
+use quantity::Text;
 use trial_check::RawRecording;
 pub use trial_check::RecordingPolicy;
+pub(crate) use trigger_check::pipeline_topic;
 
 /// Longest function name, bytes.
 const NAME_BYTES_MAX: usize = 64;
@@ -55,6 +61,10 @@ pub struct Manifest {
     pub component: Option<String>,
     /// What starts the function, at least one.
     pub triggers: Vec<Trigger>,
+    /// Whether an instance runs one message or several, one after the other.
+    pub isolation: Isolation,
+    /// The function that gets what this one returns, in the same commit.
+    pub then: Option<String>,
     /// What one invocation may use.
     pub limits: Limits,
     /// What happens after a failure.
@@ -105,6 +115,8 @@ pub enum Source {
     Start,
     /// Clients, before anybody gets what they publish. Not through the session of the function: the publisher waits.
     Intercept(InterceptRule),
+    /// What an earlier function of a pipeline returns. Not through the session of the function: the earlier one's commit waits.
+    Pipeline,
     /// Requests over HTTP. Not through the session of the function: somebody waits for the answer.
     Http(HttpRoute),
 }
@@ -112,7 +124,7 @@ pub enum Source {
 impl Trigger {
     /// Does the session of the function get its messages? What somebody waits for takes another way.
     pub fn is_subscription(&self) -> bool {
-        !matches!(self.source, Source::Http(_) | Source::Intercept(_))
+        !matches!(self.source, Source::Http(_) | Source::Intercept(_) | Source::Pipeline)
     }
 }
 
@@ -123,56 +135,12 @@ impl fmt::Display for Trigger {
             Source::Messages => formatter.write_str(&self.mqtt),
             Source::Schedule { cron, zone } => write!(formatter, "cron {cron:?} {zone}"),
             Source::Start => formatter.write_str("start"),
+            Source::Pipeline => formatter.write_str("what functions hand on to it"),
             Source::Http(route) => write!(formatter, "{route}"),
             Source::Intercept(rule) => {
                 let then = if rule.on_failure == OnFailure::Pass { "pass" } else { "drop" };
                 write!(formatter, "{} before anybody gets it, {} ms, then {then}", self.mqtt, rule.timeout_ms)
             }
-        }
-    }
-}
-
-/// What one invocation may use.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// All memories and tables together. Bytes.
-    pub memory_bytes: usize,
-    /// Wall time of instantiate and call. Milliseconds.
-    pub timeout_ms: u64,
-    /// Messages published and returned.
-    pub output_messages: usize,
-    /// Bytes of those messages, topics and properties included.
-    pub output_bytes: usize,
-    /// Log lines; more are counted and dropped.
-    pub log_lines: usize,
-    /// Keys written.
-    pub kv_keys: usize,
-    /// Bytes of keys and values written.
-    pub kv_bytes: usize,
-    /// Twin patches.
-    pub twin_patches: usize,
-    /// How often it may run; messages wait meanwhile. `None`: as often as it can.
-    pub rate: Option<Rate>,
-    /// Share of one processor that its runs may take in the long run, percent; messages wait meanwhile. `None`: no limit.
-    pub cpu_percent: Option<u32>,
-    /// Functions that a message may have passed through before it is refused; `None`: as many as the node allows.
-    pub depth: Option<u32>,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            memory_bytes: 64 << 20,
-            timeout_ms: 1000,
-            output_messages: 64,
-            output_bytes: 1 << 20,
-            log_lines: 100,
-            kv_keys: 64,
-            kv_bytes: 256 << 10,
-            twin_patches: 16,
-            rate: None,
-            cpu_percent: None,
-            depth: None,
         }
     }
 }
@@ -246,6 +214,9 @@ pub struct Grants {
     pub intercept: bool,
     /// Scheme, host and port of what it may ask over HTTP.
     pub http: Vec<String>,
+    /// Keys of its own bucket that it may read and write; `*` stands for any run of characters. `None`: all of them, because nobody
+    /// else has that bucket.
+    pub keys: Option<Vec<String>>,
 }
 
 /// What is wrong in a `function.toml`.
@@ -267,6 +238,9 @@ struct RawManifest {
     component: Option<String>,
     #[serde(default)]
     trigger: Vec<Spanned<RawTrigger>>,
+    isolation: Option<Spanned<String>>,
+    reuse: Option<Spanned<RawReuse>>,
+    then: Option<Spanned<String>>,
     #[serde(default)]
     limits: RawLimits,
     #[serde(default)]
@@ -301,6 +275,7 @@ struct RawTrigger {
     cron: Option<Spanned<String>>,
     zone: Option<Spanned<String>>,
     start: Option<Spanned<bool>>,
+    pipeline: Option<Spanned<bool>>,
     window: Option<Spanned<String>>,
     size_s: Option<Spanned<i64>>,
     step_s: Option<Spanned<i64>>,
@@ -308,23 +283,6 @@ struct RawTrigger {
     by: Option<Spanned<String>>,
     messages_max: Option<Spanned<i64>>,
     qos: Option<Spanned<i64>>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct RawLimits {
-    memory_bytes: Option<Spanned<Bytes>>,
-    timeout_ms: Option<Spanned<i64>>,
-    output_messages: Option<Spanned<i64>>,
-    output_bytes: Option<Spanned<Bytes>>,
-    log_lines: Option<Spanned<i64>>,
-    kv_keys: Option<Spanned<i64>>,
-    kv_bytes: Option<Spanned<Bytes>>,
-    twin_patches: Option<Spanned<i64>>,
-    rate_per_s: Option<Spanned<i64>>,
-    burst: Option<Spanned<i64>>,
-    cpu_percent: Option<Spanned<i64>>,
-    depth: Option<Spanned<i64>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -356,6 +314,7 @@ struct RawGrants {
     twin_write: Vec<Spanned<String>>,
     intercept: bool,
     http: Vec<Spanned<String>>,
+    keys: Option<Vec<Spanned<String>>>,
 }
 
 impl Manifest {
@@ -381,10 +340,13 @@ impl Manifest {
         check.routes_apart(&triggers)?;
         let grants = check.grants(&raw.grants)?;
         check.intercept_granted(&triggers, &grants)?;
+        let then = check.then(&raw.name, raw.then.as_ref())?;
         Ok(Self {
             name: raw.name.into_inner(),
             version: raw.version,
             component: raw.component,
+            isolation: check.isolation(raw.isolation.as_ref(), raw.reuse.as_ref())?,
+            then,
             limits: check.limits(&raw.limits, config)?,
             retry: check.retry(&raw.retry, &triggers)?,
             circuit: raw.circuit.as_ref().map(|circuit| check.circuit(circuit, &grants)).transpose()?,
@@ -408,7 +370,7 @@ impl Manifest {
     pub fn zones(&self) -> impl Iterator<Item = &str> {
         self.triggers.iter().filter_map(|trigger| match &trigger.source {
             Source::Schedule { zone, .. } => Some(zone.as_str()),
-            Source::Messages | Source::Start | Source::Http(_) | Source::Intercept(_) => None,
+            _ => None,
         })
     }
 

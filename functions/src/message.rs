@@ -263,6 +263,9 @@ impl InvocationError {
     /// True when the message was not dealt with and should be kept and delivered again; false when it is dropped for good
     /// and should be acknowledged.
     pub fn deliver_again(&self) -> bool {
-        matches!(self, Self::Overloaded { .. } | Self::Stopping | Self::CommitUnavailable { .. })
+        matches!(
+            self,
+            Self::Overloaded { .. } | Self::NotReady { .. } | Self::Stopping | Self::CommitUnavailable { .. }
+        )
     }
 }

@@ -128,6 +128,8 @@ pub fn run_offline(
             attempt: 1,
             is_replay: false,
             on_slice: None,
+            until: None,
+            reuse: None,
         });
         let (run_ns, memory_bytes) = (outcome.run_time.as_nanos() as u64, outcome.memory_bytes);
         let (published, failure) = match outcome.end.map(|effects| memory.apply(effects)) {
@@ -197,6 +199,7 @@ fn build(
     let directory_error = |source| OfflineError::Directory { path: directory.into(), source };
     let manifest = Manifest::parse(manifest_toml, config).map_err(DeployError::from)?;
     let artifacts = ArtifactStore::open(directory, |key| getrandom::fill(key).map_err(std::io::Error::other))
+        .map(Arc::new)
         .map_err(directory_error)?;
     let engine = LazyEngine::new(config.clone()).get().map_err(DeployError::from)?;
     let (deployment, digest) = build_for_offline(&artifacts, child, config, engine, manifest, component)?;
@@ -227,6 +230,7 @@ fn words(failure: RunFailure, timeout_ms: u64) -> String {
         RunFailure::TimedOut => format!("stopped after limits.timeout_ms = {timeout_ms}"),
         RunFailure::OverLimit(reason) => format!("over a limit: {reason}"),
         RunFailure::Refused(reason) => format!("output refused: {reason}"),
+        RunFailure::NotReady(function) => format!("{function} is not ready"),
     }
 }
 
@@ -282,7 +286,7 @@ impl OfflineHost {
             }
             *revision += 1;
         }
-        effects.publish.into_iter().chain(effects.replies).collect()
+        effects.publish.into_iter().chain(effects.handed).chain(effects.replies).collect()
     }
 }
 

@@ -121,7 +121,7 @@ impl RunResult {
         let failed = |how, reason: &str| Self::Failed { how, reason: reason.to_owned() };
         match end {
             Ok(effects) => Self::Ok {
-                published: effects.publish.clone(),
+                published: effects.publish.iter().chain(&effects.handed).cloned().collect(),
                 replies: effects.replies.clone(),
                 kv: effects.kv_writes.clone(),
                 twins: effects.twin_patches.clone(),
@@ -132,6 +132,7 @@ impl RunResult {
             Err(RunFailure::TimedOut) => failed(FailureKind::TimedOut, "stopped at limits.timeout_ms"),
             Err(RunFailure::OverLimit(reason)) => failed(FailureKind::OverLimit, reason),
             Err(RunFailure::Refused(reason)) => failed(FailureKind::Refused, reason),
+            Err(RunFailure::NotReady(function)) => failed(FailureKind::Retry, function),
             Err(RunFailure::Left) => failed(FailureKind::Left, "the caller did not wait any more"),
         }
     }

@@ -45,6 +45,8 @@ pub(crate) fn play(deployment: &Arc<Deployment>, recording: &Recording, present:
         attempt: recording.attempt,
         is_replay: true,
         on_slice: None,
+        until: None,
+        reuse: None,
     });
     let run = TrialRun {
         result: RunResult::of(&outcome.end),

@@ -1,15 +1,19 @@
 //! The functions of a node: deploy, invoke, look at them, remove them.
 //!
-//! Per function there is one bounded queue and one invocation at a time, so order is kept; functions run beside each other on
-//! `Config::workers` threads. An invocation that outlives `Config::slice_ms` is moved out of the way: its thread no longer
+//! Per function there is one bounded queue, and order is kept: of all messages where the function runs one at a time, of those of
+//! each publisher where its manifest allows several. Runs of all functions share `Config::workers` threads. An invocation that outlives `Config::slice_ms` is moved out of the way: its thread no longer
 //! counts as a worker and another takes its place, up to `Config::stuck_workers_max` at once, so a function that loops until
 //! its time limit does not hold up the others.
 
 mod circuits;
 mod deploy;
 mod function;
+mod job;
+mod lanes;
 mod load;
+mod pipeline;
 mod pointing;
+mod queue;
 mod record;
 mod schedule;
 mod settle;
@@ -38,6 +42,7 @@ use crate::deployment::{DeployError, Deployment};
 use crate::engine::settings::POOLED_MEMORY_BYTES;
 use crate::engine::{LazyEngine, RunningEngine};
 use crate::host::Host;
+use crate::kept::KeptRoom;
 use crate::log_ring::{LogLine, LogSink};
 use crate::manifest::{Manifest, Trigger};
 use crate::message::{InvocationContext, InvocationError, InvocationMessage, InvocationResult};
@@ -47,7 +52,8 @@ use crate::world::World;
 pub use circuits::CircuitState;
 use deploy::Goal;
 pub use deploy::precompile;
-use function::{Function, Job};
+use function::Function;
+use job::Job;
 pub use pointing::{Pointed, Target, VersionEntry, VersionList};
 use record::RecordStore;
 use schedule::Scheduler;
@@ -147,6 +153,8 @@ pub struct FunctionStatus {
     pub triggers: Option<Vec<Trigger>>,
     /// Messages waiting.
     pub queued: usize,
+    /// Messages that run now.
+    pub running: usize,
     /// How its circuits are; `closed` where it has none.
     pub circuit: CircuitState,
     /// How many are open or tried again.
@@ -167,21 +175,22 @@ pub struct FunctionStatus {
 /// [`InvocationError::Stopping`].
 pub struct Runtime {
     shared: Arc<Shared>,
-    /// Held while functions are deployed or removed.
-    changing: Arc<Mutex<()>>,
 }
 
 /// What workers, commits and the API have in common.
 struct Shared {
     config: Config,
     host: Arc<dyn Host>,
+    /// Held while functions are deployed or removed.
+    changing: Arc<Mutex<()>>,
     engine: LazyEngine,
-    artifacts: ArtifactStore,
+    artifacts: Arc<ArtifactStore>,
     records: RecordStore,
     compile_child: CompileChild,
     functions: RwLock<BTreeMap<String, Arc<Function>>>,
     scheduler: Arc<Scheduler>,
     recording_room: Arc<RecordingRoom>,
+    kept_room: Arc<KeptRoom>,
     comparer: Comparer,
     judgements: Judgements,
 }
@@ -204,19 +213,21 @@ impl Runtime {
         .map_err(directory_error)?;
         let records = RecordStore::open(&directory).map_err(directory_error)?;
         let shared = Arc::new(Shared {
+            changing: Arc::default(),
             engine: LazyEngine::new(config.clone()),
             scheduler: Arc::new(Scheduler::new(config.workers, config.stuck_workers_max)),
             recording_room: RecordingRoom::new(config.recording_bytes_max),
+            kept_room: KeptRoom::new(config.kept_instances_max, config.memory_total_bytes / 2),
             comparer: Comparer::default(),
             judgements: Judgements::default(),
             config,
             host,
-            artifacts,
+            artifacts: Arc::new(artifacts),
             records,
             compile_child,
             functions: RwLock::default(),
         });
-        let runtime = Self { shared, changing: Arc::default() };
+        let runtime = Self { shared };
         runtime.load_all().map_err(directory_error)?;
         Ok(runtime)
     }
@@ -224,37 +235,37 @@ impl Runtime {
     /// Compiles, checks and starts a component once, stores it durably, then puts it in the place of what is live, between two
     /// messages. Blocks for seconds; deployments wait for each other.
     pub fn deploy(&self, manifest_toml: &str, component: Vec<u8>) -> Result<Deployed, DeployError> {
-        let _changing = self.changing.lock();
+        let _changing = self.shared.changing.lock();
         deploy::deploy(&self.shared, manifest_toml, component, Goal::GoLive)
     }
 
     /// Like [`deploy`](Self::deploy), but what is live stays.
     pub fn publish(&self, manifest_toml: &str, component: Vec<u8>) -> Result<Deployed, DeployError> {
-        let _changing = self.changing.lock();
+        let _changing = self.shared.changing.lock();
         deploy::deploy(&self.shared, manifest_toml, component, Goal::Publish)
     }
 
     /// Points an alias at versions, durably; `live` changes between two messages. Blocks for seconds where native code is missing.
     pub fn point(&self, name: &str, alias: &str, to: Alias) -> Result<Pointed, DeployError> {
-        let _changing = self.changing.lock();
+        let _changing = self.shared.changing.lock();
         pointing::point(&self.shared, name, alias, to)
     }
 
     /// Points an alias where it pointed before its last change; again for a further step.
     pub fn roll_back(&self, name: &str, alias: &str) -> Result<Pointed, DeployError> {
-        let _changing = self.changing.lock();
+        let _changing = self.shared.changing.lock();
         pointing::roll_back(&self.shared, name, alias)
     }
 
     /// Forgets an alias other than `live`.
     pub fn forget_alias(&self, name: &str, alias: &str) -> Result<(), DeployError> {
-        let _changing = self.changing.lock();
+        let _changing = self.shared.changing.lock();
         pointing::forget_alias(&self.shared, name, alias)
     }
 
     /// Removes the oldest versions until `keep` are left, except those that an alias names or named before its last change.
     pub fn collect(&self, name: &str, keep: usize) -> Result<Vec<VersionNumber>, DeployError> {
-        let _changing = self.changing.lock();
+        let _changing = self.shared.changing.lock();
         pointing::collect(&self.shared, name, keep)
     }
 
@@ -273,14 +284,14 @@ impl Runtime {
         context: InvocationContext,
         done: InvocationDone,
     ) -> Result<(), DeployError> {
-        let _changing = self.changing.lock();
+        let _changing = self.shared.changing.lock();
         pointing::invoke(&self.shared, name, target, (message, context), done)
     }
 
     /// Removes a function; waiting messages end with [`InvocationError::Removed`], a running one is finished. False when
     /// there is none of that name.
     pub fn remove(&self, name: &str) -> Result<bool, std::io::Error> {
-        let _changing = self.changing.lock();
+        let _changing = self.shared.changing.lock();
         deploy::remove(&self.shared, name)
     }
 
@@ -312,15 +323,7 @@ impl Runtime {
         if to_compile.is_empty() {
             return Ok(());
         }
-        let (shared, changing) = (Arc::downgrade(&self.shared), self.changing.clone());
-        std::thread::Builder::new().name("fn-prepare".into()).stack_size(1 << 20).spawn(move || {
-            for name in to_compile {
-                let _changing = changing.lock();
-                let Some(shared) = shared.upgrade() else { return };
-                load::prepare(&shared, &name);
-            }
-        })?;
-        Ok(())
+        load::prepare_later(&self.shared, to_compile)
     }
 }
 
@@ -338,7 +341,7 @@ impl Drop for Runtime {
 
 /// Stores, compiles and links a component outside of a runtime; also gives its digest.
 pub(crate) fn build_for_offline(
-    artifacts: &ArtifactStore,
+    artifacts: &Arc<ArtifactStore>,
     child: &CompileChild,
     config: &Config,
     engine: Arc<RunningEngine>,
@@ -365,11 +368,17 @@ fn check(config: &Config) -> Result<(), OpenError> {
     if !(1..=256).contains(&config.versions_max) {
         return wrong("versions_max", "1 to 256");
     }
+    if config.loaded_max == 0 {
+        return wrong("loaded_max", "1 and more");
+    }
     if config.queue_messages_max == 0 {
         return wrong("queue_messages_max", "1 and more");
     }
     if config.commits_in_flight_max == 0 {
         return wrong("commits_in_flight_max", "1 and more");
+    }
+    if config.kept_instances_max > 64 {
+        return wrong("kept_instances_max", "0 to 64");
     }
     if config.memory_bytes_max < 64 << 10 || config.memory_bytes_max as u64 > POOLED_MEMORY_BYTES {
         return wrong("memory_bytes_max", "65536 to 268435456");

@@ -8,6 +8,8 @@ mod callers;
 mod capabilities;
 #[path = "runtime/commits.rs"]
 mod commits;
+#[path = "runtime/concurrency.rs"]
+mod concurrency;
 #[path = "runtime/deployments.rs"]
 mod deployments;
 #[path = "runtime/examples.rs"]
@@ -26,6 +28,10 @@ mod native_code;
 mod offline;
 #[path = "runtime/order.rs"]
 mod order;
+#[path = "runtime/pipelines.rs"]
+mod pipelines;
+#[path = "runtime/reuse.rs"]
+mod reuse;
 #[path = "runtime/trials.rs"]
 mod trials;
 #[path = "runtime/versions.rs"]

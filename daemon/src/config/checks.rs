@@ -223,6 +223,7 @@ fn functions(config: &Config, found: &mut Found) {
     found.number("functions.stuck_workers_max", functions.stuck_workers_max, 0, 64);
     found.period("functions.slice", functions.slice, Period::milliseconds(10), Period::seconds(60));
     found.number("functions.functions_max", functions.functions_max, 1, 10_000);
+    found.number("functions.loaded_max", functions.loaded_max, 1, 10_000);
     found.number("functions.versions_max", functions.versions_max, 1, 256);
     found.number("functions.in_flight_max", functions.in_flight_max, 1, 65_535);
     found.number("functions.queue_messages_max", functions.queue_messages_max, 1, 1_000_000);
@@ -234,6 +235,7 @@ fn functions(config: &Config, found: &mut Found) {
     found.size("functions.recording_bytes_max", functions.recording_bytes_max, ByteSize(0), ByteSize(1 << 30));
     found.size("functions.component_bytes_max", functions.component_bytes_max, ByteSize::kib(1), ByteSize::mib(256));
     found.size("functions.memory_bytes_max", functions.memory_bytes_max, ByteSize::kib(64), ByteSize(2 << 30));
+    found.number("functions.kept_instances_max", functions.kept_instances_max, 0, 64);
     found.size(
         "functions.memory_total_bytes",
         functions.memory_total_bytes,

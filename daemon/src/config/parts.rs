@@ -149,6 +149,8 @@ pub struct FunctionsConfig {
     pub slice: Period,
     /// Deployed functions.
     pub functions_max: u32,
+    /// Functions whose native code stays in memory however long nothing comes for them.
+    pub loaded_max: u32,
     /// Published versions kept per function; the oldest that no alias needs gives way.
     pub versions_max: u32,
     /// Messages in flight to one function: taken from the broker and not acknowledged.
@@ -171,7 +173,9 @@ pub struct FunctionsConfig {
     pub component_bytes_max: ByteSize,
     /// Largest memory that a manifest may ask for.
     pub memory_bytes_max: ByteSize,
-    /// Memory of all running instances together; a growth past it fails.
+    /// Instances kept for later messages by functions with `isolation = "reuse"`, all together.
+    pub kept_instances_max: u32,
+    /// Memory of all instances together; a growth past it fails.
     pub memory_total_bytes: ByteSize,
     /// Longest time limit that a manifest may ask for.
     pub timeout_max: Period,
@@ -192,6 +196,7 @@ impl Default for FunctionsConfig {
             stuck_workers_max: 4,
             slice: Period::milliseconds(20),
             functions_max: 64,
+            loaded_max: 32,
             versions_max: 16,
             in_flight_max: 256,
             queue_messages_max: 1024,
@@ -203,6 +208,7 @@ impl Default for FunctionsConfig {
             recording_bytes_max: ByteSize::mib(2),
             component_bytes_max: ByteSize::mib(32),
             memory_bytes_max: ByteSize::mib(128),
+            kept_instances_max: 8,
             memory_total_bytes: ByteSize::mib(192),
             timeout_max: Period::seconds(60),
             intercept_timeout_max: Period::seconds(1),

@@ -3,14 +3,15 @@
 //! Invariant: the acknowledgement of the input, the outputs and what the invocation wrote are one entry of the journal; nobody
 //! gets an output before that is durable.
 
+use std::iter;
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 use selvedge_core::Message;
 use selvedge_functions::{
-    CommitDone, CommitFailure, Effects, Host, HostError, HttpReply, HttpRequest, KvChange, KvEntry, TwinDoc, TwinPatch,
-    TwinRead, TwinSection,
+    CommitDone, CommitFailure, Effects, Host, HostError, HttpReply, HttpRequest, KvChange, KvEntry, KvRead, KvWrite,
+    TwinDoc, TwinPatch, TwinRead, TwinSection,
 };
 use selvedge_store::{Batch, Commit, CommitError, Health, Store};
 use selvedge_twin::twin::Refusal;
@@ -103,7 +104,7 @@ impl FunctionHost {
 
     fn prepare(&self, effects: &Effects) -> Result<Prepared, CommitFailure> {
         let now_ms = wall_ms();
-        let has_writes = !effects.kv_writes.is_empty() || !effects.twin_patches.is_empty();
+        let has_writes = writes_key_values(effects) || !effects.twin_patches.is_empty();
         if has_writes {
             self.check_health()?;
         }
@@ -129,32 +130,46 @@ impl FunctionHost {
     }
 
     /// The key-value changes, if what they are based on still holds. Besides the function itself only the sweep writes to its
-    /// bucket, and that takes turns; the runtime starts the next invocation after this commit.
+    /// bucket, and that takes turns; the runtime has one such commit a bucket at a time.
     fn key_value_batch(&self, effects: &Effects, now_ms: u64) -> Result<Batch, CommitFailure> {
-        let function = &effects.function;
+        let mut batch = Batch::new();
+        let own = (&effects.function, &effects.kv_reads, &effects.kv_writes);
+        let others = effects.others.iter().map(|other| (&other.function, &other.kv_reads, &other.kv_writes));
+        for (function, reads, writes) in iter::once(own).chain(others) {
+            self.add_key_values(&mut batch, function, (reads, writes), now_ms)?;
+        }
+        Ok(batch)
+    }
+
+    fn add_key_values(
+        &self,
+        batch: &mut Batch,
+        function: &str,
+        (reads, writes): (&[KvRead], &[KvWrite]),
+        now_ms: u64,
+    ) -> Result<(), CommitFailure> {
         let unchanged = |key: &str, expected: Option<u64>| {
             let current = key_values::get(&self.store, function, key, now_ms)
                 .map_err(|error| CommitFailure::Unavailable(error.to_string()))?
                 .map(|entry| entry.revision);
             if current == expected { Ok(()) } else { Err(CommitFailure::Conflict(format!("key {key:?}"))) }
         };
-        for read in &effects.kv_reads {
+        for read in reads {
             unchanged(&read.key, read.revision)?;
         }
-        let mut batch = Batch::new();
-        for write in &effects.kv_writes {
+        for write in writes {
             unchanged(&write.key, write.expected)?;
             let put = match &write.change {
                 KvChange::Set { value, revision, ttl_s } => {
                     let expires_ms = ttl_s.map_or(0, |ttl_s| now_ms.saturating_add(u64::from(ttl_s) * 1000).max(1));
                     let record = Record { revision: *revision, expires_ms, value: value.clone() };
-                    key_values::put(&mut batch, function, &write.key, &record)
+                    key_values::put(batch, function, &write.key, &record)
                 }
-                KvChange::Delete => key_values::delete(&mut batch, function, &write.key),
+                KvChange::Delete => key_values::delete(batch, function, &write.key),
             };
             put.map_err(|error| CommitFailure::Refused(error.to_string()))?;
         }
-        Ok(batch)
+        Ok(())
     }
 }
 
@@ -235,7 +250,7 @@ impl Host for FunctionHost {
             Ok(outputs) => outputs,
             Err(error) => return done(Err(CommitFailure::Refused(error.to_string()))),
         };
-        let turn = (!effects.kv_writes.is_empty()).then(|| self.key_value_writes.lock());
+        let turn = writes_key_values(&effects).then(|| self.key_value_writes.lock());
         let prepared = match self.prepare(&effects) {
             Ok(prepared) => prepared,
             Err(failure) => {
@@ -282,6 +297,10 @@ impl Host for FunctionHost {
     }
 }
 
+fn writes_key_values(effects: &Effects) -> bool {
+    !effects.kv_writes.is_empty() || effects.others.iter().any(|other| !other.kv_writes.is_empty())
+}
+
 /// `MemAvailable` in bytes.
 fn memory_available(meminfo: &str) -> Option<u64> {
     let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
@@ -322,7 +341,6 @@ fn failure(error: PatchError) -> CommitFailure {
 mod tests {
     use std::sync::mpsc::channel;
 
-    use selvedge_functions::KvWrite;
     use selvedge_twin::Twins;
 
     use super::*;

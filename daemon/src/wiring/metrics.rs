@@ -146,8 +146,9 @@ fn twins(out: &mut Exposition, readings: &Readings) {
 /// Name, help, and where the count is.
 type FunctionCounter = (&'static str, &'static str, fn(&FunctionCounters) -> u64);
 
-const FUNCTION_COUNTERS: [FunctionCounter; 12] = [
+const FUNCTION_COUNTERS: [FunctionCounter; 13] = [
     ("selvedge_function_runs_total", "Runs, attempts of one message counted each", |counters| counters.invocations),
+    ("selvedge_function_runs_reused_total", "Runs by an instance that had run before", |counters| counters.reused),
     ("selvedge_function_published_total", "Messages published", |counters| counters.published),
     ("selvedge_function_commits_failed_total", "Commits that conflicted or failed", |counters| counters.commit_failed),
     ("selvedge_function_overloaded_total", "Messages not taken because the queue was full", |counters| {
@@ -366,6 +367,7 @@ mod tests {
             }],
             triggers: Some(Vec::new()),
             queued: 3,
+            running: 0,
             circuit: selvedge_functions::CircuitState::Open,
             circuits_open: 2,
             counters: FunctionCounters { invocations: 5, run_p99_us: 1500, ..FunctionCounters::default() },

@@ -1,7 +1,8 @@
 //! `bus`: publish. The messages go out before the returned ones.
 
 use crate::bindings::selvedge::function::bus::{Error, Host, Message};
-use crate::invocation::{InvocationState, OutputRefusal};
+use crate::invocation::InvocationState;
+use crate::outputs::OutputRefusal;
 
 impl Host for InvocationState {
     fn publish(&mut self, message: Message) -> Result<(), Error> {

@@ -5,11 +5,7 @@ use std::ops::Range;
 use toml::Spanned;
 
 use super::quantity::Bytes;
-use super::{
-    GRANTS_MAX, Grants, Limits, ManifestError, NAME_BYTES_MAX, RawGrants, RawLimits, is_valid_function_name, line_of,
-    texts,
-};
-use crate::config::Config;
+use super::{GRANTS_MAX, Grants, ManifestError, NAME_BYTES_MAX, RawGrants, is_valid_function_name, line_of, texts};
 use crate::outgoing::Origin;
 use crate::topic;
 
@@ -69,7 +65,7 @@ impl Check<'_> {
         }
     }
 
-    fn optional(
+    pub(super) fn optional(
         &self,
         key: &str,
         value: &Option<Spanned<i64>>,
@@ -79,7 +75,7 @@ impl Check<'_> {
         Ok(number.map(|number| number as u32))
     }
 
-    fn bytes(
+    pub(super) fn bytes(
         &self,
         key: &str,
         value: &Option<Spanned<Bytes>>,
@@ -102,47 +98,10 @@ impl Check<'_> {
         }
     }
 
-    pub(super) fn limits(&self, raw: &RawLimits, config: &Config) -> Result<Limits, ManifestError> {
-        let default = Limits::default();
-        let count = |key, value, default: usize, max: u64| {
-            self.integer(key, value, default as u64, 0..max + 1).map(|number| number as usize)
-        };
-        let memory_bytes = self.bytes(
-            "limits.memory_bytes",
-            &raw.memory_bytes,
-            default.memory_bytes,
-            64 << 10..config.memory_bytes_max.saturating_add(1),
-        )?;
-        let default_timeout_ms = default.timeout_ms.min(config.timeout_ms_max);
-        Ok(Limits {
-            memory_bytes,
-            timeout_ms: self.integer(
-                "limits.timeout_ms",
-                &raw.timeout_ms,
-                default_timeout_ms,
-                1..config.timeout_ms_max.saturating_add(1),
-            )?,
-            output_messages: count("limits.output_messages", &raw.output_messages, default.output_messages, 10_000)?,
-            output_bytes: self.bytes(
-                "limits.output_bytes",
-                &raw.output_bytes,
-                default.output_bytes,
-                0..(64 << 20) + 1,
-            )?,
-            log_lines: count("limits.log_lines", &raw.log_lines, default.log_lines, 10_000)?,
-            kv_keys: count("limits.kv_keys", &raw.kv_keys, default.kv_keys, 1_000)?,
-            kv_bytes: self.bytes("limits.kv_bytes", &raw.kv_bytes, default.kv_bytes, 0..(4 << 20) + 1)?,
-            twin_patches: count("limits.twin_patches", &raw.twin_patches, default.twin_patches, 256)?,
-            rate: self.rate(raw)?,
-            cpu_percent: self.optional("limits.cpu_percent", &raw.cpu_percent, 1..101)?,
-            depth: self.optional("limits.depth", &raw.depth, 0..u64::from(config.depth_max) + 1)?,
-        })
-    }
-
     pub(super) fn grants(&self, raw: &RawGrants) -> Result<Grants, ManifestError> {
         self.count("grants.publish", raw.publish.len(), GRANTS_MAX)?;
         raw.publish.iter().try_for_each(|filter| self.filter("grants.publish", filter))?;
-        let things = |key: &str, patterns: &[Spanned<String>]| {
+        let patterns_of = |key: &str, patterns: &[Spanned<String>]| {
             self.count(key, patterns.len(), GRANTS_MAX)?;
             match patterns.iter().find(|pattern| pattern.get_ref().is_empty() || pattern.get_ref().len() > 256) {
                 Some(pattern) => self.wrong(&pattern.span(), format!("{key}: a pattern has 1 to 256 bytes")),
@@ -151,10 +110,11 @@ impl Check<'_> {
         };
         Ok(Grants {
             publish: texts(&raw.publish),
-            twin_read: things("grants.twin_read", &raw.twin_read)?,
-            twin_write: things("grants.twin_write", &raw.twin_write)?,
+            twin_read: patterns_of("grants.twin_read", &raw.twin_read)?,
+            twin_write: patterns_of("grants.twin_write", &raw.twin_write)?,
             intercept: raw.intercept,
             http: self.http_grants(&raw.http)?,
+            keys: raw.keys.as_ref().map(|keys| patterns_of("grants.keys", keys)).transpose()?,
         })
     }
 

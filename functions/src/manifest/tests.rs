@@ -1,10 +1,12 @@
 use super::*;
+use crate::rate::Rate;
 use crate::window::{WindowBy, WindowKind};
 
 const FULL: &str = r#"
 name = "unit-alarm"
 version = "1.2.0"
 component = "unit_alarm.wasm"
+isolation = "reuse"
 
 [[trigger]]
 mqtt = "sensors/+/temperature"
@@ -25,7 +27,13 @@ twin_patches = 1
 rate_per_s = 50
 burst = 5
 cpu_percent = 20
+concurrency = 4
+concurrency_min = 2
 depth = 2
+
+[reuse]
+calls = 50
+age_s = 20
 
 [retry]
 attempts = 5
@@ -46,6 +54,7 @@ reply_payload = "no alarm today"
 publish = ["alarms/#"]
 twin_read = ["pump-*"]
 twin_write = ["pump-1"]
+keys = ["count-*"]
 
 [recording]
 messages = 7
@@ -98,10 +107,14 @@ fn every_key_is_read() {
         kv_bytes: 1024,
         twin_patches: 1,
         rate: Some(Rate { per_s: 50, burst: 5 }),
+        concurrency: Concurrency { floor: 2, ceiling: 4 },
         cpu_percent: Some(20),
         depth: Some(2),
     };
     assert_eq!(manifest.limits, limits);
+    let reuse = Reuse { calls: 50, age: std::time::Duration::from_secs(20) };
+    assert_eq!(manifest.isolation, Isolation::Reuse(reuse));
+    assert_eq!(manifest.grants.keys.as_deref(), Some(["count-*".to_owned()].as_slice()));
     let dead_letter = Some("dead/unit-alarm".to_owned());
     assert_eq!(manifest.retry, Retry { attempts: 5, backoff_ms: 20, dead_letter });
     let circuit = CircuitPolicy {
@@ -293,4 +306,52 @@ fn a_configuration_without_bounds_refuses_nothing_and_does_not_overflow() {
     let text = "name = \"f\"\n[[trigger]]\nmqtt = \"a\"\n[limits]\nmemory_bytes = \"64GiB\"\ntimeout_ms = 999999999\n";
     let limits = Manifest::parse(text, &unbounded).unwrap().limits;
     assert_eq!((limits.memory_bytes, limits.timeout_ms), (64 << 30, 999_999_999));
+}
+
+#[test]
+fn messages_at_once_are_one_by_default_and_within_their_bounds() {
+    let of = |lines: &str| with(&format!("[limits]\n{lines}")).map(|manifest| manifest.limits.concurrency);
+    assert_eq!(of(""), Ok(Concurrency { floor: 1, ceiling: 1 }));
+    assert_eq!(of("concurrency = 64"), Ok(Concurrency { floor: 1, ceiling: 64 }));
+    check_refused("[limits]\nconcurrency = 65", 5, &["limits.concurrency = 65", "1 to 64"]);
+    check_refused("[limits]\nconcurrency = 0", 5, &["limits.concurrency = 0"]);
+    check_refused("[limits]\nconcurrency = 2\nconcurrency_min = 3", 6, &["limits.concurrency_min = 3", "1 to 2"]);
+    check_refused("[limits]\nconcurrency_min = 2", 5, &["limits.concurrency_min = 2", "1 to 1"]);
+}
+
+#[test]
+fn an_instance_is_used_again_only_where_the_manifest_says_so() {
+    let of = |lines: &str| parse(&format!("name = \"f\"\n{lines}\n[[trigger]]\nmqtt = \"a\"")).map(|it| it.isolation);
+    assert_eq!(of(""), Ok(Isolation::Fresh));
+    assert_eq!(of("isolation = \"fresh\""), Ok(Isolation::Fresh));
+    let usual = Reuse { calls: 1000, age: std::time::Duration::from_secs(60) };
+    assert_eq!(of("isolation = \"reuse\""), Ok(Isolation::Reuse(usual)));
+    for (lines, needle) in [
+        ("isolation = \"shared\"", "\"fresh\" and \"reuse\""),
+        ("[reuse]\ncalls = 5", "needs isolation"),
+        ("isolation = \"reuse\"\n[reuse]\ncalls = 0", "reuse.calls = 0"),
+        ("isolation = \"reuse\"\n[reuse]\nage_s = 86401", "reuse.age_s = 86401"),
+    ] {
+        let error = of(lines).unwrap_err();
+        assert!(error.message.contains(needle), "{lines}: {error}");
+    }
+}
+
+#[test]
+fn a_pipeline_is_named_at_both_ends() {
+    let handing = parse("name = \"f\"\nthen = \"g\"\n[[trigger]]\nmqtt = \"a\"").unwrap();
+    assert_eq!(handing.then.as_deref(), Some("g"));
+    let taking = parse("name = \"g\"\n[[trigger]]\npipeline = true").unwrap();
+    assert_eq!((&taking.triggers[0].source, taking.triggers[0].mqtt.as_str()), (&Source::Pipeline, "$fn/pipeline/g"));
+    assert!(!taking.triggers[0].is_subscription());
+    for (text, needle) in [
+        ("name = \"f\"\nthen = \"f\"\n[[trigger]]\nmqtt = \"a\"", "does not hand on to itself"),
+        ("name = \"f\"\nthen = \"G/\"\n[[trigger]]\nmqtt = \"a\"", "is not the name of a function"),
+        ("name = \"f\"\n[[trigger]]\npipeline = false", "leave the trigger out"),
+        ("name = \"f\"\n[[trigger]]\npipeline = true\nqos = 1", "trigger.qos"),
+        ("name = \"f\"\n[[trigger]]\npipeline = true\nwindow = \"tumbling\"\nsize_s = 5", "trigger.window"),
+    ] {
+        let error = parse(text).unwrap_err();
+        assert!(error.message.contains(needle), "{text}: {error}");
+    }
 }

@@ -3,7 +3,7 @@
 use toml::Spanned;
 
 use super::check::Check;
-use super::{ManifestError, RawTrigger, Source, Trigger};
+use super::{ManifestError, RawTrigger, Source, Trigger, is_valid_function_name};
 use crate::alias::digest_of;
 use crate::config::Config;
 use crate::cron::Schedule;
@@ -12,9 +12,14 @@ use crate::message::Qos;
 /// Topics under which the node tells of events of the network.
 const NET_EVENTS: &str = "$net/event/";
 /// What a trigger can be.
-const KINDS: &str = "mqtt = \"…\" (a topic filter), http = \"…\" (a route of HTTP), net = \"…\" (an event of the network), twin = \"…\" (changes of a thing's twin, + for all), cron = \"…\" (a schedule) or start = true";
+const KINDS: &str = "mqtt = \"…\" (a topic filter), http = \"…\" (a route of HTTP), net = \"…\" (an event of the network), twin = \"…\" (changes of a thing's twin, + for all), cron = \"…\" (a schedule), start = true or pipeline = true (what functions hand on)";
 /// Longest name of a thing or a time zone, bytes.
 const NAME_BYTES_MAX: usize = 256;
+
+/// What a message is known by that came through a pipeline; no client can publish to it.
+pub(crate) fn pipeline_topic(function: &str) -> String {
+    format!("$fn/pipeline/{function}")
+}
 
 impl Check<'_> {
     pub(super) fn trigger(
@@ -26,7 +31,8 @@ impl Check<'_> {
         let span = trigger.span();
         let raw = trigger.get_ref();
         let kinds = [&raw.mqtt, &raw.http, &raw.net, &raw.twin, &raw.cron].map(Option::is_some);
-        match kinds.iter().chain([&raw.start.is_some()]).filter(|is_there| **is_there).count() {
+        match kinds.iter().chain([&raw.start.is_some(), &raw.pipeline.is_some()]).filter(|is_there| **is_there).count()
+        {
             1 => {}
             0 => return self.wrong(&span, format!("a [[trigger]] has {KINDS}")),
             _ => return self.wrong(&span, format!("a [[trigger]] has one of {KINDS}: write one for each")),
@@ -36,7 +42,7 @@ impl Check<'_> {
         }
         let window = self.window(raw)?;
         let intercept = self.intercept(raw, config)?;
-        let has_no_messages = raw.cron.is_some() || raw.start.is_some() || raw.http.is_some();
+        let has_no_messages = raw.cron.is_some() || raw.start.is_some() || raw.http.is_some() || raw.pipeline.is_some();
         if let Some(wanted) = raw.window.as_ref().filter(|_| has_no_messages) {
             let words = "trigger.window belongs to messages: mqtt, net or twin".to_owned();
             return self.wrong(&wanted.span(), words);
@@ -68,15 +74,38 @@ impl Check<'_> {
             let mqtt = format!("$fn/cron/{}/{:08x}", name.get_ref(), digest_of(&[&cron, &zone]) as u32);
             return Ok(Trigger { mqtt, qos, source: Source::Schedule { cron, zone }, window: None });
         }
-        match &raw.start {
-            Some(start) if !start.get_ref() => {
-                self.wrong(&start.span(), "trigger.start = false: leave the trigger out".to_owned())
-            }
-            _ => {
-                let mqtt = format!("$fn/start/{}", name.get_ref());
-                Ok(Trigger { mqtt, qos, source: Source::Start, window: None })
+        for (key, flag) in [("start", &raw.start), ("pipeline", &raw.pipeline)] {
+            if let Some(flag) = flag.as_ref().filter(|flag| !flag.get_ref()) {
+                return self.wrong(&flag.span(), format!("trigger.{key} = false: leave the trigger out"));
             }
         }
+        if raw.pipeline.is_some() {
+            if let Some(qos) = &raw.qos {
+                let words = "trigger.qos belongs to messages of the broker: what is handed on has none".to_owned();
+                return self.wrong(&qos.span(), words);
+            }
+            let mqtt = pipeline_topic(name.get_ref());
+            return Ok(Trigger { mqtt, qos, source: Source::Pipeline, window: None });
+        }
+        let mqtt = format!("$fn/start/{}", name.get_ref());
+        Ok(Trigger { mqtt, qos, source: Source::Start, window: None })
+    }
+
+    /// The next function of a pipeline.
+    pub(super) fn then(
+        &self,
+        name: &Spanned<String>,
+        then: Option<&Spanned<String>>,
+    ) -> Result<Option<String>, ManifestError> {
+        let Some(then) = then else { return Ok(None) };
+        let next = then.get_ref();
+        if !is_valid_function_name(next) {
+            return self.wrong(&then.span(), format!("then = {next:?} is not the name of a function"));
+        }
+        if next == name.get_ref() {
+            return self.wrong(&then.span(), format!("then = {next:?}: a function does not hand on to itself"));
+        }
+        Ok(Some(next.clone()))
     }
 
     fn qos(&self, raw: &RawTrigger) -> Result<Qos, ManifestError> {

@@ -69,7 +69,10 @@ fn try_deploy(
     let engine = shared.engine.get()?;
     let digest = shared.artifacts.put_component(&component).map_err(DeployError::Store)?;
     drop(component);
-    let (warnings, now_ms) = (manifest.warnings(), shared.host.now_ms());
+    let (mut warnings, now_ms) = (manifest.warnings(), shared.host.now_ms());
+    if let Some(next) = manifest.then.as_ref().filter(|next| !shared.functions.read().contains_key(*next)) {
+        warnings.push(format!("then = {next:?}: there is no such function yet, and messages wait for it"));
+    }
     let replaced = catalog.live().is_some();
     let candidate =
         Candidate { manifest: manifest_toml, digest: &digest, fallback: manifest.fallback_version(), now_ms };
@@ -104,6 +107,7 @@ fn try_deploy(
         // Not ready, and what is live stays.
         (None, Some(_)) => {}
     }
+    shared.sweep_code();
     worker::schedule(shared, &function);
     let verb = if goal == Goal::GoLive { "deployed" } else { "published" };
     let text = format!("{verb} {number}, component {}", &digest[..16]);
@@ -143,7 +147,7 @@ pub(crate) fn check_size(config: &Config, component: &[u8]) -> Result<(), Deploy
 
 /// Loads a stored component's native code, made first where it is missing or not good, and links it.
 pub(crate) fn build(
-    artifacts: &ArtifactStore,
+    artifacts: &Arc<ArtifactStore>,
     child: &CompileChild,
     config: &Config,
     engine: Arc<RunningEngine>,
@@ -160,7 +164,7 @@ pub(crate) fn build(
             artifacts.load(&engine, digest)?
         }
     };
-    Deployment::new(number, manifest, &component, engine)
+    Deployment::new((number, manifest), artifacts, (digest, &component), engine)
 }
 
 fn compile_limits(config: &Config) -> CompileLimits {

@@ -28,6 +28,7 @@ pub(super) fn load_all(shared: &Arc<Shared>) -> io::Result<Vec<String>> {
             Serving::Broken(reason) => tracing::error!(function = name, reason, "function cannot run"),
             Serving::Ready(_) | Serving::Idle => {}
         }
+        shared.sweep_code();
         functions.insert(
             name.clone(),
             Arc::new(Function::new(&name, serving, facts, &shared.config, shared.recording_room.clone())),
@@ -35,6 +36,15 @@ pub(super) fn load_all(shared: &Arc<Shared>) -> io::Result<Vec<String>> {
     }
     *shared.functions.write() = functions;
     Ok(to_compile)
+}
+
+impl Shared {
+    /// After code was loaded that nothing runs yet.
+    pub(super) fn sweep_code(&self) {
+        if let Some(engine) = self.engine.running() {
+            engine.shelf.sweep_all();
+        }
+    }
 }
 
 /// What can be served at once.
@@ -52,7 +62,10 @@ fn serving(shared: &Shared, name: &str, catalog: &Catalog) -> Serving {
             tracing::warn!(error = %error, "native code of a function is made again in the background");
             Serving::Preparing
         })?;
-        let deployment = Deployment::new(number, manifest, &component, engine.clone()).map_err(broken)?;
+        let deployment = {
+            let loaded = (version.digest.as_str(), &component);
+            Deployment::new((number, manifest), &shared.artifacts, loaded, engine.clone()).map_err(broken)?
+        };
         Ok(LiveVersion::new(Arc::new(deployment)))
     };
     match live.shares().iter().map(|share| version(share.version)).collect::<Result<Vec<_>, Serving>>() {
@@ -73,8 +86,32 @@ fn missing_fallbacks(versions: &[Arc<LiveVersion>]) -> Vec<VersionNumber> {
     wanted.filter(|number| !is_there(number)).collect()
 }
 
+/// Has one thread compile these functions, one after the other.
+pub(super) fn prepare_later(shared: &Arc<Shared>, names: Vec<String>) -> io::Result<()> {
+    let (shared, changing) = (Arc::downgrade(shared), shared.changing.clone());
+    let all = move || {
+        for name in names {
+            let _changing = changing.lock();
+            let Some(shared) = shared.upgrade() else { return };
+            prepare(&shared, &name);
+        }
+    };
+    std::thread::Builder::new().name("fn-prepare".into()).stack_size(1 << 20).spawn(all).map(drop)
+}
+
+/// The native code of a function that ran is not there any more, or not good: its messages wait until it is made again.
+pub(super) fn lost_code(shared: &Arc<Shared>, function: &Function) {
+    if !function.loses_code() {
+        return;
+    }
+    tracing::error!(function = function.name, "native code of a function is not there any more and is made again");
+    if let Err(error) = prepare_later(shared, vec![function.name.clone()]) {
+        function.break_down(format!("cannot start a thread to make its native code again: {error}"));
+    }
+}
+
 /// Compiles a function that was found without native code, unless it was changed or removed meanwhile.
-pub(super) fn prepare(shared: &Arc<Shared>, name: &str) {
+fn prepare(shared: &Arc<Shared>, name: &str) {
     let Some(function) = shared.functions.read().get(name).cloned() else { return };
     if !function.is_preparing() {
         return;
@@ -87,6 +124,7 @@ pub(super) fn prepare(shared: &Arc<Shared>, name: &str) {
     match built {
         Ok((traffic, facts)) => {
             function.set_serving(Serving::Ready(Arc::new(traffic)), facts);
+            shared.sweep_code();
             tracing::info!(function = name, "function is ready");
             worker::schedule(shared, &function);
         }

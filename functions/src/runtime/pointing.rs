@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::function::{Function, Job, Serving};
+use super::function::{Function, Serving};
+use super::job::Job;
 use super::load::{facts, traffic};
 use super::{InvocationDone, Shared, deploy, worker};
 use crate::alias::{Alias, Share, Sticky};

@@ -12,6 +12,13 @@ use parking_lot::{Condvar, Mutex};
 
 use super::function::Function;
 
+/// A function that a worker is to look at.
+pub(super) struct Turn {
+    pub(super) function: Arc<Function>,
+    /// Because its time had come.
+    pub(super) is_wake: bool,
+}
+
 struct Later {
     at: Instant,
     function: Arc<Function>,
@@ -39,8 +46,7 @@ impl Ord for Later {
 
 #[derive(Default)]
 struct State {
-    ready: VecDeque<Arc<Function>>,
-    /// At most one entry per function.
+    ready: VecDeque<Turn>,
     later: BinaryHeap<Reverse<Later>>,
     /// Threads that take work.
     workers: usize,
@@ -76,7 +82,7 @@ impl Scheduler {
     /// Adds a function to run now.
     pub(super) fn run_now(&self, function: Arc<Function>) -> Needed {
         let mut state = self.state.lock();
-        state.ready.push_back(function);
+        state.ready.push_back(Turn { function, is_wake: false });
         self.wake(&mut state)
     }
 
@@ -88,7 +94,7 @@ impl Scheduler {
     }
 
     /// The next function for a worker thread; blocks. `None`: the thread ends.
-    pub(super) fn next(&self) -> Option<Arc<Function>> {
+    pub(super) fn next(&self) -> Option<Turn> {
         let mut state = self.state.lock();
         loop {
             if state.stopped {
@@ -98,10 +104,10 @@ impl Scheduler {
             let now = Instant::now();
             while state.later.peek().is_some_and(|Reverse(later)| later.at <= now) {
                 let due = state.later.pop();
-                state.ready.extend(due.map(|Reverse(later)| later.function));
+                state.ready.extend(due.map(|Reverse(later)| Turn { function: later.function, is_wake: true }));
             }
-            if let Some(function) = state.ready.pop_front() {
-                return Some(function);
+            if let Some(turn) = state.ready.pop_front() {
+                return Some(turn);
             }
             state.idle += 1;
             match state.later.peek().map(|Reverse(later)| later.at) {
@@ -190,7 +196,7 @@ mod tests {
         let _ = scheduler.run_at(Instant::now() + Duration::from_millis(5), function("later"));
         let _ = scheduler.run_now(function("first"));
         let _ = scheduler.run_now(function("second"));
-        let names: Vec<_> = (0..3).map(|_| scheduler.next().unwrap().name.clone()).collect();
+        let names: Vec<_> = (0..3).map(|_| scheduler.next().unwrap().function.name.clone()).collect();
         assert_eq!(names, ["first", "second", "later"]);
     }
 

@@ -5,7 +5,11 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::Shared;
-use super::function::{Function, Job, Taken};
+use super::function::Function;
+use super::job::Job;
+use super::lanes::Order;
+use super::pipeline::Stage;
+use super::queue::Taken;
 use super::traffic::LiveVersion;
 use super::worker::{again_or_error, give_up, schedule};
 use crate::circuit::{Change, End};
@@ -35,7 +39,14 @@ pub(super) struct Ticket {
     pub(super) shared: Arc<Shared>,
     pub(super) function: Arc<Function>,
     pub(super) version: Arc<LiveVersion>,
+    /// It can conflict.
     pub(super) checked: bool,
+    /// Of the message, if it is kept until the end.
+    pub(super) order: Option<Order>,
+    /// Functions whose key-values it touches besides.
+    pub(super) others: Vec<Arc<Function>>,
+    /// What ran in the pipeline.
+    pub(super) stages: Vec<Stage>,
     pub(super) open: Option<(Job, Ending)>,
 }
 
@@ -53,14 +64,24 @@ impl Ticket {
         schedule(&self.shared, &self.function);
     }
 
+    /// Lets others have their turn.
+    fn free(&self) {
+        for other in &self.others {
+            other.commit_ended(true, None);
+            schedule(&self.shared, other);
+        }
+        self.function.commit_ended(self.checked, self.order);
+    }
+
     fn ran(&self, job: Job, success: InvocationSuccess, outcome: Result<(), CommitFailure>) {
         let (shared, function, version) = (&self.shared, &self.function, &self.version);
         match outcome {
             Ok(()) => {
                 function.counters.committed(success.outputs);
                 version.counters.committed(success.outputs);
+                self.stages.iter().for_each(Stage::committed);
                 judge(shared, function, version, &job, End::Good);
-                function.commit_ended(self.checked);
+                self.free();
                 job.end(Ok(success));
             }
             Err(failure) => {
@@ -68,7 +89,7 @@ impl Ticket {
                 version.counters.commit_failed();
                 // The message must be at the front before the next one may be taken.
                 let ended = again_or_error(function, job, failure);
-                function.commit_ended(self.checked);
+                self.free();
                 if let Some((job, error)) = ended.map(|ended| *ended) {
                     give_up(shared, function, Some(version), job, &success.invocation_id, error);
                 }
@@ -78,7 +99,7 @@ impl Ticket {
 
     fn instead(&self, job: Job, ended: Ended, outcome: Result<(), CommitFailure>) {
         let Ended { error, by, invocation_id } = ended;
-        self.function.commit_ended(self.checked);
+        self.free();
         let end = match outcome {
             Ok(()) => {
                 self.function.counters.settled(by);
@@ -119,12 +140,15 @@ pub(super) fn commit_instead(
         publish: vec![message],
         ..Effects::default()
     };
-    function.commit_begins(false);
+    function.commit_begins_beside();
     let ticket = Ticket {
         shared: shared.clone(),
         function: function.clone(),
         version: version.clone(),
         checked: false,
+        order: None,
+        others: Vec::new(),
+        stages: Vec::new(),
         open: Some((job, Ending::Instead(ended))),
     };
     shared.host.commit(effects, Box::new(move |outcome| ticket.close(outcome)));

@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::function::Job;
 use crate::alias::{Alias, Lot};
+use crate::bindings::selvedge::function::types;
 use crate::counters::{Counters, FunctionCounters};
 use crate::deployment::Deployment;
 use crate::http_route::RouteAuth;
-use crate::manifest::{Source, Trigger};
+use crate::kept::KeptInstances;
+use crate::manifest::{Concurrency, Source, Trigger};
+use crate::message::InvocationContext;
 use crate::topic;
 use crate::version::VersionNumber;
 
@@ -20,11 +22,13 @@ const KEY_PROPERTY: &str = "key";
 pub(super) struct LiveVersion {
     pub(super) deployment: Arc<Deployment>,
     pub(super) counters: Counters,
+    /// Its instances that may run again.
+    pub(super) kept: KeptInstances,
 }
 
 impl LiveVersion {
     pub(super) fn new(deployment: Arc<Deployment>) -> Arc<Self> {
-        Arc::new(Self { deployment, counters: Counters::new() })
+        Arc::new(Self { deployment, counters: Counters::new(), kept: KeptInstances::default() })
     }
 
     /// A batch of a window has no topic of its own: it is known by its trigger's filter.
@@ -54,15 +58,18 @@ pub(super) struct Traffic {
     versions: Vec<Arc<LiveVersion>>,
     /// What takes the messages of versions whose circuit is open, besides these.
     fallbacks: Vec<Arc<LiveVersion>>,
+    concurrency: Concurrency,
 }
 
 impl Traffic {
     pub(super) fn new(name: Option<&str>, alias: Alias, versions: Vec<Arc<LiveVersion>>) -> Self {
-        Self { name: name.map(Arc::from), alias, versions, fallbacks: Vec::new() }
+        let concurrency = least(&versions).unwrap_or_default();
+        Self { name: name.map(Arc::from), alias, versions, fallbacks: Vec::new(), concurrency }
     }
 
     pub(super) fn with_fallbacks(self, fallbacks: Vec<Arc<LiveVersion>>) -> Self {
-        Self { fallbacks, ..self }
+        let concurrency = least(&fallbacks).map_or(self.concurrency, |least| least.least(self.concurrency));
+        Self { fallbacks, concurrency, ..self }
     }
 
     /// The version that takes messages while a circuit is open.
@@ -70,22 +77,32 @@ impl Traffic {
         self.version(number).or_else(|| self.fallbacks.iter().find(|version| version.deployment.number == number))
     }
 
+    /// Runs at once: as few as any of them allows.
+    pub(super) fn concurrency(&self) -> Concurrency {
+        self.concurrency
+    }
+
     /// The version that runs a message; the same at each of its attempts.
-    pub(super) fn choose(&self, function: &str, job: &Job) -> Option<Arc<LiveVersion>> {
+    pub(super) fn choose(
+        &self,
+        function: &str,
+        message: &types::Message,
+        context: &InvocationContext,
+        random: u64,
+    ) -> Option<Arc<LiveVersion>> {
         if let [only] = self.versions.as_slice() {
             return Some(only.clone());
         }
-        let key = job.message.properties.user_properties.iter().find(|(name, _)| name == KEY_PROPERTY);
-        let topic = job.message.topic.as_str();
+        let key = message.properties.user_properties.iter().find(|(name, _)| name == KEY_PROPERTY);
+        let topic = message.topic.as_str();
         let lot = Lot {
             function,
             topic,
-            client: job.context.client_id.as_deref(),
+            client: context.client_id.as_deref(),
             key: key.map(|(_, value)| value.as_str()),
-            random: job.random,
+            random,
         };
-        let takes =
-            |number| self.version(number).is_some_and(|version| version.takes(topic, &job.context.matched_filter));
+        let takes = |number| self.version(number).is_some_and(|version| version.takes(topic, &context.matched_filter));
         self.version(self.alias.choose(&lot, takes)).or_else(|| self.versions.first()).cloned()
     }
 
@@ -114,6 +131,10 @@ impl Traffic {
             })
             .collect()
     }
+}
+
+fn least(versions: &[Arc<LiveVersion>]) -> Option<Concurrency> {
+    versions.iter().map(|version| version.deployment.manifest.limits.concurrency).reduce(Concurrency::least)
 }
 
 /// All triggers, each filter once, with the greatest quality of service. Of what versions disagree

@@ -111,7 +111,7 @@ impl Runtime {
         wish: PolicyWish,
         dry_run: bool,
     ) -> Result<Promoted, DeployError> {
-        let _changing = self.changing.lock();
+        let _changing = self.shared.changing.lock();
         let function = self.function(name)?;
         let mut report = trial::judge(&self.shared, &function, candidate, recordings, wish)?;
         if dry_run || !report.refusals.is_empty() {
@@ -129,7 +129,7 @@ impl Runtime {
     /// # Errors
     /// There is no such function or version, or it cannot be stored.
     pub fn set_shadow(&self, name: &str, shadow: Option<VersionNumber>) -> Result<(), DeployError> {
-        let _changing = self.changing.lock();
+        let _changing = self.shared.changing.lock();
         let (function, mut catalog) = find(&self.shared, name)?;
         if let Some(number) = shadow {
             // What cannot run is refused here, not when the first message comes.
@@ -157,7 +157,7 @@ impl Runtime {
         if let Some(problem) = policy.problem() {
             return Err(DeployError::Policy(problem.to_owned()));
         }
-        let _changing = self.changing.lock();
+        let _changing = self.shared.changing.lock();
         let (function, mut catalog) = find(&self.shared, name)?;
         let baseline = catalog.live().map(Alias::heaviest);
         let baseline = baseline.ok_or_else(|| DeployError::NothingLive(name.to_owned()))?;
@@ -174,7 +174,7 @@ impl Runtime {
     /// # Errors
     /// The version that it goes to cannot run, or it cannot be stored.
     pub fn conclude(&self, judgement: &Judgement) -> Result<Option<Pointed>, DeployError> {
-        let _changing = self.changing.lock();
+        let _changing = self.shared.changing.lock();
         let Judgement { function: name, canary, verdict } = judgement;
         let (function, mut catalog) = find(&self.shared, name)?;
         if catalog.canary() != Some(canary) {

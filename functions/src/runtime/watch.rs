@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use super::function::Job;
+use super::job::Job;
 use super::shadow::{Shadow, ShadowStatus};
 use super::traffic::LiveVersion;
 use crate::caller::Caller;

@@ -6,8 +6,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::Shared;
-use super::function::{Function, Job, Refused, Take, Taken};
-use super::schedule::Needed;
+use super::function::Function;
+use super::job::Job;
+use super::lanes::{Next, Order};
+use super::load;
+use super::pipeline::{self, First, Stage};
+use super::queue::{Refused, StartCommit, Take, Taken};
+use super::schedule::{Needed, Turn};
 use super::settle::{self, Ended, Ending, Ticket};
 use super::traffic::LiveVersion;
 use crate::alias::scatter;
@@ -17,6 +22,7 @@ use crate::dead_letter::{self, GivenUp};
 use crate::engine::settings::GUEST_STACK_BYTES;
 use crate::host::{CommitFailure, Effects, Host};
 use crate::invocation::{self, Input, RunFailure};
+use crate::kept::ReuseOf;
 use crate::log_ring::LogLevel;
 use crate::message::{InvocationError, InvocationSuccess, Settlement};
 use crate::retry;
@@ -30,7 +36,7 @@ pub(super) const ASIDE_NICE: i32 = 19;
 /// Runs of one message that may end in a conflict before it is given up.
 const CONFLICTS_MAX: u32 = 8;
 
-static NEXT_INVOCATION: AtomicU64 = AtomicU64::new(1);
+pub(super) static NEXT_INVOCATION: AtomicU64 = AtomicU64::new(1);
 
 /// Queues a message or ends it with the reason why not.
 pub(super) fn enqueue(shared: &Arc<Shared>, function: &Arc<Function>, job: Job) {
@@ -54,10 +60,15 @@ pub(super) fn enqueue(shared: &Arc<Shared>, function: &Arc<Function>, job: Job) 
     }
 }
 
-/// Hands the function to the scheduler if it has work and may run.
+/// Hands the function to the scheduler as often as it has work that may run, and for when it will have.
 pub(super) fn schedule(shared: &Arc<Shared>, function: &Arc<Function>) {
-    if function.claim_for_queue() {
-        provide(shared, shared.scheduler.run_now(function.clone()));
+    loop {
+        let needed = match function.claim() {
+            Next::Nothing => return,
+            Next::Run(_) => shared.scheduler.run_now(function.clone()),
+            Next::At(at) => shared.scheduler.run_at(at, function.clone()),
+        };
+        provide(shared, needed);
     }
 }
 
@@ -69,10 +80,10 @@ fn provide(shared: &Arc<Shared>, needed: Needed) {
     let scheduler = shared.scheduler.clone();
     let spawned = std::thread::Builder::new().name("fn-worker".into()).stack_size(STACK_BYTES).spawn(move || {
         lower_priority(WORKER_NICE);
-        while let Some(function) = scheduler.next() {
+        while let Some(turn) = scheduler.next() {
             // Without the runtime nobody waits for the message any more.
             let Some(shared) = thread_shared.upgrade() else { return };
-            if work_on(&shared, &function) == Thread::IsAside {
+            if work_on(&shared, turn) == Thread::IsAside {
                 let needed = shared.scheduler.aside_ended();
                 provide(&shared, needed);
                 return;
@@ -97,28 +108,42 @@ enum Thread {
     IsAside,
 }
 
-fn work_on(shared: &Arc<Shared>, function: &Arc<Function>) -> Thread {
-    let Taken { job, version, alias } = match function.take() {
+fn work_on(shared: &Arc<Shared>, turn: Turn) -> Thread {
+    let function = &turn.function;
+    if turn.is_wake {
+        if let Some(at) = shared.engine.running().and_then(|engine| engine.shelf.sweep(Instant::now())) {
+            provide(shared, shared.scheduler.run_at(at, function.clone()));
+        }
+        for at in function.sweep_kept(Instant::now()) {
+            provide(shared, shared.scheduler.run_at(at, function.clone()));
+        }
+    }
+    let Taken { job, version, alias, order, others_wait } = match function.take(turn.is_wake) {
         Take::Run(taken) => taken,
         Take::Nothing => return Thread::IsWorker,
         Take::Later(at) => {
             provide(shared, shared.scheduler.run_at(at, function.clone()));
             return Thread::IsWorker;
         }
-        Take::Abandoned(job) => {
+        Take::Abandoned(job, order) => {
             give_up(shared, function, None, job, "", InvocationError::CallerLeft);
-            function.release();
+            function.release(order);
             schedule(shared, function);
             return Thread::IsWorker;
         }
         Take::FallBack(taken) => {
+            let order = taken.order;
             settle::fall_back(shared, function, taken);
-            function.release();
+            function.release(order);
             schedule(shared, function);
             return Thread::IsWorker;
         }
     };
+    if others_wait {
+        schedule(shared, function);
+    }
     let deployment = &version.deployment;
+    let rule = deployment.manifest.isolation.reuse();
     let stepped_aside = Arc::new(AtomicBool::new(false));
     let recorder = function.watch.recorder(deployment, &shared.host);
     let recording_host: Option<Arc<dyn Host>> = recorder.clone().map(|recorder| recorder as Arc<dyn Host>);
@@ -133,9 +158,12 @@ fn work_on(shared: &Arc<Shared>, function: &Arc<Function>) -> Thread {
         attempt: job.attempt,
         is_replay: false,
         on_slice: Some((Duration::from_millis(shared.config.slice_ms), step_aside(shared, &stepped_aside))),
+        until: None,
+        reuse: rule.map(|rule| ReuseOf { kept: &version.kept, room: &shared.kept_room, host: &shared.host, rule }),
     };
     let invocation_id = input.invocation_id.clone();
     let _span = tracing::debug_span!("invocation", function = function.name, id = invocation_id).entered();
+    let until = deployment.deadline_after(Instant::now());
     let outcome = invocation::run(input);
     let run_end = outcome.end.as_ref().err().map_or(RunEnd::Ok, RunFailure::run_end);
     let run_us = outcome.run_time.as_micros() as u64;
@@ -144,6 +172,15 @@ fn work_on(shared: &Arc<Shared>, function: &Arc<Function>) -> Thread {
     }
     for counters in [&function.counters, &version.counters] {
         counters.ran(run_end, run_us, outcome.memory_bytes, outcome.log_lines_dropped);
+        if outcome.is_reused {
+            counters.reused();
+        }
+    }
+    if let Some(at) = deployment.engine.shelf.sweep_wanted(Instant::now()) {
+        provide(shared, shared.scheduler.run_at(at, function.clone()));
+    }
+    if let Some(at) = rule.and_then(|rule| version.kept.sweep_wanted(rule)) {
+        provide(shared, shared.scheduler.run_at(at, function.clone()));
     }
     if let Some(recorder) = recorder {
         let run = (&job, invocation_id.as_str());
@@ -157,9 +194,17 @@ fn work_on(shared: &Arc<Shared>, function: &Arc<Function>) -> Thread {
     }
     let is_fault = matches!(&outcome.end, Err(failure) if !matches!(failure, RunFailure::Reject(_) | RunFailure::Left));
     shared.observe(function, Observation::Ran { version: deployment.number, is_fault, run_us });
-    match outcome.end {
-        Ok(effects) => commit(shared, function, &version, job, effects, run_us),
-        Err(failure) => after_failure(shared, function, &version, job, &invocation_id, failure),
+    let may_step_aside = !stepped_aside.load(Ordering::SeqCst);
+    let on_slice = may_step_aside.then(|| step_aside(shared, &stepped_aside));
+    let first = First { version: &version, job: &job, until, on_slice };
+    match outcome.end.and_then(|effects| pipeline::follow(shared, &first, effects)) {
+        Ok((effects, stages)) => commit(shared, function, &version, (job, order), (effects, stages), run_us),
+        Err(failure) => {
+            if matches!(&failure, RunFailure::NotReady(name) if *name == function.name) {
+                load::lost_code(shared, function);
+            }
+            after_failure(shared, function, &version, (job, order), &invocation_id, failure);
+        }
     }
     if stepped_aside.load(Ordering::SeqCst) { Thread::IsAside } else { Thread::IsWorker }
 }
@@ -180,7 +225,7 @@ fn after_failure(
     shared: &Arc<Shared>,
     function: &Arc<Function>,
     version: &Arc<LiveVersion>,
-    mut job: Job,
+    (mut job, order): (Job, Order),
     invocation_id: &str,
     failure: RunFailure,
 ) {
@@ -192,7 +237,7 @@ fn after_failure(
     let Some(pause) = pause else {
         let error = into_error(failure, job.attempt, manifest.limits.timeout_ms);
         give_up(shared, function, Some(version), job, invocation_id, error);
-        function.release();
+        function.release(order);
         return schedule(shared, function);
     };
     let error = into_error(failure, job.attempt, manifest.limits.timeout_ms);
@@ -202,17 +247,14 @@ fn after_failure(
     function.counters.failed_with(&error.to_string());
     version.counters.failed_with(&error.to_string());
     job.attempt += 1;
-    match function.push_again(job) {
-        Ok(()) => {
-            function.release_to_scheduler();
-            provide(shared, shared.scheduler.run_at(Instant::now() + pause, function.clone()));
-        }
-        Err(refused) => {
-            let (job, error) = *refused;
-            function.release();
-            job.end(Err(error));
-        }
+    job.not_before = Some(Instant::now() + pause);
+    // The message must be at the front before the next one of its publisher may be taken.
+    let refused = function.push_again(job).err();
+    function.release(order);
+    if let Some((job, error)) = refused.map(|refused| *refused) {
+        job.end(Err(error));
     }
+    schedule(shared, function);
 }
 
 fn into_error(failure: RunFailure, attempts: u32, limit_ms: u64) -> InvocationError {
@@ -224,6 +266,7 @@ fn into_error(failure: RunFailure, attempts: u32, limit_ms: u64) -> InvocationEr
         RunFailure::TimedOut => InvocationError::TimedOut { limit_ms, attempts },
         RunFailure::OverLimit(reason) => InvocationError::LimitExceeded { reason },
         RunFailure::Refused(reason) => InvocationError::OutputRefused { reason },
+        RunFailure::NotReady(function) => InvocationError::NotReady { function },
     }
 }
 
@@ -282,8 +325,8 @@ fn commit(
     shared: &Arc<Shared>,
     function: &Arc<Function>,
     version: &Arc<LiveVersion>,
-    job: Job,
-    mut effects: Effects,
+    (job, order): (Job, Order),
+    (mut effects, stages): (Effects, Vec<Stage>),
     run_us: u64,
 ) {
     let checked = effects.needs_check();
@@ -297,20 +340,28 @@ fn commit(
         run_us,
         replies: std::mem::take(&mut effects.replies),
     };
-    function.commit_begins(checked);
-    function.release();
+    let others = pipeline::involved(&effects, &stages);
     let ticket = Ticket {
         shared: shared.clone(),
         function: function.clone(),
         version: version.clone(),
         checked,
+        order: checked.then_some(order),
+        others: others.clone(),
+        stages,
         open: Some((job, Ending::Ran(success))),
     };
-    if is_answer_only {
-        ticket.close(Ok(()));
-    } else {
-        shared.host.commit(effects, Box::new(move |outcome| ticket.close(outcome)));
-    }
+    let host = shared.host.clone();
+    let start: StartCommit = Box::new(move || {
+        if is_answer_only {
+            ticket.close(Ok(()));
+        } else {
+            host.commit(effects, Box::new(move |outcome| ticket.close(outcome)));
+        }
+    });
+    pipeline::in_turn(function, checked, &others, start)();
+    // Not before the host has the commit: that of the publisher's next message must come after it.
+    function.ran(order, checked);
     schedule(shared, function);
 }
 

@@ -200,3 +200,19 @@ fn followers_of_the_log_get_lines_as_they_are_written() {
     assert!(line.invocation_id.starts_with("talks-"));
     assert!(fixture.runtime().logs("other", None).is_none());
 }
+
+#[test]
+fn a_key_without_grant_is_denied_where_the_manifest_names_keys() {
+    let body = format!(
+        "(call $increment (i32.const 100) (i32.const 5) (i64.const 1) (i32.const 304))
+         (if (i32.eq (i32.load8_u (i32.const 304)) (i32.const 1)) (then (unreachable))) {NOTHING}"
+    );
+    let counter = component("function", &format!("{} (data (i32.const 100) \"count\")", guest::INCREMENT), &body);
+    let fixture = Fixture::new();
+    fixture.deploy(&manifest("f", "[grants]\nkeys = [\"c*\"]\n"), counter.clone());
+    fixture.call("f").unwrap();
+    assert_eq!(fixture.host.kv_text("f", "count").as_deref(), Some("1"));
+    fixture.deploy(&manifest("f", "[retry]\nattempts = 1\n[grants]\nkeys = [\"other\"]\n"), counter);
+    assert!(matches!(fixture.call("f"), Err(InvocationError::Trapped { .. })), "the call failed");
+    assert_eq!(fixture.host.kv_text("f", "count").as_deref(), Some("1"));
+}

@@ -36,8 +36,11 @@ pub struct MemoryHost {
 impl MemoryHost {
     fn apply(&self, effects: Effects) {
         let mut kv = self.kv.lock().unwrap();
-        for write in &effects.kv_writes {
-            let key = (effects.function.clone(), write.key.clone());
+        let own = effects.kv_writes.iter().map(|write| (&effects.function, write));
+        let others =
+            effects.others.iter().flat_map(|other| other.kv_writes.iter().map(|write| (&other.function, write)));
+        for (function, write) in own.chain(others) {
+            let key = (function.clone(), write.key.clone());
             match write.change.clone() {
                 KvChange::Set { value, revision, .. } => kv.insert(key, KvEntry { value, revision }),
                 KvChange::Delete => kv.remove(&key),
@@ -172,6 +175,14 @@ impl Fixture {
         receiver
     }
 
+    /// As [`Fixture::send`], of a client.
+    pub fn send_from(&self, name: &str, client: &str, message: InvocationMessage) -> Receiver<InvocationResult> {
+        let (sender, receiver) = channel();
+        let context = InvocationContext { client_id: Some(client.to_owned()), ..InvocationContext::default() };
+        self.runtime().invoke(name, message, context, Box::new(move |result| drop(sender.send(result))));
+        receiver
+    }
+
     /// Sends one message and waits for its end.
     pub fn call(&self, name: &str) -> InvocationResult {
         self.send(name, message("in/a", "1")).recv_timeout(PATIENCE).unwrap()
@@ -179,10 +190,7 @@ impl Fixture {
 
     /// Sends one message of a client and gives the version that ran it.
     pub fn version_for(&self, name: &str, client: &str) -> String {
-        let (sender, receiver) = channel();
-        let context = InvocationContext { client_id: Some(client.to_owned()), ..InvocationContext::default() };
-        let done = Box::new(move |result| drop(sender.send(result)));
-        self.runtime().invoke(name, message("in/a", "1"), context, done);
+        let receiver = self.send_from(name, client, message("in/a", "1"));
         receiver.recv_timeout(PATIENCE).unwrap().unwrap().version.unwrap().to_string()
     }
 

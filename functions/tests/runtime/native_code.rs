@@ -3,10 +3,10 @@
 use std::fs;
 use std::path::PathBuf;
 
-use selvedge_functions::FunctionState;
+use selvedge_functions::{FunctionState, InvocationError};
 
 use crate::fixture::{Fixture, eventually};
-use crate::guest::{NOTHING, manifest, transform};
+use crate::guest::{NOTHING, component, manifest, transform};
 
 fn native_files(fixture: &Fixture, extension: &str) -> Vec<PathBuf> {
     let entries = fs::read_dir(fixture.directory.path().join("functions/native")).unwrap();
@@ -110,4 +110,34 @@ fn native_code_cannot_be_deployed() {
     let native = fs::read(&native_files(&fixture, "cwasm")[0]).unwrap();
     let error = fixture.try_deploy(&manifest("g", ""), native).unwrap_err().to_string();
     assert!(error.contains("this is native code"), "{error}");
+}
+
+#[test]
+fn code_beyond_what_may_stay_in_memory_is_loaded_again_with_the_next_message() {
+    let mut config = Fixture::new().config;
+    config.loaded_max = 1;
+    let mut fixture = Fixture::with(config);
+    for name in ["f", "g", "h"] {
+        fixture.deploy(&manifest(name, &format!("[config]\nname = \"{name}\"\n")), transform(NOTHING));
+    }
+    for _ in 0..3 {
+        ["f", "g", "h"].iter().for_each(|name| drop(fixture.call(name).unwrap()));
+    }
+    fixture.reopen();
+    ["f", "g", "h"].iter().for_each(|name| drop(fixture.call(name).unwrap()));
+}
+
+#[test]
+fn code_that_is_not_there_any_more_when_it_is_wanted_is_made_again_and_the_message_waits() {
+    let mut config = Fixture::new().config;
+    config.loaded_max = 1;
+    let fixture = Fixture::with(config);
+    fixture.deploy(&manifest("f", ""), transform(NOTHING));
+    let code = native_files(&fixture, "cwasm");
+    fixture.deploy(&manifest("other", ""), component("transform", "(data (i32.const 100) \"other\")", NOTHING));
+    code.iter().for_each(|path| fs::write(path, "not code").unwrap());
+    let waits = fixture.call("f").unwrap_err();
+    assert!(matches!(waits, InvocationError::NotReady { .. }) && waits.deliver_again(), "{waits:?}");
+    eventually("code made again", || fixture.status("f").state == FunctionState::Ready);
+    fixture.call("f").unwrap();
 }

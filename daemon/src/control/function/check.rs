@@ -1,7 +1,7 @@
 //! `fn check`: what a `function.toml` means, and what of it this machine cannot do.
 
 use anyhow::Context as _;
-use selvedge_functions::{Config, Fallback, Manifest, find_zone};
+use selvedge_functions::{Config, Fallback, Isolation, Manifest, find_zone};
 use serde_json::{Value, json};
 
 use super::MANIFEST;
@@ -44,7 +44,10 @@ fn facts(manifest: &Manifest, warnings: &[String]) -> Value {
             "rate_per_s": manifest.limits.rate.map(|rate| rate.per_s),
             "cpu_percent": manifest.limits.cpu_percent,
             "depth": manifest.limits.depth,
+            "concurrency": manifest.limits.concurrency.ceiling,
         },
+        "isolation": if manifest.isolation == Isolation::Fresh { "fresh" } else { "reuse" },
+        "then": manifest.then,
         "retry": { "attempts": manifest.retry.attempts, "dead_letter": manifest.retry.dead_letter },
         "circuit": manifest.circuit.as_ref().map(|circuit| fallback(&circuit.fallback)),
         "grants": {
@@ -53,6 +56,7 @@ fn facts(manifest: &Manifest, warnings: &[String]) -> Value {
             "twin_write": manifest.grants.twin_write,
             "intercept": manifest.grants.intercept,
             "http": manifest.grants.http,
+            "keys": manifest.grants.keys,
         },
         "warnings": warnings,
     })
@@ -82,6 +86,19 @@ fn lines(manifest: &Manifest) -> Vec<String> {
     if let Some(percent) = limits.cpu_percent {
         lines.push(format!("  at most {percent} % of a processor"));
     }
+    let concurrency = limits.concurrency;
+    if concurrency.ceiling > 1 {
+        lines.push(format!(
+            "  {} to {} messages at once, those of a publisher in order",
+            concurrency.floor, concurrency.ceiling
+        ));
+    }
+    if let Isolation::Reuse(reuse) = manifest.isolation {
+        lines.push(format!("  an instance runs up to {} messages within {} s", reuse.calls, reuse.age.as_secs()));
+    }
+    if let Some(next) = &manifest.then {
+        lines.push(format!("  what it returns goes to {next}, in the same commit"));
+    }
     let recording = &manifest.recording;
     if recording.messages > 0 {
         lines.push(format!(
@@ -110,6 +127,9 @@ fn lines(manifest: &Manifest) -> Vec<String> {
     lines.push(may("reads twins of", &manifest.grants.twin_read));
     lines.push(may("changes twins of", &manifest.grants.twin_write));
     lines.push(may("asks over HTTP", &manifest.grants.http));
+    if let Some(keys) = &manifest.grants.keys {
+        lines.push(may("uses of its keys", keys));
+    }
     if manifest.grants.intercept {
         lines.push("  may stand in the way of messages".to_owned());
     }
@@ -122,11 +142,15 @@ mod tests {
 
     #[test]
     fn a_manifest_is_told_in_sentences() {
-        let text = "name = \"f\"\n[[trigger]]\ncron = \"0 6 * * *\"\n[limits]\nrate_per_s = 5\n[retry]\ndead_letter = \"dead\"\n[circuit]\n[grants]\npublish = [\"a\", \"b\"]";
+        let text = "name = \"f\"\nthen = \"g\"\nisolation = \"reuse\"\n[[trigger]]\ncron = \"0 6 * * *\"\n[limits]\nrate_per_s = 5\nconcurrency = 3\n[retry]\ndead_letter = \"dead\"\n[circuit]\n[grants]\npublish = [\"a\", \"b\"]\nkeys = [\"k*\"]";
         let manifest = Manifest::parse(text, &Config::default()).unwrap();
         let lines = lines(&manifest).join("\n");
         for expected in [
             "runs on cron \"0 6 * * *\" UTC",
+            "1 to 3 messages at once",
+            "an instance runs up to 1000 messages within 60 s",
+            "what it returns goes to g",
+            "uses of its keys k*",
             "at most 5 messages a second, 5 at once",
             "3 attempts, then the message goes to dead",
             "after 3 failures in a row, or 60 % within 60 s, not run for 30 s: wait",

@@ -66,6 +66,7 @@ fn figures(text: &mut String, indent: &str, counters: &Value) {
         "abandoned",
         "dead_letters",
         "static_replies",
+        "reused",
         "overloaded",
         "published",
         "rate_waits",
