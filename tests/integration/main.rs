@@ -9,6 +9,7 @@ mod every_client_together;
 mod function_calls;
 mod function_failures;
 mod function_intercepts;
+mod function_pipelines;
 mod function_trials;
 mod function_versions;
 mod functions;
