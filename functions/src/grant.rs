@@ -1,8 +1,25 @@
 //! Decides whether a function may do what it asks for, and says which grant is missing when not. Pure; deny by default.
 
 use crate::host::TwinSection;
-use crate::manifest::Grants;
 use crate::topic;
+
+/// What a function may do; nothing by default.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Grants {
+    /// Topic filters that it may publish to, also by returning messages.
+    pub publish: Vec<String>,
+    /// Things whose twins it may read; `*` stands for any run of characters.
+    pub twin_read: Vec<String>,
+    /// Things whose twins it may patch; the same patterns.
+    pub twin_write: Vec<String>,
+    /// It may stand in the way of messages.
+    pub intercept: bool,
+    /// Scheme, host and port of what it may ask over HTTP.
+    pub http: Vec<String>,
+    /// Keys of its own bucket that it may read and write; `*` stands for any run of characters. `None`: all of them, because nobody
+    /// else has that bucket.
+    pub keys: Option<Vec<String>>,
+}
 
 impl Grants {
     /// May the function publish to `topic`? The error names the grant to add.

@@ -10,7 +10,6 @@ use wasmtime::{Store, StoreContextMut, Trap, UpdateDeadline};
 use crate::bindings::exports::selvedge::function::handler::Failure;
 use crate::bindings::selvedge::function::types;
 use crate::caller::Caller;
-use crate::counters::RunEnd;
 use crate::deployment::Deployment;
 use crate::host::{Effects, Host};
 use crate::kept::{Instance, Life, ReuseOf};
@@ -19,7 +18,7 @@ use crate::limit::{MemoryLimit, Refusal};
 use crate::log_ring::LogRing;
 use crate::message::{InvocationContext, InvocationMessage};
 use crate::outputs::{OutputRefusal, Outputs};
-use crate::retry::Cause;
+use crate::run_failure::RunFailure;
 use crate::twin_buffer::TwinBuffer;
 use crate::wasi::WasiState;
 
@@ -64,41 +63,6 @@ impl Outcome {
     fn not_run(start_ms: u64, failure: RunFailure) -> Self {
         let (run_time, memory_bytes, log_lines_dropped) = (Duration::ZERO, 0, 0);
         Self { end: Err(failure), start_ms, run_time, memory_bytes, log_lines_dropped, is_reused: false }
-    }
-}
-
-/// Why a run has no effects.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum RunFailure {
-    Retry(String),
-    Reject(String),
-    Trap(String),
-    TimedOut,
-    /// Its caller does not wait any more.
-    Left,
-    OverLimit(String),
-    Refused(String),
-    /// The next function of the pipeline, of this name, cannot run now.
-    NotReady(String),
-}
-
-impl RunFailure {
-    pub(crate) fn cause(&self) -> Cause {
-        match self {
-            Self::Retry(_) => Cause::Asked,
-            Self::Trap(_) => Cause::Trap,
-            Self::TimedOut => Cause::Timeout,
-            Self::Left | Self::Reject(_) | Self::OverLimit(_) | Self::Refused(_) | Self::NotReady(_) => Cause::Final,
-        }
-    }
-
-    pub(crate) fn run_end(&self) -> RunEnd {
-        match self {
-            Self::Retry(_) | Self::Reject(_) | Self::NotReady(_) => RunEnd::Failed,
-            Self::Trap(_) => RunEnd::Trapped,
-            Self::TimedOut | Self::Left => RunEnd::TimedOut,
-            Self::OverLimit(_) | Self::Refused(_) => RunEnd::OverLimit,
-        }
     }
 }
 

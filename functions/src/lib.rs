@@ -51,6 +51,7 @@ mod rate;
 mod recording;
 mod replay;
 mod retry;
+mod run_failure;
 mod runtime;
 mod tape;
 mod timetable;

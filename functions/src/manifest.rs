@@ -25,6 +25,7 @@ use toml::Spanned;
 use crate::circuit::CircuitRule;
 use crate::config::Config;
 use crate::gate::PromotionPolicy;
+pub use crate::grant::Grants;
 use crate::http_route::HttpRoute;
 use crate::message::Qos;
 use crate::passage::{InterceptRule, OnFailure};
@@ -199,24 +200,6 @@ pub enum Fallback {
         /// The answer.
         payload: String,
     },
-}
-
-/// What a function may do; nothing by default.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Grants {
-    /// Topic filters that it may publish to, also by returning messages.
-    pub publish: Vec<String>,
-    /// Things whose twins it may read; `*` stands for any run of characters.
-    pub twin_read: Vec<String>,
-    /// Things whose twins it may patch; the same patterns.
-    pub twin_write: Vec<String>,
-    /// It may stand in the way of messages.
-    pub intercept: bool,
-    /// Scheme, host and port of what it may ask over HTTP.
-    pub http: Vec<String>,
-    /// Keys of its own bucket that it may read and write; `*` stands for any run of characters. `None`: all of them, because nobody
-    /// else has that bucket.
-    pub keys: Option<Vec<String>>,
 }
 
 /// What is wrong in a `function.toml`.

@@ -24,12 +24,13 @@ use crate::host::{
     CommitDone, CommitFailure, Effects, Host, HostError, KvChange, KvEntry, KvWrite, TwinDoc, TwinPatch, TwinSection,
 };
 use crate::http_route::REQUEST_TOPIC;
-use crate::invocation::{self, Input, RunFailure};
+use crate::invocation::{self, Input};
 use crate::log_ring::{LogLine, LogRing};
 use crate::manifest::{Manifest, Trigger};
 use crate::message::{InvocationContext, InvocationMessage};
 use crate::recording::{Recording, RunResult};
 use crate::replay::{Played, play};
+use crate::run_failure::RunFailure;
 use crate::runtime::build_for_offline;
 use crate::topic;
 use crate::twin_buffer;

@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::caller::Wanted;
 use crate::host::{Effects, KvWrite, TwinPatch};
-use crate::invocation::RunFailure;
 use crate::message::{InvocationContext, InvocationMessage};
+use crate::run_failure::RunFailure;
 use crate::tape::Tape;
 use crate::version::VersionNumber;
 

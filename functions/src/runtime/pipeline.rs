@@ -16,10 +16,11 @@ use super::traffic::LiveVersion;
 use super::worker::NEXT_INVOCATION;
 use crate::counters::RunEnd;
 use crate::host::{Effects, Host};
-use crate::invocation::{self, Input, OnSlice, RunFailure};
+use crate::invocation::{self, Input, OnSlice};
 use crate::kept::ReuseOf;
 use crate::manifest::{Source, pipeline_topic};
 use crate::message::{InvocationContext, InvocationMessage};
+use crate::run_failure::RunFailure;
 use crate::together::Together;
 
 /// Runs of later functions for one message.

@@ -21,11 +21,12 @@ use crate::counters::RunEnd;
 use crate::dead_letter::{self, GivenUp};
 use crate::engine::settings::GUEST_STACK_BYTES;
 use crate::host::{CommitFailure, Effects, Host};
-use crate::invocation::{self, Input, RunFailure};
+use crate::invocation::{self, Input};
 use crate::kept::ReuseOf;
 use crate::log_ring::LogLevel;
 use crate::message::{InvocationError, InvocationSuccess, Settlement};
 use crate::retry;
+use crate::run_failure::RunFailure;
 
 /// Stack of a worker: the guest's, and as much again for host calls.
 pub(super) const STACK_BYTES: usize = GUEST_STACK_BYTES + (1 << 20);

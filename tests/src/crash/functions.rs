@@ -46,14 +46,17 @@ pub fn deploy(node: &Node) -> anyhow::Result<()> {
     FUNCTIONS.into_iter().try_for_each(|(manifest, component)| give(node, "deploy", manifest, component))
 }
 
-/// Publishes a second version of each, and a third one of the converter that also raises an alarm each time.
+/// Publishes a second version of each, which runs several messages at once, and a third one of the converter that also raises an
+/// alarm each time.
 ///
 /// # Errors
 /// The node refuses.
 pub fn publish_more(node: &Node) -> anyhow::Result<()> {
     let recorded = "[recording]\nper_s = 1000\n";
-    give(node, "publish", &format!("{CONVERTER}{recorded}"), CONVERTER_COMPONENT)?;
-    give(node, "publish", &format!("{COUNTER}{recorded}"), COUNTER_COMPONENT)?;
+    for (manifest, component) in FUNCTIONS {
+        let several = manifest.replace("[limits]\n", "[limits]\nconcurrency = 4\nconcurrency_min = 2\n");
+        give(node, "publish", &format!("{several}{recorded}"), component)?;
+    }
     let alarming = CONVERTER.replace("1e15", "-1000");
     give(node, "publish", &format!("{alarming}{recorded}"), CONVERTER_COMPONENT)
 }
