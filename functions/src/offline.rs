@@ -25,6 +25,7 @@ use crate::host::{
 };
 use crate::http_route::REQUEST_TOPIC;
 use crate::invocation::{self, Input};
+use crate::kept::{KeptInstances, KeptRoom, ReuseOf};
 use crate::log_ring::{LogLine, LogRing};
 use crate::manifest::{Manifest, Trigger};
 use crate::message::{InvocationContext, InvocationMessage};
@@ -108,6 +109,9 @@ pub fn run_offline(
     let deployment = build(directory, child, config, manifest_toml, component)?;
     let logs = Arc::new(LogRing::new(10_000, config.log_line_bytes_max));
     let host: Arc<dyn Host> = memory.clone();
+    let (kept, room) =
+        (KeptInstances::default(), KeptRoom::new(config.kept_instances_max, config.memory_total_bytes / 2));
+    let rule = deployment.manifest.isolation.reuse();
     let mut runs = Vec::with_capacity(messages.len());
     for (number, (message, mut context)) in messages.into_iter().enumerate() {
         context.received_ms = OFFLINE_NOW_MS;
@@ -130,7 +134,7 @@ pub fn run_offline(
             is_replay: false,
             on_slice: None,
             until: None,
-            reuse: None,
+            reuse: rule.map(|rule| ReuseOf { kept: &kept, room: &room, host: &host, rule }),
         });
         let (run_ns, memory_bytes) = (outcome.run_time.as_nanos() as u64, outcome.memory_bytes);
         let (published, failure) = match outcome.end.map(|effects| memory.apply(effects)) {

@@ -67,10 +67,10 @@ impl Together {
         let mut sum = self.sum.lock();
         sum.depth = sum.depth.max(effects.depth);
         let bucket = sum.buckets.entry(effects.function).or_default();
-        for read in
-            effects.kv_reads.into_iter().filter(|read| !bucket.writes.contains_key(&read.key)).collect::<Vec<_>>()
-        {
-            bucket.reads.entry(read.key).or_insert(read.revision);
+        for read in effects.kv_reads {
+            if !bucket.writes.contains_key(&read.key) {
+                bucket.reads.entry(read.key).or_insert(read.revision);
+            }
         }
         effects.kv_writes.into_iter().for_each(|write| bucket.add_write(write));
         for read in effects.twin_reads {
@@ -221,5 +221,67 @@ impl Host for Together {
     /// A run commits nothing by itself.
     fn commit(&self, _effects: Effects, done: CommitDone) {
         done(Err(CommitFailure::Refused("a part of a pipeline has no commit of its own".to_owned())));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::offline::{OfflineHost, OfflineState};
+
+    fn together() -> Arc<Together> {
+        let reported = [(TwinSection::Reported, serde_json::json!({ "a": 1, "b": { "c": 2 } }))];
+        let kv = [("k1", "one"), ("k2", "two")].map(|(key, value)| (key.to_owned(), value.to_owned()));
+        let twins = BTreeMap::from([("pump".to_owned(), BTreeMap::from(reported))]);
+        Together::new(Arc::new(OfflineHost::new(OfflineState { kv: BTreeMap::from(kv), twins })))
+    }
+
+    fn set(key: &str, expected: Option<u64>, value: &str, revision: u64) -> KvWrite {
+        let change = KvChange::Set { value: value.into(), revision, ttl_s: None };
+        KvWrite { key: key.to_owned(), expected, change }
+    }
+
+    fn patch(merge: &str, expected: Option<u64>) -> TwinPatch {
+        TwinPatch { device: "pump".to_owned(), section: TwinSection::Reported, merge: merge.to_owned(), expected }
+    }
+
+    #[test]
+    fn keys_are_as_the_last_run_left_them_and_checked_as_the_first_one_saw_them() {
+        let together = together();
+        let read = KvRead { key: "k1".to_owned(), revision: Some(1) };
+        together.add(Effects { function: "f".to_owned(), kv_reads: vec![read], ..Effects::default() });
+        let writes = vec![set("k1", Some(1), "uno", 5), set("k3", None, "three", 5)];
+        together.add(Effects { function: "f".to_owned(), kv_writes: writes, ..Effects::default() });
+        let gone = KvWrite { key: "k2".to_owned(), expected: Some(1), change: KvChange::Delete };
+        let writes = vec![set("k1", Some(5), "eins", 6), gone];
+        together.add(Effects { function: "f".to_owned(), kv_writes: writes, ..Effects::default() });
+
+        assert_eq!(together.kv_get("f", "k1").unwrap().unwrap().value, b"eins");
+        assert_eq!(together.kv_get("f", "k2").unwrap(), None);
+        assert_eq!(together.kv_list("f", "k", None, 10).unwrap(), ["k1", "k3"]);
+        assert_eq!(together.kv_list("f", "k", Some("k1"), 10).unwrap(), ["k3"]);
+        assert_eq!(together.kv_list("f", "k", None, 1).unwrap(), ["k1"]);
+        assert_eq!(together.kv_get("g", "k2").unwrap().unwrap().value, b"two", "another function's bucket");
+
+        let all = together.finish("f".to_owned(), "f-1".to_owned(), Some(3));
+        assert_eq!((all.kv_reads.len(), all.delivery, all.others.len()), (0, Some(3), 0));
+        let expected: Vec<_> = all.kv_writes.iter().map(|write| (write.key.as_str(), write.expected)).collect();
+        assert_eq!(expected, [("k1", Some(1)), ("k2", Some(1)), ("k3", None)]);
+        assert!(matches!(&all.kv_writes[0].change, KvChange::Set { revision: 6, .. }));
+    }
+
+    #[test]
+    fn twins_are_as_patched_and_a_revision_behind_a_patch_is_that_which_is_stored() {
+        let together = together();
+        together.add(Effects { twin_patches: vec![patch("{\"b\":{\"c\":null,\"d\":3}}", None)], ..Effects::default() });
+        let part = together.twin_get("pump", TwinSection::Reported, "/b").unwrap().unwrap();
+        assert_eq!((part.json.as_str(), part.revision), ("{\"d\":3}", 1));
+        assert_eq!(together.twin_get("pump", TwinSection::Reported, "/b/c").unwrap(), None);
+        assert_eq!(together.twin_get("other", TwinSection::Reported, "").unwrap(), None);
+        together.add(Effects { twin_patches: vec![patch("{\"a\":2}", Some(1))], ..Effects::default() });
+        let all = together.finish("f".to_owned(), "f-1".to_owned(), None);
+        let expected: Vec<_> = all.twin_patches.iter().map(|patch| patch.expected).collect();
+        assert_eq!(expected, [None, None]);
+        assert_eq!(all.twin_reads.iter().map(|read| read.revision).collect::<Vec<_>>(), [Some(1)]);
     }
 }

@@ -70,3 +70,18 @@ fn what_is_wrong_is_told_as_at_a_deployment() {
     assert!(refused("nam = 1", &[]).to_string().contains("function.toml line 1"));
     assert!(refused(&manifest("f", ""), b"garbage").to_string().contains("not a valid component"));
 }
+
+#[test]
+fn an_instance_is_used_again_as_in_a_node() {
+    let counts = transform(&format!(
+        "(i32.store (i32.const 60) (i32.add (i32.load (i32.const 60)) (i32.const 1)))
+         (i32.store8 (i32.load offset=8 (local.get $message)) (i32.add (i32.const 48) (i32.load (i32.const 60)))) {ECHO}"
+    ));
+    let of = |isolation: &str| {
+        let manifest = format!("isolation = \"{isolation}\"\n{}", manifest("f", "[grants]\npublish = [\"#\"]\n"));
+        let messages = (0..3).map(|_| message("in/a", "0")).collect();
+        let report = run(&manifest, &counts, messages, OfflineState::default());
+        report.runs.iter().map(|run| run.published[0].payload[0] - b'0').collect::<Vec<_>>()
+    };
+    assert_eq!((of("fresh"), of("reuse")), (vec![1, 1, 1], vec![1, 2, 3]));
+}
