@@ -79,6 +79,7 @@ fn cases() -> Vec<Case> {
         echo,
         example("scale-transform", message("raw/a", "213"), 20_000),
         example("unit-alarm", message("sensors/a/temperature", "{\"value\": 71.3, \"unit\": \"F\"}"), 20_000),
+        example("c-uplink", message("uplinks/a", "010012085b5b0bc4bd"), 20_000),
         example("js-deadband", message("meters/a/power", "100"), 2_000),
     ]
 }
@@ -181,7 +182,7 @@ fn call(runtime: &Runtime, manifest: &str, message: InvocationMessage) {
 /// Messages through queue, worker and commit, never more than 512 waiting.
 fn throughput(directory: &Path) {
     const MESSAGES: usize = 100_000;
-    for case in cases().into_iter().take(3) {
+    for case in cases().into_iter().take(4) {
         let runtime = Runtime::open(
             directory.join(format!("throughput-{}", case.name)),
             child(),
@@ -247,12 +248,12 @@ fn pss_kib() -> u64 {
 }
 
 fn memory(directory: &Path) {
-    let [echo, _, rust, javascript]: [Case; 4] = cases().try_into().ok().expect("four cases");
+    let [echo, _, rust, c, javascript]: [Case; 5] = cases().try_into().ok().expect("five cases");
     let before = pss_kib();
     let place = directory.join("memory");
     let runtime = Runtime::open(place.clone(), child(), Config::default(), Arc::new(NoHost)).expect("open");
     let mut report = vec![("0 functions".to_owned(), pss_kib() - before)];
-    for case in [echo, rust, javascript] {
+    for case in [echo, rust, c, javascript] {
         runtime.deploy(&case.manifest, case.component.clone()).expect("deploy");
         for _ in 0..100 {
             call(&runtime, &case.manifest, case.message.clone());

@@ -1,7 +1,8 @@
 //! What a function author's machine does: write a new project, and build it into a component.
 //!
 //! It is not part of the running node: nothing here is reached from [`Runtime`](crate::Runtime), and nothing here loads or
-//! runs what it built. It starts the author's own compilers (`cargo`, `componentize-qjs`); the last step from core
+//! runs what it built. It starts the author's own compilers (`cargo`, `clang`,
+//! `componentize-qjs`, `componentize-py`); the last step from core
 //! module to component is done in this process, so that no further tool is needed.
 //!
 //! Invariant: nothing that exists is overwritten, except the component that the manifest names, which is replaced in one
@@ -9,6 +10,7 @@
 
 pub(crate) mod build;
 mod component;
+mod freestanding;
 mod language;
 mod new_project;
 mod program;

@@ -30,6 +30,8 @@ mod offline;
 mod order;
 #[path = "runtime/pipelines.rs"]
 mod pipelines;
+#[path = "runtime/projects.rs"]
+mod projects;
 #[path = "runtime/reuse.rs"]
 mod reuse;
 #[path = "runtime/trials.rs"]

@@ -279,7 +279,7 @@ complete -c selvedge -n "__fish_selvedge_using_subcommand fn; and not __fish_see
 complete -c selvedge -n "__fish_selvedge_using_subcommand fn; and not __fish_seen_subcommand_from new build check test dev deploy publish alias rollback versions gc invoke recordings replay promote shadow canary list stats top logs remove help" -f -a "logs" -d 'Print what a function logged'
 complete -c selvedge -n "__fish_selvedge_using_subcommand fn; and not __fish_seen_subcommand_from new build check test dev deploy publish alias rollback versions gc invoke recordings replay promote shadow canary list stats top logs remove help" -f -a "remove" -d 'Take a function off a running node'
 complete -c selvedge -n "__fish_selvedge_using_subcommand fn; and not __fish_seen_subcommand_from new build check test dev deploy publish alias rollback versions gc invoke recordings replay promote shadow canary list stats top logs remove help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c selvedge -n "__fish_selvedge_using_subcommand fn; and __fish_seen_subcommand_from new" -l lang -d 'Language of the template' -r
+complete -c selvedge -n "__fish_selvedge_using_subcommand fn; and __fish_seen_subcommand_from new" -l lang -d 'Language of the template: rust, js, c or python' -r
 complete -c selvedge -n "__fish_selvedge_using_subcommand fn; and __fish_seen_subcommand_from new" -l json -d 'Print JSON'
 complete -c selvedge -n "__fish_selvedge_using_subcommand fn; and __fish_seen_subcommand_from new" -s h -l help -d 'Print help'
 complete -c selvedge -n "__fish_selvedge_using_subcommand fn; and __fish_seen_subcommand_from build" -l json -d 'Print JSON'

@@ -150,6 +150,7 @@ fn fn_build(folder: &Path, toolchain: &Toolchain) -> anyhow::Result<()> {
         ("CARGO_TARGET_DIR", build_folder.to_string_lossy()),
         ("RUSTC", toolchain.rustc.to_string_lossy()),
         ("COMPONENTIZE_QJS", toolchain.componentize_qjs.to_string_lossy()),
+        ("CLANG", toolchain.clang.to_string_lossy()),
     ];
     let environment: Vec<(&str, &str)> = environment.iter().map(|(name, value)| (*name, value.as_ref())).collect();
     process::run_with(&selvedge().to_string_lossy(), &["fn", "build", &folder.to_string_lossy()], &environment)
@@ -163,7 +164,9 @@ fn selvedge() -> PathBuf {
 fn check_templates(copy: &Path, toolchain: &Toolchain) -> anyhow::Result<()> {
     let binary = selvedge();
     let binary = binary.to_string_lossy();
-    for language in ["rust", "js"] {
+    for (language, answers) in
+        [("rust", "Hello hall, number 1: hi"), ("js", "Hello hall, number 1: hi"), ("c", "\"21.5\"")]
+    {
         let name = format!("new-{language}");
         process::run("sh", &["-c", &format!("cd '{}' && '{binary}' fn new {name} --lang {language}", copy.display())])?;
         let folder = copy.join(&name);
@@ -171,8 +174,8 @@ fn check_templates(copy: &Path, toolchain: &Toolchain) -> anyhow::Result<()> {
         let (folder, message) = (folder.to_string_lossy(), folder.join("message.json"));
         let arguments = ["fn", "test", &folder, "--message", &message.to_string_lossy()];
         let answer = process::output(&binary, &arguments).unwrap_or_default();
-        if !answer.contains("Hello hall, number 1: hi") {
-            bail!("`{}` does not greet but says: {answer}", process::line(&binary, &arguments, &[]));
+        if !answer.contains(answers) {
+            bail!("`{}` does not answer {answers} but: {answer}", process::line(&binary, &arguments, &[]));
         }
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! Installs what the tests need and the product does not: brokers and clients of other people.
+//! Installs what the tests need and the product does not: brokers and clients of other people, compilers of functions.
 //!
 //! Invariants: when all is there nothing is downloaded; versions come from the lock files in
 //! `tests/integration/clients/`; two runs at once wait for each other; without the right to
@@ -41,6 +41,8 @@ const PACKAGES: &[Package] = &[
     Package { name: "npm", present: || process::find(&["npm"]).is_some() },
     Package { name: "python3-venv", present: || process::succeeds("python3", &["-c", "import venv, ensurepip"]) },
     Package { name: "g++", present: || process::find(&["c++"]).is_some() },
+    Package { name: "clang", present: || process::find(&["clang"]).is_some() },
+    Package { name: "lld", present: || process::find(&["wasm-ld"]).is_some() },
     Package { name: "iproute2", present: || process::find(&["ip", "/usr/sbin/ip", "/sbin/ip"]).is_some() },
 ];
 

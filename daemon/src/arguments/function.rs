@@ -130,7 +130,7 @@ pub enum FunctionCommand {
 pub struct FunctionNewArguments {
     /// Name of the function, and of the directory that is made
     pub name: String,
-    /// Language of the template
+    /// Language of the template: rust, js, c or python
     #[arg(long, default_value = "rust")]
     pub lang: String,
     /// Print JSON

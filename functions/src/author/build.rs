@@ -3,7 +3,10 @@
 //! Invariant: the component is written as the last thing and in one step, and only when it is a valid function, so that a
 //! failed build leaves the previous component alone.
 
+mod c;
+mod interface;
 mod javascript;
+mod python;
 mod rust;
 mod toolchain;
 
@@ -57,7 +60,7 @@ pub enum BuildError {
         source: ManifestError,
     },
     /// No language was recognised.
-    #[error("{} has neither a Cargo.toml nor a package.json, nothing says how to build it", directory.display())]
+    #[error("{} has no Cargo.toml, package.json, function.c or function.py, nothing says how to build it", directory.display())]
     NoLanguage {
         /// The project.
         directory: PathBuf,
@@ -128,8 +131,9 @@ impl BuildError {
 
 /// Builds the project in `directory`. `progress` gets what the tools say, line by line.
 ///
-/// The language is that of the files: `Cargo.toml` for Rust, `package.json` for JavaScript. Environment variables that
-/// choose tools: `CARGO` and `RUSTC`, `COMPONENTIZE_QJS`.
+/// The language is that of the files: `Cargo.toml` for Rust, `package.json` for JavaScript, `function.c` for C,
+/// `function.py` for Python. Environment variables that choose tools: `CARGO` and `RUSTC`, `COMPONENTIZE_QJS`, `CLANG`,
+/// `COMPONENTIZE_PY`.
 ///
 /// # Errors
 /// The manifest is missing or wrong, a tool is missing (the error names the command that installs it) or fails, or what
@@ -141,12 +145,12 @@ pub fn build(directory: &Path, progress: &mut dyn FnMut(&str)) -> Result<Built, 
 
     let not_a_function = |source| BuildError::Component { directory: directory.to_owned(), source };
     let language = language_of(directory)?;
+    let componentize = |module: Vec<u8>| component::componentize(&module).map_err(not_a_function);
     let component = match language {
-        Language::Rust => {
-            let module = rust::core_module(directory, progress)?;
-            component::componentize(&module).map_err(not_a_function)?
-        }
+        Language::Rust => componentize(rust::core_module(directory, progress)?)?,
+        Language::C => componentize(c::core_module(directory, progress)?)?,
         Language::JavaScript => javascript::component(directory, progress)?,
+        Language::Python => python::component(directory, progress)?,
     };
     let imports = component::imports(&component).map_err(not_a_function)?;
     replace(&path, &component).map_err(|source| BuildError::Write { path: path.clone(), source })?;
@@ -167,13 +171,14 @@ fn read_manifest(path: &Path) -> Result<Manifest, BuildError> {
 }
 
 fn language_of(directory: &Path) -> Result<Language, BuildError> {
-    if directory.join("Cargo.toml").is_file() {
-        Ok(Language::Rust)
-    } else if directory.join("package.json").is_file() {
-        Ok(Language::JavaScript)
-    } else {
-        Err(BuildError::NoLanguage { directory: directory.to_owned() })
-    }
+    let marks = [
+        ("Cargo.toml", Language::Rust),
+        ("package.json", Language::JavaScript),
+        (c::MARK, Language::C),
+        (python::MARK, Language::Python),
+    ];
+    let found = marks.into_iter().find(|(mark, _)| directory.join(mark).is_file());
+    found.map(|(_, language)| language).ok_or_else(|| BuildError::NoLanguage { directory: directory.to_owned() })
 }
 
 /// A reader sees the old component or the new one.

@@ -2,10 +2,13 @@
 //!
 //! Invariant: what [`componentize`] returns is valid and exports the handler of `selvedge:function`.
 
-use wit_component::{ComponentEncoder, DecodedWasm};
+use wit_component::{ComponentEncoder, DecodedWasm, StringEncoding, embed_component_metadata};
+use wit_parser::Resolve;
 
 /// The interface that every function exports, without its version.
 const HANDLER: &str = "selvedge:function/handler@";
+/// The world that a core module without an interface in it is given. What it does not use of it, the component does not import.
+const WORLD: &str = "function";
 
 /// Why bytes are no function.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +31,16 @@ pub enum ComponentError {
         /// What it exports instead.
         exports: Vec<String>,
     },
+}
+
+/// Puts the interface into a core module whose compiler knows nothing of it. `Err` says what is wrong with the interface.
+pub(super) fn embed_interface(core_module: &mut Vec<u8>, wit: &str) -> Result<(), String> {
+    let mut resolve = Resolve::default();
+    let world = resolve
+        .push_str("function.wit", wit)
+        .and_then(|package| resolve.select_world(&[package], Some(WORLD)))
+        .map_err(|error| format!("{error:#}"))?;
+    embed_component_metadata(core_module, &resolve, world, StringEncoding::UTF8).map_err(|error| format!("{error:#}"))
 }
 
 /// Makes a component of a core module that was compiled against the `selvedge:function` bindings.
@@ -63,7 +76,8 @@ pub(super) fn imports(component: &[u8]) -> Result<Vec<String>, ComponentError> {
 
 #[cfg(test)]
 mod tests {
-    use super::{ComponentError, componentize, imports};
+    use super::{ComponentError, componentize, embed_interface, imports};
+    use crate::author::FUNCTION_WIT;
 
     #[test]
     fn bytes_that_are_no_module_are_refused() {
@@ -77,6 +91,17 @@ mod tests {
     fn a_module_without_an_interface_is_no_function() {
         let error = componentize(b"\0asm\x01\0\0\0").unwrap_err();
         assert!(matches!(&error, ComponentError::NoHandler { exports } if exports.is_empty()), "{error}");
+    }
+
+    #[test]
+    fn a_module_that_does_not_keep_to_its_interface_is_refused_and_so_is_an_interface_without_the_world() {
+        let mut module = b"\0asm\x01\0\0\0".to_vec();
+        embed_interface(&mut module, FUNCTION_WIT).unwrap();
+        let error = componentize(&module).unwrap_err();
+        assert!(matches!(&error, ComponentError::Encode { reason } if reason.contains("handle")), "{error}");
+        for wit in ["no interface", "package a:b; world other {}"] {
+            assert!(embed_interface(&mut module, wit).is_err(), "{wit}");
+        }
     }
 
     #[test]

@@ -11,11 +11,20 @@ pub enum Language {
     Rust,
     /// JavaScript, run by the QuickJS engine that `componentize-qjs` puts into the component.
     JavaScript,
+    /// C, built by clang without a C library.
+    C,
+    /// Python, run by the CPython interpreter that `componentize-py` puts into the component.
+    Python,
+}
+
+impl Language {
+    /// Every language.
+    pub const ALL: [Self; 4] = [Self::Rust, Self::JavaScript, Self::C, Self::Python];
 }
 
 /// The text given as a language is none of those known.
 #[derive(Debug, thiserror::Error)]
-#[error("unknown language {given:?}, known are rust and js")]
+#[error("unknown language {given:?}, known are rust, js, c and python")]
 pub struct UnknownLanguage {
     /// The text as given.
     pub given: String,
@@ -28,6 +37,8 @@ impl FromStr for Language {
         match text {
             "rust" => Ok(Language::Rust),
             "js" | "javascript" => Ok(Language::JavaScript),
+            "c" => Ok(Language::C),
+            "python" | "py" => Ok(Language::Python),
             _ => Err(UnknownLanguage { given: text.to_owned() }),
         }
     }
@@ -38,6 +49,8 @@ impl fmt::Display for Language {
         formatter.write_str(match self {
             Language::Rust => "rust",
             Language::JavaScript => "js",
+            Language::C => "c",
+            Language::Python => "python",
         })
     }
 }
@@ -48,7 +61,7 @@ mod tests {
 
     #[test]
     fn a_language_reads_back_what_it_prints() {
-        for language in [Language::Rust, Language::JavaScript] {
+        for language in Language::ALL {
             assert_eq!(language.to_string().parse::<Language>().ok(), Some(language));
         }
     }
@@ -56,6 +69,6 @@ mod tests {
     #[test]
     fn an_unknown_language_is_named_with_those_known() {
         let error = "cobol".parse::<Language>().unwrap_err();
-        assert_eq!(error.to_string(), "unknown language \"cobol\", known are rust and js");
+        assert_eq!(error.to_string(), "unknown language \"cobol\", known are rust, js, c and python");
     }
 }

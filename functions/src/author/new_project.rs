@@ -6,6 +6,7 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use super::freestanding::{BINDINGS, FREESTANDING};
 use super::{FUNCTION_WIT, Language};
 
 /// The longest name of a function, in bytes.
@@ -71,7 +72,7 @@ pub fn new_project(project: &NewProject) -> Result<Created, NewError> {
     create_empty(&directory)?;
 
     let mut files = Vec::new();
-    for (relative, text) in template(project.language) {
+    for (relative, text) in &template(project.language) {
         write_new(&directory.join(relative), &text.replace("{{name}}", &project.name))?;
         files.push(PathBuf::from(relative));
     }
@@ -188,9 +189,9 @@ fn write_new(path: &Path, text: &str) -> Result<(), NewError> {
 }
 
 /// The files of a template: path in the project, text with `{{name}}` where the function's name goes.
-fn template(language: Language) -> &'static [(&'static str, &'static str)] {
+fn template(language: Language) -> Vec<(&'static str, &'static str)> {
     match language {
-        Language::Rust => &[
+        Language::Rust => vec![
             ("function.toml", include_str!("templates/rust/function.toml")),
             ("Cargo.toml", include_str!("templates/rust/Cargo.toml.template")),
             ("src/lib.rs", include_str!("templates/rust/src/lib.rs")),
@@ -199,7 +200,7 @@ fn template(language: Language) -> &'static [(&'static str, &'static str)] {
             ("README.md", include_str!("templates/rust/README.md")),
             (".gitignore", "/target\n"),
         ],
-        Language::JavaScript => &[
+        Language::JavaScript => vec![
             ("function.toml", include_str!("templates/js/function.toml")),
             ("package.json", include_str!("templates/js/package.json")),
             ("function.js", include_str!("templates/js/function.js")),
@@ -207,15 +208,42 @@ fn template(language: Language) -> &'static [(&'static str, &'static str)] {
             ("wit/function.wit", FUNCTION_WIT),
             ("message.json", include_str!("templates/message.json")),
             ("README.md", include_str!("templates/js/README.md")),
-            (".gitignore", "/node_modules\n"),
+            (".gitignore", "/node_modules\n/target\n"),
+        ],
+        Language::C => {
+            let own = [
+                ("function.toml", include_str!("templates/c/function.toml")),
+                ("function.c", include_str!("templates/c/function.c")),
+                ("number.c", include_str!("templates/c/number.c")),
+                ("number.h", include_str!("templates/c/number.h")),
+                ("compile_flags.txt", include_str!("templates/c/compile_flags.txt")),
+                ("wit/function.wit", FUNCTION_WIT),
+                ("message.json", include_str!("templates/c/message.json")),
+                ("README.md", include_str!("templates/c/README.md")),
+                (".gitignore", "/target\n"),
+            ];
+            own.iter().chain(BINDINGS).chain(FREESTANDING).copied().collect()
+        }
+        Language::Python => vec![
+            ("function.toml", include_str!("templates/python/function.toml")),
+            ("function.py", include_str!("templates/python/function.py")),
+            ("requirements.txt", include_str!("templates/python/requirements.txt")),
+            ("wit/function.wit", FUNCTION_WIT),
+            ("message.json", include_str!("templates/message.json")),
+            ("README.md", include_str!("templates/python/README.md")),
+            (".gitignore", "/.venv\n/target\n__pycache__\n"),
         ],
     }
 }
 
 fn next_steps(project: &NewProject, directory: &Path) -> Vec<String> {
     let mut steps = vec![format!("cd {}", directory.display())];
-    if project.language == Language::JavaScript {
-        steps.push("npm install".to_owned());
+    match project.language {
+        Language::JavaScript => steps.push("npm install".to_owned()),
+        Language::Python => {
+            steps.push("python3 -m venv .venv && .venv/bin/pip install -r requirements.txt".to_owned());
+        }
+        Language::Rust | Language::C => {}
     }
     steps.push("selvedge fn build".to_owned());
     steps.push("selvedge fn test --message message.json".to_owned());

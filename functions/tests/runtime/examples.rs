@@ -63,3 +63,31 @@ fn the_javascript_example_forwards_what_moved() {
     assert_eq!(call(&fixture, "js-deadband", "meters/m1/power", "101").len(), 0);
     assert_eq!(call(&fixture, "js-deadband", "meters/m1/power", "120").len(), 1);
 }
+
+#[test]
+fn the_c_example_decodes_frames_drops_one_that_comes_again_and_counts_those_that_never_came() {
+    let (fixture, world) = deployed("c-uplink");
+    assert_eq!(world, World::Function);
+    let decode = |frame: &str| call(&fixture, "c-uplink", "uplinks/hall", frame);
+    let json = |text: &str| [("decoded/hall".to_owned(), text.to_owned())];
+    let first = r#"{"temperature":21.39,"humidity":45.50,"battery_mv":3012,"counter":18,"missed":0}"#;
+    assert_eq!(decode("010012085b5b0bc4bd"), json(first));
+    assert_eq!(decode("010012085B5B0BC4BD"), []);
+    let later = r#"{"temperature":-10.05,"humidity":100.00,"battery_mv":3012,"counter":21,"missed":2}"#;
+    assert_eq!(decode("010015fc13c80bc4db"), json(later));
+}
+
+#[test]
+fn the_c_example_rejects_what_is_no_frame() {
+    let (fixture, _) = deployed("c-uplink");
+    for (payload, why) in [
+        ("", "not a frame"),
+        ("010012085b5b0bc4b", "not a frame"),
+        ("010012085b5b0bc4bg", "not a frame"),
+        ("020012085b5b0bc4bd", "another kind"),
+        ("010012085b5b0bc4b0", "checksum"),
+    ] {
+        let result = fixture.send("c-uplink", message("uplinks/hall", payload)).recv_timeout(PATIENCE).unwrap();
+        assert!(result.unwrap_err().to_string().contains(why), "{payload}");
+    }
+}

@@ -1,5 +1,6 @@
 //! The compilers of the committed components, in a folder of their own below `target/`: Debian's rustc with the source of its
-//! library, and componentize-qjs from npm. Unpacked, not installed: nothing on the machine changes.
+//! library, and componentize-qjs from npm. Unpacked, not installed: nothing on the machine changes. clang and its linker are
+//! those of the machine, which `cargo xtask setup` installs.
 //!
 //! Invariant: only the recorded versions are fetched, and what was fetched for another record is fetched anew.
 
@@ -40,6 +41,8 @@ pub struct Toolchain {
     pub rustc: PathBuf,
     /// componentize-qjs with a frozen start.
     pub componentize_qjs: PathBuf,
+    /// clang with a linker for WebAssembly.
+    pub clang: PathBuf,
     /// What they say they are.
     pub versions: Versions,
     /// Held while the tools and the folders beside them are in use: two runs at once wait for each other.
@@ -111,8 +114,11 @@ pub fn prepare(record: &Record) -> anyhow::Result<Toolchain> {
 
     let rustc = rust(record, &folder)?;
     let componentize_qjs = javascript(record.componentize_qjs()?, &folder)?;
-    let versions = versions(&rustc, record.componentize_qjs()?)?;
-    Ok(Toolchain { rustc, componentize_qjs, versions, _lock: lock })
+    let clang = process::find(&["clang"])
+        .map(PathBuf::from)
+        .context("the compiler of the C guests is not here: apt-get install clang lld")?;
+    let versions = versions(&rustc, &clang, record.componentize_qjs()?)?;
+    Ok(Toolchain { rustc, componentize_qjs, clang, versions, _lock: lock })
 }
 
 fn rust(record: &Record, folder: &Path) -> anyhow::Result<PathBuf> {
@@ -206,7 +212,7 @@ fn write_program(path: &Path, script: &str) -> anyhow::Result<()> {
 
 /// Asks the tools. cargo is among them because it names symbols, the linker because it lays out the module; it is the one
 /// of the compiler that builds the product.
-fn versions(rustc: &Path, componentize_qjs: &str) -> anyhow::Result<Versions> {
+fn versions(rustc: &Path, clang: &Path, componentize_qjs: &str) -> anyhow::Result<Versions> {
     let answer = |program: &str, arguments: &[&str]| {
         process::output(program, arguments)
             .with_context(|| format!("`{}` does not answer", process::line(program, arguments, &[])))
@@ -216,12 +222,17 @@ fn versions(rustc: &Path, componentize_qjs: &str) -> anyhow::Result<Versions> {
     let linker = format!("{}/lib/rustlib/{host}/bin/rust-lld", answer("rustc", &["--print", "sysroot"])?);
     let rustc = answer(&rustc.to_string_lossy(), &["--version"])?;
     let linker = answer(&linker, &["-flavor", "wasm", "--version"])?;
+    let clang_text = clang.to_string_lossy();
+    let wasm_ld = answer(&clang_text, &["--target=wasm32", "-print-prog-name=wasm-ld"])?;
+    let first_line = |text: String| text.lines().next().unwrap_or_default().to_owned();
     let named = [
         ("cargo", answer("cargo", &["--version"])?),
+        ("clang", first_line(answer(&clang_text, &["--version"])?)),
         ("componentize-qjs", componentize_qjs.to_owned()),
         ("host", host),
         ("linker", linker),
         ("rustc", rustc),
+        ("wasm-ld", answer(&wasm_ld, &["--version"])?),
     ];
     Ok(Versions(named.into_iter().map(|(name, version)| (name.to_owned(), version)).collect()))
 }

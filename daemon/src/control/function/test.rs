@@ -11,6 +11,8 @@ use super::{built_project, message_text};
 use crate::arguments::function::FunctionTestArguments;
 use crate::function_message::MessageText;
 
+/// Wall time of one compilation, milliseconds. Here a person waits for it, and the interpreter of a Python function takes long.
+const COMPILE_TIMEOUT_MS: u64 = 600_000;
 /// Messages of one test.
 const MESSAGES_MAX: usize = 100_000;
 
@@ -19,9 +21,10 @@ pub(super) fn run(arguments: &FunctionTestArguments) -> anyhow::Result<()> {
     let native_code = arguments.directory.join("target").join("selvedge-test");
     std::fs::create_dir_all(&native_code).with_context(|| format!("create {}", native_code.display()))?;
     let child = crate::wiring::settings::compile_child();
+    let config = Config { compile_timeout_ms: COMPILE_TIMEOUT_MS, ..Config::default() };
     if let Some(path) = &arguments.recording {
         let recordings = read_recordings(path)?;
-        let runs = replay_offline(&native_code, &child, &Config::default(), &manifest, &component, &recordings)?;
+        let runs = replay_offline(&native_code, &child, &config, &manifest, &component, &recordings)?;
         return report_replay(arguments.json, &serde_json::to_value(&runs)?);
     }
     let (messages, is_one) = match &arguments.message {
@@ -30,7 +33,7 @@ pub(super) fn run(arguments: &FunctionTestArguments) -> anyhow::Result<()> {
     };
     let messages = messages.into_iter().map(|message| (message, InvocationContext::default())).collect();
     let state = OfflineState::default();
-    let report = run_offline(&native_code, &child, &Config::default(), &manifest, &component, messages, state)?;
+    let report = run_offline(&native_code, &child, &config, &manifest, &component, messages, state)?;
     if arguments.json {
         print(&serde_json::to_string(&report)?)?;
     } else if is_one {

@@ -11,8 +11,7 @@ use std::process::Command;
 
 use serde::Deserialize;
 
-use super::BuildError;
-use crate::author::FUNCTION_WIT;
+use super::{BuildError, interface};
 use crate::author::program::{find_program, run};
 
 const TOOL: &str = "componentize-qjs";
@@ -32,7 +31,7 @@ pub(super) fn component(directory: &Path, progress: &mut dyn FnMut(&str)) -> Res
 
     let scratch = tempfile::tempdir().map_err(|source| BuildError::Write { path: env::temp_dir(), source })?;
     let output = scratch.path().join("component.wasm");
-    let wit = wit_directory(directory, scratch.path())?;
+    let wit = interface::directory(directory, scratch.path())?;
     let mut command = Command::new(tool);
     command
         .args(["--world", "function", "--sync", "--opt-size", "--module-root", ".", "--js"])
@@ -85,18 +84,6 @@ fn tool(directory: &Path, chosen: Option<OsString>, path: &OsStr) -> Result<OsSt
         missing: TOOL.to_owned(),
         fix: format!("npm install --prefix {} --save-dev {TOOL}@{TOOL_VERSION}", directory.display()),
     })
-}
-
-/// The project's own copy of the interface, or the one embedded here. For a tool that runs in the project.
-fn wit_directory(directory: &Path, scratch: &Path) -> Result<PathBuf, BuildError> {
-    if directory.join("wit").is_dir() {
-        return Ok(PathBuf::from("wit"));
-    }
-    let wit = scratch.join("wit");
-    fs::create_dir(&wit)
-        .and_then(|()| fs::write(wit.join("function.wit"), FUNCTION_WIT))
-        .map_err(|source| BuildError::Write { path: wit.clone(), source })?;
-    Ok(wit)
 }
 
 #[cfg(test)]

@@ -74,8 +74,13 @@ fn a_wrong_manifest_is_named_and_its_line_is_in_the_source() {
 fn the_language_is_that_of_the_files() {
     let directory = tempfile::tempdir().unwrap();
     assert!(matches!(language_of(directory.path()), Err(BuildError::NoLanguage { .. })));
-    fs::write(directory.path().join("package.json"), "").unwrap();
-    assert_eq!(language_of(directory.path()).unwrap(), Language::JavaScript);
-    fs::write(directory.path().join("Cargo.toml"), "").unwrap();
-    assert_eq!(language_of(directory.path()).unwrap(), Language::Rust);
+    for (mark, language) in [
+        ("function.py", Language::Python),
+        ("function.c", Language::C),
+        ("package.json", Language::JavaScript),
+        ("Cargo.toml", Language::Rust),
+    ] {
+        fs::write(directory.path().join(mark), "").unwrap();
+        assert_eq!(language_of(directory.path()).unwrap(), language, "{mark}");
+    }
 }

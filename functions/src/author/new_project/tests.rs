@@ -4,15 +4,13 @@ use std::path::Path;
 use super::{NewError, NewProject, new_project, template};
 use crate::author::{FUNCTION_WIT, Language};
 
-const LANGUAGES: [Language; 2] = [Language::Rust, Language::JavaScript];
-
 fn project(name: &str, language: Language, directory: &Path) -> NewProject {
     NewProject { name: name.to_owned(), language, directory: Some(directory.to_owned()) }
 }
 
 #[test]
 fn a_new_project_has_every_file_of_its_template_and_no_placeholder_left() {
-    for language in LANGUAGES {
+    for language in Language::ALL {
         let parent = tempfile::tempdir().unwrap();
         let directory = parent.path().join("a/b");
         let created = new_project(&project("hall-light", language, &directory)).unwrap();
@@ -29,7 +27,7 @@ fn a_new_project_has_every_file_of_its_template_and_no_placeholder_left() {
 
 #[test]
 fn the_manifest_of_a_new_project_is_one_that_the_runtime_reads() {
-    for language in LANGUAGES {
+    for language in Language::ALL {
         let parent = tempfile::tempdir().unwrap();
         let directory = parent.path().join("project");
         new_project(&project("hall-light", language, &directory)).unwrap();

@@ -2,8 +2,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::Path;
 
-use super::{component, entry_file, tool, wit_directory};
-use crate::author::FUNCTION_WIT;
+use super::{component, entry_file, tool};
 use crate::author::build::BuildError;
 use crate::author::program::test_support::write_program;
 
@@ -88,13 +87,4 @@ fn an_entry_file_outside_of_the_project_or_not_there_is_refused() {
     fs::write(&package, r#"{"main": "gone.js"}"#).unwrap();
     let error = component(project.path(), &mut |_| {}).unwrap_err();
     assert!(error.to_string().contains("gone.js"), "{error}");
-}
-
-#[test]
-fn the_projects_interface_is_used_and_the_embedded_one_where_it_has_none() {
-    let (project, scratch) = (project("exit 0"), tempfile::tempdir().unwrap());
-    let embedded = wit_directory(project.path(), scratch.path()).unwrap();
-    assert_eq!(fs::read_to_string(embedded.join("function.wit")).unwrap(), FUNCTION_WIT);
-    fs::create_dir(project.path().join("wit")).unwrap();
-    assert_eq!(wit_directory(project.path(), scratch.path()).unwrap(), Path::new("wit"));
 }
