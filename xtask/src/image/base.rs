@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 use crate::{process, repository};
 
 /// The release, whose kernel is the one that the arm64 tests run on.
-const RELEASE: &str = "bookworm";
+pub const RELEASE: &str = "bookworm";
 /// All that is asked for. `systemd-resolved` announces the box by mDNS; `systemd-boot-efi` is one file, which starts the kernel.
 const PACKAGES: &[&str] = &[
     "busybox",
@@ -34,16 +34,24 @@ const PACKAGES: &[&str] = &[
     "udev",
     "zstd",
 ];
-/// What nobody reads on a gateway, and drivers of what it has not.
+/// What nobody reads on a gateway, drivers of what it has not or has no programs for, and descriptions of boards, which their
+/// firmware hands over.
 const LEFT_OUT: &[&str] = &[
     "/usr/share/man/*",
     "/usr/share/info/*",
     "/usr/share/locale/*",
     "/usr/share/doc/*",
-    "/usr/lib/modules/*/kernel/sound/*",
+    "/usr/lib/linux-image-*/*",
     "/lib/modules/*/kernel/sound/*",
-    "/lib/modules/*/kernel/drivers/media/*",
+    "/lib/modules/*/kernel/net/bluetooth/*",
+    "/lib/modules/*/kernel/net/mac80211/*",
+    "/lib/modules/*/kernel/net/wireless/*",
+    "/lib/modules/*/kernel/drivers/bluetooth/*",
     "/lib/modules/*/kernel/drivers/gpu/*",
+    "/lib/modules/*/kernel/drivers/infiniband/*",
+    "/lib/modules/*/kernel/drivers/media/*",
+    "/lib/modules/*/kernel/drivers/net/wireless/*",
+    "/lib/modules/*/kernel/drivers/staging/*",
 ];
 const KEPT: &str = "/usr/share/doc/*/copyright";
 /// How the first file system is made is part of the base: making it again takes a minute.

@@ -19,8 +19,31 @@ const UNITS: &[&str] = &[
     "systemd-resolved.service",
     "systemd-timesyncd.service",
 ];
-/// What does not: it waits for a network that may not be there, or looks for updates of what is never written.
-const OFF: &[&str] = &["systemd-networkd-wait-online.service", "apt-daily.timer", "apt-daily-upgrade.timer"];
+/// What does not: it waits for a network that may not be there, looks for updates of what is never written or keeps copies of it, or
+/// prepares what nothing here uses, at each start.
+const OFF: &[&str] = &[
+    "systemd-networkd-wait-online.service",
+    "apt-daily.timer",
+    "apt-daily-upgrade.timer",
+    "dpkg-db-backup.timer",
+    "e2scrub_all.timer",
+    "e2scrub_reap.service",
+    "dev-hugepages.mount",
+    "dev-mqueue.mount",
+    "proc-sys-fs-binfmt_misc.automount",
+    "sys-fs-fuse-connections.mount",
+    "sys-kernel-config.mount",
+    "sys-kernel-debug.mount",
+    "sys-kernel-tracing.mount",
+    "systemd-pstore.service",
+    "systemd-repart.service",
+    "systemd-update-utmp.service",
+    "systemd-update-utmp-runlevel.service",
+    "modprobe@.service",
+];
+/// Says that users, catalogues and caches are as new as the programs (systemd-update-done.service(8)). A root that forgets would
+/// have all of them made again at each start.
+const UP_TO_DATE: &[&str] = &["etc/.updated", "var/.updated"];
 /// Folders that partitions are mounted on.
 const MOUNTED: &[&str] = &["boot", "data", "var/lib/systemd/timesync"];
 
@@ -81,6 +104,9 @@ fn forget(root: &Path) -> anyhow::Result<()> {
     let resolver = root.join("etc/resolv.conf");
     let _ = fs::remove_file(&resolver);
     symlink("../run/systemd/resolve/stub-resolv.conf", &resolver).context("link the resolver's file")?;
+    for place in UP_TO_DATE {
+        fs::write(root.join(place), "").with_context(|| format!("write {place}"))?;
+    }
     ensure!(fs::read_dir(root.join("var/lib/selvedge"))?.next().is_none(), "the node has run in the image");
     Ok(())
 }
