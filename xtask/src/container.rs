@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use crate::arm64_vm::MIRROR;
+use crate::package::carrier_bill::{self, Carrier, Installed};
 use crate::package::{self, elf::Architecture};
 use crate::{process, repository};
 
@@ -49,7 +50,7 @@ pub struct Options {
     mirror: String,
 }
 
-/// Makes the image, says where it is, and tries it if that was asked for.
+/// Makes the image and the bill of what is in it, says where they are, and tries it if that was asked for.
 pub fn run(options: &Options) -> anyhow::Result<()> {
     if process::find(&["mmdebstrap"]).is_none() {
         println!("SKIPPED container: apt-get install mmdebstrap");
@@ -97,7 +98,7 @@ fn make(package: &Path, architecture: Architecture, folder: &Path, mirror: &str)
         fs::remove_dir_all(&layout).with_context(|| format!("remove {}", layout.display()))?;
     }
     fs::create_dir_all(layout.join("blobs/sha256")).with_context(|| format!("create {}", layout.display()))?;
-    let base = base(architecture, folder, mirror)?;
+    let (base, debian) = base(architecture, folder, mirror)?;
     let made_unix_s = package::made_unix_s()?;
     let layers = [copy(&base, folder)?, node(package, folder)?, user(&base, folder, made_unix_s)?];
 
@@ -133,6 +134,9 @@ fn make(package: &Path, architecture: Architecture, folder: &Path, mirror: &str)
 
     let out = folder.join(format!("{name}.oci.tar"));
     pack(&out, &layout, &[], &["blobs", "index.json", "oci-layout"], made_unix_s)?;
+    let bill = folder.join(format!("{name}.oci.cdx.json"));
+    fs::write(&bill, carrier_bill::text(package, Carrier::Container, RELEASE, &debian)?)
+        .with_context(|| format!("write {}", bill.display()))?;
     Ok(out)
 }
 
@@ -164,12 +168,24 @@ fn config(architecture: Architecture, diff_ids: &[String], made_unix_s: u64) -> 
     }))
 }
 
-/// Debian's files, unpacked and not configured: nothing of another processor has to run.
-fn base(architecture: Architecture, folder: &Path, mirror: &str) -> anyhow::Result<PathBuf> {
+/// Debian's files, unpacked and not configured, so that nothing of another processor has to run; and which packages they are of.
+fn base(architecture: Architecture, folder: &Path, mirror: &str) -> anyhow::Result<(PathBuf, Vec<Installed>)> {
     let archive = folder.join(format!("base-{RELEASE}-{}.tar", architecture.debian()));
-    if archive.is_file() {
-        return Ok(archive);
+    let names = archive.with_extension("packages");
+    if !archive.is_file() || !names.is_file() {
+        make_base(architecture, folder, mirror, &archive, &names)?;
     }
+    let text = fs::read_to_string(&names).with_context(|| format!("read {}", names.display()))?;
+    Ok((archive, Installed::of_file_names(&text)))
+}
+
+fn make_base(
+    architecture: Architecture,
+    folder: &Path,
+    mirror: &str,
+    archive: &Path,
+    names: &Path,
+) -> anyhow::Result<()> {
     let unfinished = folder.join("base-unfinished.tar");
     let (processor, include) = (format!("--architectures={}", architecture.debian()), format!("--include={PACKAGES}"));
     let sources = [
@@ -177,14 +193,15 @@ fn base(architecture: Architecture, folder: &Path, mirror: &str) -> anyhow::Resu
         format!("deb {mirror}/debian-security {RELEASE}-security main"),
     ];
     let leave_out = ["man", "info", "locale", "doc"].map(|name| format!("--dpkgopt=path-exclude=/usr/share/{name}/*"));
-    let mut words = vec!["--variant=extract", "--quiet", &processor, &include];
+    // Nothing is installed, so dpkg has no list: the files that apt has fetched are one.
+    let list = format!("--extract-hook=ls \"$1/var/cache/apt/archives\" >'{}'", names.display());
+    let mut words = vec!["--variant=extract", "--quiet", &processor, &include, &list];
     words.extend(leave_out.iter().map(String::as_str));
     words.extend(["--dpkgopt=path-include=/usr/share/doc/*/copyright", RELEASE]);
     let unfinished_text = unfinished.to_string_lossy();
     words.extend([&*unfinished_text, &sources[0], &sources[1]]);
     process::run("mmdebstrap", &words)?;
-    fs::rename(&unfinished, &archive).with_context(|| format!("rename to {}", archive.display()))?;
-    Ok(archive)
+    fs::rename(&unfinished, archive).with_context(|| format!("rename to {}", archive.display()))
 }
 
 fn copy(base: &Path, folder: &Path) -> anyhow::Result<PathBuf> {

@@ -17,12 +17,14 @@ use std::time::Instant;
 use anyhow::{Context as _, bail};
 
 use crate::arm64_vm::{self, MIRROR, emulator::Emulator};
+use crate::package::carrier_bill::{self, Carrier, Installed};
 use crate::package::{self, elf::Architecture};
 use crate::{process, repository};
 
 /// Programs that this needs, and their Debian packages.
 const NEEDED: &[(&str, &str)] = &[
     ("mmdebstrap", "mmdebstrap"),
+    ("arch-test", "arch-test"),
     ("mke2fs", "e2fsprogs"),
     ("sfdisk", "fdisk"),
     ("mkfs.vfat", "dosfstools"),
@@ -89,7 +91,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Makes the image, and says how large it is.
+/// Makes the image and the bill of what is in it, and says how large it is.
 ///
 /// # Errors
 /// A program that it takes fails, or the disk.
@@ -103,6 +105,11 @@ pub fn make(wanted: &Wanted<'_>, image: &Path) -> anyhow::Result<()> {
     let root = root::make(&folder, &base, wanted.package)?;
     step(started, "the disk");
     let sizes = disk::write(&root, wanted, image)?;
+    let status = root.join("var/lib/dpkg/status");
+    let status = fs::read_to_string(&status).with_context(|| format!("read {}", status.display()))?;
+    let bill = carrier_bill::text(wanted.package, Carrier::Disk, base::RELEASE, &Installed::of_status(&status))?;
+    let place = image.with_extension("cdx.json");
+    fs::write(&place, bill).with_context(|| format!("write {}", place.display()))?;
     fs::remove_dir_all(&root).with_context(|| format!("remove {}", root.display()))?;
     step(started, "done");
     println!("{}", sizes.line(image)?);

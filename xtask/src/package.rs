@@ -4,6 +4,7 @@
 //! comes out the same. Invariant: the same programs, sources and commit give the same bytes.
 
 mod bill;
+pub mod carrier_bill;
 mod contents;
 mod control;
 pub mod elf;
