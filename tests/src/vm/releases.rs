@@ -131,7 +131,9 @@ pub fn check(board: &Board, releases: &mut Releases, looked: &mut Looked<'_>) ->
         let release = releases.broken()?;
         let ended = end_of(board, &release)?;
         ensure!(ended["last_trial"]["outcome"] == "rolled-back" && running(&ended) == before, "{ended}");
-        Ok(format!("{}: {}", running(&ended), ended["last_trial"]["why"].as_str().unwrap_or("no reason")))
+        let reason = ended["last_trial"]["reason"].as_str().unwrap_or_default();
+        ensure!(!reason.is_empty(), "nobody says why: {ended}");
+        Ok(format!("{}: {reason}", running(&ended)))
     });
     took
 }
