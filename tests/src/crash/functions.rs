@@ -15,8 +15,6 @@ use crate::client::Version;
 use crate::installed;
 use crate::node::Node;
 
-/// How long the count may stand still before it reaches its number.
-const PATIENCE: Duration = Duration::from_secs(3);
 /// How long is waited for an answer until the question is asked again.
 const ASK_AGAIN: Duration = Duration::from_millis(200);
 
@@ -70,11 +68,11 @@ fn give(node: &Node, verb: &str, manifest: &str, component: &str) -> anyhow::Res
     node.cli_succeeds(&["fn", verb, path(folder.path())?]).map(drop)
 }
 
-/// Waits until the count is `expected`, which it must not exceed; gives what it is.
+/// Waits until the count is `expected`, which it must not exceed, or stands still for `patience`; gives what it is.
 ///
 /// # Errors
 /// The broker does not answer.
-pub fn check_count(address: SocketAddr, expected: u64, report: &mut Report) -> anyhow::Result<u64> {
+pub fn check_count(address: SocketAddr, expected: u64, patience: Duration, report: &mut Report) -> anyhow::Result<u64> {
     if expected == 0 {
         return Ok(0);
     }
@@ -83,7 +81,7 @@ pub fn check_count(address: SocketAddr, expected: u64, report: &mut Report) -> a
     let (mut subscribed, mut asked, mut found) = (false, None::<Instant>, 0);
     let mut moved = Instant::now();
     report.owed(Kind::Function, 1);
-    while moved.elapsed() < PATIENCE && found < expected {
+    while moved.elapsed() < patience && found < expected {
         for event in asker.exchange()? {
             match event {
                 Event::Connected { .. } => asker.subscribe("hostile/reply", 1),

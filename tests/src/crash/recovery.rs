@@ -16,10 +16,6 @@ use super::report::{Breach, Kind};
 use super::world::{MARKERS, World, message_id};
 use crate::client::Version;
 
-/// Everything that a live broker owes comes in this time.
-const PATIENCE: Duration = Duration::from_secs(20);
-/// What is owed and did not come before the marker is waited for until nothing more has come for so long.
-const STRAGGLERS: Duration = Duration::from_secs(3);
 /// Of so many readers one stays away.
 const ASLEEP: usize = 4;
 
@@ -61,13 +57,14 @@ pub fn recover(world: &mut World, attendance: Attendance) -> anyhow::Result<()> 
     }
     world.ledger.forget_settled(world.round);
     if world.functions {
-        world.counted = functions::check_count(world.address, world.counted, &mut world.report)?;
+        world.counted =
+            functions::check_count(world.address, world.counted, world.waits.stragglers, &mut world.report)?;
     }
     Ok(())
 }
 
 fn finish_handshakes(world: &mut World) {
-    let finished = world.pump_until(PATIENCE, |world| {
+    let finished = world.pump_until(world.waits.all, |world| {
         let mut finished = true;
         for index in 0..world.members.len() {
             let member = &mut world.members[index];
@@ -106,7 +103,7 @@ fn read_to_the_end(world: &mut World) -> anyhow::Result<()> {
     for index in &readers {
         herald.publish(&world.members[*index].marker_topic(), marker);
     }
-    let read = world.pump_until(PATIENCE, |world| {
+    let read = world.pump_until(world.waits.all, |world| {
         herald.pump();
         readers.iter().fold(true, |all, index| {
             let member = &mut world.members[*index];
@@ -128,14 +125,14 @@ fn read_to_the_end(world: &mut World) -> anyhow::Result<()> {
         }
     }
     // Functions work for themselves, so that their outputs may come after the marker.
-    let (mut least, mut since) = (usize::MAX, Instant::now());
-    world.pump_until(PATIENCE, |world| {
+    let (mut least, mut since, stragglers) = (usize::MAX, Instant::now(), world.waits.stragglers);
+    world.pump_until(world.waits.all, |world| {
         readers.iter().for_each(|index| world.members[*index].endpoint.send_acks());
         let due = readers.iter().map(|index| world.ledger.due(world.members[*index].name())).sum();
         if due < least {
             (least, since) = (due, Instant::now());
         }
-        due == 0 || since.elapsed() > STRAGGLERS
+        due == 0 || since.elapsed() > stragglers
     });
     Ok(())
 }
@@ -145,7 +142,7 @@ fn read_retained(world: &mut World) -> anyhow::Result<BTreeMap<String, MessageId
     let mut reader = Endpoint::new("retained-reader", Version::V5, false);
     reader.connect(world.address, true)?;
     let mut found = BTreeMap::new();
-    let (deadline, marker) = (Instant::now() + PATIENCE, "sync/retained-reader");
+    let (deadline, marker) = (Instant::now() + world.waits.all, "sync/retained-reader");
     let mut subscribed = 0;
     loop {
         for event in reader.exchange()? {
@@ -191,7 +188,7 @@ impl Herald {
     fn connect(world: &World) -> anyhow::Result<Self> {
         let mut endpoint = Endpoint::new("herald", Version::V5, false);
         endpoint.connect(world.address, true)?;
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + world.waits.all;
         while !endpoint.is_connected() {
             endpoint.exchange()?;
             if Instant::now() > deadline || !endpoint.is_open() {

@@ -66,7 +66,24 @@ pub struct World {
     pub functions: bool,
     /// Whether the broker may refuse what it is asked, as one does whose disk fails.
     pub may_refuse: bool,
+    /// How long is waited for it.
+    pub waits: Waits,
     life: u64,
+}
+
+/// How long is waited until what has not come counts as lost.
+#[derive(Debug, Clone, Copy)]
+pub struct Waits {
+    /// Everything that a live broker owes comes in this time.
+    pub all: Duration,
+    /// What is owed and did not come with the rest is waited for until nothing more has come for so long.
+    pub stragglers: Duration,
+}
+
+impl Default for Waits {
+    fn default() -> Self {
+        Self { all: Duration::from_secs(20), stragglers: Duration::from_secs(3) }
+    }
 }
 
 impl World {
@@ -84,6 +101,7 @@ impl World {
             counted: 0,
             functions: product,
             may_refuse: false,
+            waits: Waits::default(),
             life: 0,
         };
         world.begin_anew();

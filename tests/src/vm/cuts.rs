@@ -13,7 +13,7 @@ use crate::child::TestChild;
 use crate::crash::load::Load;
 use crate::crash::recovery::{Attendance, recover};
 use crate::crash::report::{Breach, Kind, Report};
-use crate::crash::world::World;
+use crate::crash::world::{Waits, World};
 use crate::random::Random;
 
 /// Load before a cut, milliseconds at most.
@@ -24,6 +24,9 @@ const PUBLICATIONS: usize = 500;
 const START_MS: usize = 60_000;
 /// Of so many cuts one is followed by another while the board starts.
 const CUT_STARTS: usize = 5;
+
+/// An emulated board beside other work may be silent for longer than a node of this machine.
+const WAITS: Waits = Waits { all: Duration::from_secs(180), stragglers: Duration::from_secs(60) };
 
 /// All that the rounds share.
 pub struct Cutting {
@@ -55,7 +58,8 @@ impl During {
 impl Cutting {
     /// Of a board with its functions deployed.
     pub fn new(plan: &Plan, machine: Machine, releases: Releases, update_took: Duration) -> Self {
-        let world = World::new(plan.seed, machine.mqtt(), true);
+        let mut world = World::new(plan.seed, machine.mqtt(), true);
+        world.waits = WAITS;
         let update_ms = usize::try_from(update_took.as_millis()).unwrap_or(usize::MAX);
         Self { cuts: plan.cuts, machine, releases, world, dice: Random::new(plan.seed ^ 0x00c0_ffee), update_ms }
     }
