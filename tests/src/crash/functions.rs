@@ -20,12 +20,12 @@ const ASK_AGAIN: Duration = Duration::from_millis(200);
 
 const CONVERTER: &str = "\
 name = \"unit-alarm\"\ncomponent = \"unit-alarm.wasm\"\n[[trigger]]\nmqtt = \"sensors/+/temperature\"\nqos = 2\n\
-[limits]\nmemory_bytes = \"4MiB\"\ntimeout_ms = 2000\n\
+[limits]\nmemory_bytes = \"4MiB\"\ntimeout_ms = 30000\n\
 [grants]\npublish = [\"converted/+/temperature\", \"alarms/+\"]\ntwin_write = [\"*\"]\n\
 [config]\nthreshold-celsius = \"1e15\"\ndefault-unit = \"C\"\n";
 const COUNTER: &str = "\
 name = \"counter\"\ncomponent = \"hostile.wasm\"\n[[trigger]]\nmqtt = \"counter/in\"\nqos = 2\n\
-[limits]\nmemory_bytes = \"8MiB\"\ntimeout_ms = 2000\n[grants]\npublish = [\"hostile/reply\"]\n";
+[limits]\nmemory_bytes = \"8MiB\"\ntimeout_ms = 30000\n[grants]\npublish = [\"hostile/reply\"]\n";
 
 /// A function: its manifest, and the file of its component in the repository.
 pub type Deployed = (&'static str, &'static str);
