@@ -62,8 +62,9 @@ fn one_line(text: String) -> String {
 }
 
 fn no_unit_failed(board: &Board) -> anyhow::Result<String> {
-    // Until the start is over a unit may fail yet. It ends with an error where one did, and the word says which case it is.
-    let state = board.shell("systemctl is-system-running --wait || true").map(one_line)?;
+    // Until the start is over a unit may fail yet: systemd says when it is, and has ten minutes for it. It ends with an error where a
+    // unit failed, and the word says which case it is; without a word the time was over.
+    let state = board.shell("timeout 600 systemctl is-system-running --wait || true").map(one_line)?;
     let failed = board.shell("systemctl list-units --failed --plain --no-legend")?;
     ensure!(failed.trim().is_empty(), "{failed}");
     ensure!(state == "running", "{state}");
