@@ -1,6 +1,6 @@
 //! How the allocator treats memory that is free again: on a small box it belongs to the system, not to the node.
 //!
-//! So do the pages of the program that only its start needs. Only for glibc, which keeps most of what was ever used. Invariant: giving back costs a walk through the free memory, so it
+//! So do the pages of the program that only its start, or a burst, needs. Only for glibc, which keeps most of what was ever used. Invariant: giving back costs a walk through the free memory, so it
 //! is done once after the node has grown, and not while it grows.
 
 /// Sets up the allocator. Call before any thread is started.
@@ -31,6 +31,7 @@ pub fn start_giving_back() -> std::io::Result<()> {
             if let Some(kib) = resident_kib()
                 && growth.is_over(kib)
             {
+                program::unmap();
                 // SAFETY: the call has no preconditions.
                 unsafe { libc::malloc_trim(0) };
                 growth.given_back(resident_kib().unwrap_or(kib));

@@ -439,6 +439,7 @@ impl RunningNode {
 
     fn stop(self) {
         self.stopping.store(true, Ordering::Release);
+        self.runtime.stop_compiling();
         let deadline = Instant::now() + DRAIN_MAX;
         while !(self.lines.is_idle() && self.twins.is_idle()) && Instant::now() < deadline {
             std::thread::sleep(DRAIN_LOOK_EVERY);

@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use thiserror::Error;
 use wasmtime::component::Component;
 
-use crate::compile::{self, CompileChild, CompileError, CompileLimits};
+use crate::compile::{CompileError, Compiler};
 use crate::durable_file;
 use crate::engine::RunningEngine;
 use crate::engine::settings::{Profile, SETTINGS_VERSION, WASMTIME_VERSION};
@@ -71,19 +71,13 @@ impl ArtifactStore {
     }
 
     /// Compiles a stored component and gives the native code its MAC.
-    pub(crate) fn compile(
-        &self,
-        child: &CompileChild,
-        profile: Profile,
-        digest: &str,
-        limits: CompileLimits,
-    ) -> Result<(), MakeError> {
+    pub(crate) fn compile(&self, compiler: &Compiler, profile: Profile, digest: &str) -> Result<(), MakeError> {
         let name = native_name(digest, profile);
         let output = self.native.join(format!(".tmp-{name}"));
         if output.exists() {
             fs::remove_file(&output)?;
         }
-        let outcome = compile::compile(child, profile, &self.component_path(digest), &output, limits);
+        let outcome = compiler.compile(profile, &self.component_path(digest), &output);
         if let Err(error) = outcome {
             // Nothing or half of it was written; what is left is removed before the next try.
             let _ = fs::remove_file(&output);

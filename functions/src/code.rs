@@ -3,6 +3,7 @@
 //! Invariants: what is in memory carried the node's MAC when it was loaded; beside those that ran within [`IDLE`] at most
 //! `Config::loaded_max` stay.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -90,6 +91,8 @@ fn link(component: &Component, engine: &RunningEngine) -> Result<(World, Functio
 /// Which code is in memory.
 pub(crate) struct CodeShelf {
     loaded_max: usize,
+    /// There is more than may stay and nobody has been asked to sweep: what a run looks at.
+    is_sweep_wanted: AtomicBool,
     inner: Mutex<Shelf>,
 }
 
@@ -102,36 +105,55 @@ struct Shelf {
 
 impl CodeShelf {
     pub(crate) fn new(loaded_max: usize) -> Self {
-        Self { loaded_max, inner: Mutex::default() }
+        Self { loaded_max, is_sweep_wanted: AtomicBool::new(false), inner: Mutex::default() }
     }
 
     fn add(&self, code: &Arc<Code>) {
-        self.inner.lock().codes.push(Arc::downgrade(code));
+        let mut shelf = self.inner.lock();
+        shelf.codes.push(Arc::downgrade(code));
+        self.tell(&shelf);
     }
 
     /// When to call [`CodeShelf::sweep`], where there is too much and nobody has been asked to.
     pub(crate) fn sweep_wanted(&self, now: Instant) -> Option<Instant> {
-        let mut shelf = self.inner.lock();
-        if shelf.codes.len() <= self.loaded_max || shelf.sweep_at.is_some() {
+        if !self.is_sweep_wanted.load(Ordering::Relaxed) || !self.is_sweep_wanted.swap(false, Ordering::Relaxed) {
             return None;
         }
+        let mut shelf = self.inner.lock();
         shelf.sweep_at = Some(now + IDLE);
         shelf.sweep_at
     }
 
     /// Takes from memory what is too much and idle; when to call this again, if there is still too much.
     pub(crate) fn sweep(&self, now: Instant) -> Option<Instant> {
-        self.take_down(now, IDLE)
+        let mut shelf = self.inner.lock();
+        let (gone, left) = self.take_down(&mut shelf, now, IDLE);
+        shelf.sweep_at = left;
+        self.tell(&shelf);
+        drop(shelf);
+        // Unmapping takes time.
+        drop::<Vec<Loaded>>(gone);
+        left
     }
 
     /// Takes from memory what is too much, whether idle or not.
     pub(crate) fn sweep_all(&self) {
-        let _ = self.take_down(Instant::now(), Duration::ZERO);
+        let mut shelf = self.inner.lock();
+        let (gone, _) = self.take_down(&mut shelf, Instant::now(), Duration::ZERO);
+        self.tell(&shelf);
+        drop(shelf);
+        drop::<Vec<Loaded>>(gone);
     }
 
-    fn take_down(&self, now: Instant, idle: Duration) -> Option<Instant> {
+    /// Has the next run ask for a sweep, where one is needed and nobody will come.
+    fn tell(&self, shelf: &Shelf) {
+        let wanted = shelf.codes.len() > self.loaded_max && shelf.sweep_at.is_none();
+        self.is_sweep_wanted.store(wanted, Ordering::Relaxed);
+    }
+
+    /// Takes out what is too much and was not used for so long; with it, when more of what is left will have been idle so long.
+    fn take_down(&self, shelf: &mut Shelf, now: Instant, idle: Duration) -> (Vec<Loaded>, Option<Instant>) {
         let mut gone = Vec::new();
-        let mut shelf = self.inner.lock();
         let mut codes: Vec<(Instant, Arc<Code>)> =
             shelf.codes.iter().filter_map(Weak::upgrade).filter_map(|code| Some((code.used()?, code))).collect();
         codes.sort_by_key(|(used, _)| *used);
@@ -142,11 +164,7 @@ impl CodeShelf {
         }
         shelf.codes = codes.iter().map(|(_, code)| Arc::downgrade(code)).collect();
         shelf.codes.shrink_to(self.loaded_max.max(codes.len()));
-        shelf.sweep_at = (codes.len() > self.loaded_max).then(|| codes.first().map(|(used, _)| *used + idle)).flatten();
-        let next = shelf.sweep_at;
-        drop(shelf);
-        // Unmapping takes time.
-        drop::<Vec<Loaded>>(gone);
-        next
+        let left = (codes.len() > self.loaded_max).then(|| codes.first().map(|(used, _)| *used + idle)).flatten();
+        (gone, left)
     }
 }

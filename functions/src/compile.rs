@@ -10,6 +10,7 @@ use std::io::Read;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
@@ -17,6 +18,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::config::Config;
 use crate::engine::settings::Profile;
 use crate::log_ring::cut;
 
@@ -63,6 +65,9 @@ pub enum CompileError {
         /// Limit of address space.
         limit_bytes: u64,
     },
+    /// Nobody wants it any more.
+    #[error("the node is stopping")]
+    Stopped,
     /// The child ended in another way.
     #[error("compiler ended unexpectedly ({status}): {stderr}")]
     Crashed {
@@ -88,79 +93,106 @@ pub(crate) struct Order {
 
 /// Bytes of the child's standard error that are kept.
 const STDERR_BYTES_MAX: usize = 4096;
+/// How often a compilation looks whether it is still wanted.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
-/// Compiles the file `input` into the file `output`. Blocks up to the time limit.
-pub(crate) fn compile(
-    child: &CompileChild,
-    profile: Profile,
-    input: &Path,
-    output: &Path,
+/// Starts children that compile, each within the same limits, until it is stopped.
+pub(crate) struct Compiler {
+    child: CompileChild,
     limits: CompileLimits,
-) -> Result<(), CompileError> {
-    let order = Order {
-        profile: profile.as_str().into(),
-        input: input.into(),
-        output: output.into(),
-        memory_bytes: limits.memory_bytes,
-        cpu_s: limits.timeout.as_secs().max(1) + 1,
-    };
-    let spawn_error = |source| CompileError::Spawn { executable: child.executable.clone(), source };
-    let order = serde_json::to_string(&order).map_err(|error| spawn_error(error.into()))?;
-    let mut process = Command::new(&child.executable)
-        .args(&child.args)
-        .arg(order)
-        .env_clear()
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(spawn_error)?;
-    let (status, stderr) = wait(&mut process, limits.timeout).map_err(spawn_error)?;
-    judge(status, stderr, limits)
+    is_stopped: AtomicBool,
 }
 
-/// Collects standard error until the child ends or its time is over; `None` when it had to be killed.
-fn wait(process: &mut Child, timeout: Duration) -> std::io::Result<(Option<ExitStatus>, Vec<u8>)> {
-    let mut stderr_pipe = process.stderr.take();
-    let stderr = std::thread::Builder::new().name("fn-compile-stderr".into()).stack_size(64 << 10).spawn(move || {
-        let mut kept = Vec::new();
-        let mut buffer = [0; 1024];
-        while let Some(Ok(read @ 1..)) = stderr_pipe.as_mut().map(|pipe| pipe.read(&mut buffer)) {
-            kept.extend_from_slice(&buffer[..read]);
-            let excess = kept.len().saturating_sub(STDERR_BYTES_MAX);
-            kept.drain(..excess);
-        }
-        kept
-    });
-    let in_time = wait_for_exit(process, timeout);
-    if !matches!(in_time, Ok(true)) {
-        // Gone already or killed now; `wait` below reaps it either way.
-        let _ = process.kill();
+impl Compiler {
+    pub(crate) fn new(child: CompileChild, config: &Config) -> Self {
+        let timeout = Duration::from_millis(config.compile_timeout_ms);
+        let limits = CompileLimits { timeout, memory_bytes: config.compile_memory_bytes };
+        Self { child, limits, is_stopped: AtomicBool::new(false) }
     }
-    let status = process.wait()?;
-    let stderr = stderr?.join().unwrap_or_default();
-    Ok((in_time?.then_some(status), stderr))
-}
 
-/// Blocks until the process can be reaped (true) or the time is over (false).
-fn wait_for_exit(process: &Child, timeout: Duration) -> std::io::Result<bool> {
-    let pid = i32::try_from(process.id())
-        .ok()
-        .and_then(Pid::from_raw)
-        .ok_or_else(|| std::io::Error::other("child has no process id"))?;
-    let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
-    let deadline = Instant::now() + timeout;
-    loop {
-        let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Ok(false);
+    /// Ends what it compiles, and compiles nothing more.
+    pub(crate) fn stop(&self) {
+        self.is_stopped.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.is_stopped.load(Ordering::Acquire)
+    }
+
+    /// Compiles the file `input` into the file `output`. Blocks up to the time limit.
+    pub(crate) fn compile(&self, profile: Profile, input: &Path, output: &Path) -> Result<(), CompileError> {
+        if self.is_stopped() {
+            return Err(CompileError::Stopped);
         }
-        let left = rustix::event::Timespec::try_from(left).map_err(std::io::Error::other)?;
-        match poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(&left)) {
-            Ok(0) => return Ok(false),
-            Ok(_) => return Ok(true),
-            Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
+        let Self { child, limits, .. } = self;
+        let order = Order {
+            profile: profile.as_str().into(),
+            input: input.into(),
+            output: output.into(),
+            memory_bytes: limits.memory_bytes,
+            cpu_s: limits.timeout.as_secs().max(1) + 1,
+        };
+        let spawn_error = |source| CompileError::Spawn { executable: child.executable.clone(), source };
+        let order = serde_json::to_string(&order).map_err(|error| spawn_error(error.into()))?;
+        let mut process = Command::new(&child.executable)
+            .args(&child.args)
+            .arg(order)
+            .env_clear()
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(spawn_error)?;
+        let (status, stderr) = self.wait(&mut process).map_err(spawn_error)?;
+        if status.is_none() && self.is_stopped() {
+            return Err(CompileError::Stopped);
+        }
+        judge(status, stderr, *limits)
+    }
+
+    /// Collects standard error until the child ends or its time is over; `None` when it had to be killed.
+    fn wait(&self, process: &mut Child) -> std::io::Result<(Option<ExitStatus>, Vec<u8>)> {
+        let mut stderr_pipe = process.stderr.take();
+        let stderr =
+            std::thread::Builder::new().name("fn-compile-stderr".into()).stack_size(64 << 10).spawn(move || {
+                let mut kept = Vec::new();
+                let mut buffer = [0; 1024];
+                while let Some(Ok(read @ 1..)) = stderr_pipe.as_mut().map(|pipe| pipe.read(&mut buffer)) {
+                    kept.extend_from_slice(&buffer[..read]);
+                    let excess = kept.len().saturating_sub(STDERR_BYTES_MAX);
+                    kept.drain(..excess);
+                }
+                kept
+            });
+        let in_time = self.wait_for_exit(process);
+        if !matches!(in_time, Ok(true)) {
+            // Gone already or killed now; `wait` below reaps it either way.
+            let _ = process.kill();
+        }
+        let status = process.wait()?;
+        let stderr = stderr?.join().unwrap_or_default();
+        Ok((in_time?.then_some(status), stderr))
+    }
+
+    /// Blocks until the process can be reaped (true), or its time is over or it is not wanted any more (false).
+    fn wait_for_exit(&self, process: &Child) -> std::io::Result<bool> {
+        let pid = i32::try_from(process.id())
+            .ok()
+            .and_then(Pid::from_raw)
+            .ok_or_else(|| std::io::Error::other("child has no process id"))?;
+        let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
+        let deadline = Instant::now() + self.limits.timeout;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() || self.is_stopped() {
+                return Ok(false);
+            }
+            let until = rustix::event::Timespec::try_from(left.min(LOOK_EVERY)).map_err(std::io::Error::other)?;
+            match poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(&until)) {
+                Ok(0) | Err(rustix::io::Errno::INTR) => {}
+                Ok(_) => return Ok(true),
+                Err(error) => return Err(error.into()),
+            }
         }
     }
 }
@@ -220,18 +252,37 @@ mod tests {
         assert!(matches!(judged(1 << 8, "x"), Err(CompileError::Crashed { .. })));
     }
 
+    fn compiler(executable: &str, args: &[&str], timeout_ms: u64) -> Compiler {
+        let child =
+            CompileChild { executable: executable.into(), args: args.iter().map(|&arg| arg.to_owned()).collect() };
+        Compiler::new(child, &Config { compile_timeout_ms: timeout_ms, ..Config::default() })
+    }
+
+    fn compile(compiler: &Compiler) -> CompileError {
+        compiler.compile(Profile::Pooled, Path::new("a"), Path::new("b")).unwrap_err()
+    }
+
     #[test]
     fn a_program_that_is_not_there_is_named() {
-        let child = CompileChild { executable: "/nonexistent/compiler".into(), args: vec![] };
-        let error = compile(&child, Profile::Pooled, Path::new("a"), Path::new("b"), LIMITS).unwrap_err();
+        let error = compile(&compiler("/nonexistent/compiler", &[], 2000));
         assert!(error.to_string().contains("/nonexistent/compiler"), "{error}");
     }
 
     #[test]
     fn a_child_that_hangs_is_killed() {
-        let child = CompileChild { executable: "/bin/sh".into(), args: vec!["-c".into(), "exec sleep 1000".into()] };
-        let limits = CompileLimits { timeout: Duration::from_millis(50), memory_bytes: 1 << 30 };
-        let error = compile(&child, Profile::Pooled, Path::new("a"), Path::new("b"), limits).unwrap_err();
-        assert!(matches!(error, CompileError::TimedOut { limit_ms: 50 }), "{error}");
+        let error = compile(&compiler("/bin/sh", &["-c", "exec sleep 1000"], 120));
+        assert!(matches!(error, CompileError::TimedOut { limit_ms: 120 }), "{error}");
+    }
+
+    #[test]
+    fn a_child_that_nobody_wants_any_more_is_killed_and_none_follows() {
+        let hanging = compiler("/bin/sh", &["-c", "exec sleep 1000"], 1_000_000);
+        std::thread::scope(|scope| {
+            let compiling = scope.spawn(|| compile(&hanging));
+            std::thread::sleep(LOOK_EVERY / 2);
+            hanging.stop();
+            assert!(matches!(compiling.join().unwrap(), CompileError::Stopped));
+        });
+        assert!(matches!(compile(&hanging), CompileError::Stopped));
     }
 }

@@ -35,7 +35,7 @@ use thiserror::Error;
 use crate::alias::{Alias, Share, Sticky};
 use crate::artifact::ArtifactStore;
 use crate::canary::CanaryStatus;
-use crate::compile::CompileChild;
+use crate::compile::{CompileChild, Compiler};
 use crate::config::Config;
 use crate::counters::FunctionCounters;
 use crate::deployment::{DeployError, Deployment};
@@ -186,7 +186,7 @@ struct Shared {
     engine: LazyEngine,
     artifacts: Arc<ArtifactStore>,
     records: RecordStore,
-    compile_child: CompileChild,
+    compiler: Compiler,
     functions: RwLock<BTreeMap<String, Arc<Function>>>,
     scheduler: Arc<Scheduler>,
     recording_room: Arc<RecordingRoom>,
@@ -212,6 +212,7 @@ impl Runtime {
         })
         .map_err(directory_error)?;
         let records = RecordStore::open(&directory).map_err(directory_error)?;
+        let compiler = Compiler::new(compile_child, &config);
         let shared = Arc::new(Shared {
             changing: Arc::default(),
             engine: LazyEngine::new(config.clone()),
@@ -224,7 +225,7 @@ impl Runtime {
             host,
             artifacts: Arc::new(artifacts),
             records,
-            compile_child,
+            compiler,
             functions: RwLock::default(),
         });
         let runtime = Self { shared };
@@ -318,6 +319,12 @@ impl Runtime {
         Some(function.logs.subscribe(follow))
     }
 
+    /// Ends a compilation that is under way and begins none any more, so that nobody has to wait for one: what was to be deployed
+    /// is not, and what was to be compiled again is at the next start. For a node that is about to stop.
+    pub fn stop_compiling(&self) {
+        self.shared.compiler.stop();
+    }
+
     fn load_all(&self) -> std::io::Result<()> {
         let to_compile = load::load_all(&self.shared)?;
         if to_compile.is_empty() {
@@ -350,8 +357,8 @@ pub(crate) fn build_for_offline(
 ) -> Result<(Arc<Deployment>, String), DeployError> {
     deploy::check_size(config, component)?;
     let digest = artifacts.put_component(component).map_err(DeployError::Store)?;
-    let numbered = (VersionNumber::FIRST, manifest);
-    Ok((Arc::new(deploy::build(artifacts, child, config, engine, numbered, &digest)?), digest))
+    let (compiler, numbered) = (Compiler::new(child.clone(), config), (VersionNumber::FIRST, manifest));
+    Ok((Arc::new(deploy::build(artifacts, &compiler, engine, numbered, &digest)?), digest))
 }
 
 fn check(config: &Config) -> Result<(), OpenError> {

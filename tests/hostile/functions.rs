@@ -15,6 +15,11 @@ fn a_function_that_takes_all_memory_or_all_stack_is_ended() -> anyhow::Result<()
 }
 
 #[test]
+fn a_compile_bomb_meets_the_limits_of_the_compiler_and_is_not_deployed() -> anyhow::Result<()> {
+    withstands("fn-compile")
+}
+
+#[test]
 fn a_storm_of_traps_and_one_of_messages_end() -> anyhow::Result<()> {
     withstands("fn-trap")?;
     withstands("fn-storm")

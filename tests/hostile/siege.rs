@@ -5,6 +5,7 @@
 mod report;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -38,6 +39,8 @@ enum Task {
         websocket: SocketAddr,
         #[arg(long)]
         mqtts: Option<SocketAddr>,
+        #[arg(long)]
+        control: Option<PathBuf>,
         #[arg(long)]
         user: Option<String>,
         #[arg(long, requires = "user")]
@@ -106,11 +109,12 @@ fn main() -> ExitCode {
 fn run(task: Task) -> anyhow::Result<()> {
     match task {
         Task::List => attack::all().for_each(|attack| println!("{:22} {}", attack.name, attack.title)),
-        Task::Attack { name, mqtt, websocket, mqtts, user, password } => {
+        Task::Attack { name, mqtt, websocket, mqtts, control, user, password } => {
             let attack = attack::find(&name).with_context(|| format!("there is no attack {name}"))?;
             let login = user.zip(password);
             // Attackers do not finish a TLS handshake, so they trust nobody.
-            let target = Target { mqtt, websocket, mqtts, secure_websocket: None, trust: None, source: None, login };
+            let target =
+                Target { mqtt, websocket, mqtts, secure_websocket: None, control, trust: None, source: None, login };
             println!("{}", serde_json::to_string(&measure::attack_here(attack, &target)?)?);
         }
         Task::Measure { rounds, attacks, json } => return measure_all(rounds, &attacks, json),

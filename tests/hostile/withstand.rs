@@ -1,6 +1,6 @@
 //! One attack on one node, with bystanders.
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use selvedge_tests::siege::attack;
 use selvedge_tests::siege::bystanders::Bystanders;
 use selvedge_tests::siege::fortress::{Fortress, Needs};
@@ -20,10 +20,16 @@ pub fn withstands(name: &str) -> anyhow::Result<()> {
     attacked.with_context(|| format!("{name}\n{}", fortress.node.said()))?;
     account.and_then(|account| account.nothing_lost()).with_context(|| fortress.node.said())?;
 
-    let after = fortress.metrics()?;
-    for counter in attack.counters {
-        ensure!(after.grew(&before, counter) > 0.0, "{counter} did not grow, but{}", after.difference(&before));
-    }
+    let mut after = fortress.metrics()?;
+    wait_until(
+        "everything counted that the attack is to be counted by",
+        || {
+            after = fortress.metrics()?;
+            Ok(attack.counters.iter().all(|counter| after.grew(&before, counter) > 0.0))
+        },
+        || format!("{:?} are to grow", attack.counters),
+    )
+    .with_context(|| fortress.metrics().map_or_else(|error| error.to_string(), |now| now.difference(&before)))?;
     wait_until(
         "all connections gone",
         || Ok(fortress.metrics()?.get("selvedge_mqtt_connections") == 0.0),

@@ -1,5 +1,7 @@
 //! Many functions on one node: what they cost at rest and after a burst on all of them, and how many messages a second go through one.
 
+mod slots;
+
 use std::fmt;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -14,6 +16,7 @@ use crate::node::{Node, Place};
 use crate::siege::footprint;
 use crate::siege::wire::{Target, Way, Wire};
 use crate::{http, installed};
+pub use slots::Slots;
 
 /// Messages that are not acknowledged, or not come through, at once.
 const WINDOW: usize = 200;
@@ -67,6 +70,8 @@ pub struct Measured {
     pub started: Rest,
     /// After a burst on 200 of them.
     pub burst: Rest,
+    /// A burst on every place for an instance.
+    pub slots: Slots,
     /// Messages at QoS 0.
     pub qos_0: Through,
     /// Durable messages at QoS 1.
@@ -116,7 +121,20 @@ pub fn measure(plan: &Plan, tell: &mut dyn FnMut(&str)) -> anyhow::Result<Measur
     };
     let (qos_0, qos_1) = (measure(0)?, measure(1)?);
     node.stop()?;
-    Ok(Measured { functions: plan.functions, deployed_s, ready_ms, empty, deployed, started, burst, qos_0, qos_1 })
+    tell("a burst on every place for an instance");
+    let slots = slots::measure()?;
+    Ok(Measured {
+        functions: plan.functions,
+        deployed_s,
+        ready_ms,
+        empty,
+        deployed,
+        started,
+        burst,
+        slots,
+        qos_0,
+        qos_1,
+    })
 }
 
 fn topic(number: usize) -> String {
@@ -144,15 +162,7 @@ fn deploy(node: &Node, folder: &Path, number: usize) -> anyhow::Result<()> {
 
 /// Publishes to these topics and waits for an output of each, so many under way at once.
 fn through<'a>(node: &Node, topics: impl Iterator<Item = &'a str>, qos: u8) -> anyhow::Result<()> {
-    let target = Target {
-        mqtt: node.mqtt(),
-        websocket: node.websocket(),
-        mqtts: None,
-        secure_websocket: None,
-        trust: None,
-        source: None,
-        login: None,
-    };
+    let target = Target::of(node);
     // A session that lasts makes the outputs durable, too.
     let connect = target.connect(5, "through").session_expiry(if qos == 0 { 0 } else { 60 });
     let mut wire = Wire::connected(&target, Way::Tcp, &connect)?;
@@ -207,6 +217,10 @@ fn run_us(node: &Node) -> anyhow::Result<f64> {
 fn at_rest(node: &Node) -> anyhow::Result<Rest> {
     // The store hands its memory back some seconds after the last change.
     std::thread::sleep(Duration::from_secs(12));
+    rest(node)
+}
+
+fn rest(node: &Node) -> anyhow::Result<Rest> {
     Ok(Rest { pss: footprint::pss_kib(node.id())?, anonymous: footprint::anonymous_kib(node.id())? })
 }
 
@@ -218,14 +232,20 @@ impl fmt::Display for Measured {
             "{count} functions, deployed in {:.1} s, ready with them after {:.0} ms",
             self.deployed_s, self.ready_ms
         )?;
-        writeln!(formatter, "{:<28} {:>10} {:>16}", "at rest, MB", "PSS", "anonymous of it")?;
+        writeln!(formatter, "{:<40} {:>10} {:>16}", "at rest, MB", "PSS", "anonymous of it")?;
+        let slots = self.slots;
+        let of_slots = |what| format!("{} places for instances, {what}", slots.slots);
+        let (before, taken, after) = (of_slots("never used"), of_slots("all taken"), of_slots("free again"));
         for (name, rest) in [
             ("without functions", self.empty),
             ("after deploying them", self.deployed),
             ("started with them", self.started),
             ("after a burst on 200 of them", self.burst),
+            (&before, slots.before),
+            (&taken, slots.taken),
+            (&after, slots.after),
         ] {
-            writeln!(formatter, "{name:<28} {:>10.1} {:>16.1}", rest.pss as f64 / 1e3, rest.anonymous as f64 / 1e3)?;
+            writeln!(formatter, "{name:<40} {:>10.1} {:>16.1}", rest.pss as f64 / 1e3, rest.anonymous as f64 / 1e3)?;
         }
         for (name, through) in [("QoS 0", self.qos_0), ("QoS 1, durable", self.qos_1)] {
             writeln!(

@@ -28,8 +28,8 @@ pub fn get(address: SocketAddr, path: &str) -> anyhow::Result<Response> {
     let context = || format!("GET http://{address}{path}");
     let stream = TcpStream::connect_timeout(&address, PATIENCE).with_context(context)?;
     stream.set_read_timeout(Some(PATIENCE))?;
-    exchange(stream, &format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n"))
-        .with_context(context)
+    let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+    exchange(stream, request.as_bytes()).with_context(context)
 }
 
 /// A request with `headers` (each line with its end) and a body, on a connection of its own.
@@ -40,7 +40,7 @@ pub fn send(address: SocketAddr, method: &str, path: &str, headers: &str, body: 
     let context = || format!("{method} http://{address}{path}");
     let stream = TcpStream::connect_timeout(&address, PATIENCE).with_context(context)?;
     stream.set_read_timeout(Some(PATIENCE))?;
-    exchange(stream, &request(address, method, path, headers, body)).with_context(context)
+    exchange(stream, request(address, method, path, headers, body).as_bytes()).with_context(context)
 }
 
 /// A request as it is sent.
@@ -55,18 +55,19 @@ pub fn request(address: SocketAddr, method: &str, path: &str, headers: &str, bod
 ///
 /// # Errors
 /// As [`get`].
-pub fn over_socket(socket: &Path, method: &str, path: &str, body: &str) -> anyhow::Result<Response> {
+pub fn over_socket(socket: &Path, method: &str, path: &str, body: impl AsRef<[u8]>) -> anyhow::Result<Response> {
     let context = || format!("{method} {path} over {}", socket.display());
     let stream = UnixStream::connect(socket).with_context(context)?;
     stream.set_read_timeout(Some(PATIENCE))?;
+    let body = body.as_ref();
     let length = body.len();
     let head =
         format!("{method} {path} HTTP/1.1\r\nhost: node\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n");
-    exchange(stream, &(head + body)).with_context(context)
+    exchange(stream, &[head.as_bytes(), body].concat()).with_context(context)
 }
 
-fn exchange(mut stream: impl Read + Write, request: &str) -> anyhow::Result<Response> {
-    stream.write_all(request.as_bytes())?;
+fn exchange(mut stream: impl Read + Write, request: &[u8]) -> anyhow::Result<Response> {
+    stream.write_all(request)?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer)?;
     let answer = String::from_utf8_lossy(&answer).into_owned();

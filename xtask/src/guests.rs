@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 
-use crate::{process, repository};
+use crate::{process, repository, test};
 use toolchain::Toolchain;
 
 /// Folders whose sub-folders with a `function.toml` are guests.
@@ -43,7 +43,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     let guests = guests(repository::root())?;
     let copy = repository::target_folder().join("guests/source");
     copy_sources(&guests, &copy)?;
-    process::run("cargo", &["build", "--package", "selvedge"])?;
+    process::run("cargo", &[&["build", "--locked"], test::BUILT_TOGETHER].concat())?;
     let mut wrong = Vec::new();
     for guest in &guests {
         let built = build(guest, &copy, &toolchain)?;

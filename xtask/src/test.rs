@@ -9,6 +9,9 @@ use anyhow::bail;
 
 use crate::{fuzz, process, setup, tidy};
 
+/// The node as the tests want it. With the tests, because what these want of a library is what it is built with: asked for alone, the
+/// node would have the engine of functions built a second time.
+pub const BUILT_TOGETHER: &[&str] = &["--workspace", "--exclude", "selvedge-tests", "--bins", "--tests"];
 /// Seconds of fuzzing per target in a test run; long runs are `cargo xtask fuzz`.
 const FUZZ_SMOKE_S: u32 = 5;
 
@@ -49,14 +52,10 @@ const STEPS: &[Step] = &[
         },
     },
     Step { name: "libraries", repeat: "cargo deny check licenses bans sources", run: libraries },
-    // With the tests, because what these want of a library is what it is built with: the engine of functions is built once.
     Step {
         name: "build",
         repeat: "cargo build --workspace --exclude selvedge-tests --bins --tests",
-        run: || {
-            let packages = ["--workspace", "--exclude", "selvedge-tests", "--bins", "--tests"];
-            done(process::run("cargo", &[&["build", "--locked"], &packages[..]].concat()))
-        },
+        run: || done(process::run("cargo", &[&["build", "--locked"], BUILT_TOGETHER].concat())),
     },
     Step {
         name: "crates",

@@ -167,6 +167,7 @@ impl Reactor {
             self.connections.appended(id, 0);
             self.tell_congested();
         }
+        self.visit.note_read();
         let waits = match fill.place {
             Filled::Shared(length) => {
                 let consumed = self.consume(id, &shared[..length]);

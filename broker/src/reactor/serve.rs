@@ -30,9 +30,22 @@ pub(super) struct Visit {
     cost: usize,
     /// Packets handled.
     pub(super) packets: usize,
+    /// Something came.
+    has_read: bool,
 }
 
 impl Visit {
+    /// Bytes came, whether or not they make a packet whole.
+    pub(super) fn note_read(&mut self) {
+        self.has_read = true;
+    }
+
+    /// Whether the client is to wait in line the next time: it sent much, or less than a packet. What comes of a packet of many
+    /// reads shows only at its end, and many clients that each send a byte at a time are a crowd like any other.
+    fn is_busy(&self) -> bool {
+        self.cost > BUSY_COST || (self.has_read && self.packets == 0)
+    }
+
     /// Control frames of a WebSocket are about as much work as packets.
     pub(super) fn note_control(&mut self, frames: usize) {
         self.cost += frames;
@@ -103,7 +116,7 @@ impl Reactor {
     pub(super) fn visit(&mut self, id: ConnectionId, context: &mut Context<'_>) {
         self.visit = Visit { share: self.turn_share(), ..Visit::default() };
         self.read(id, context);
-        let busy = self.visit.cost > BUSY_COST;
+        let busy = self.visit.is_busy();
         if !busy && self.visit.packets > 0 {
             self.light_read_at = self.now;
         }
@@ -144,6 +157,18 @@ mod tests {
         assert_eq!(weight(&Ok(Packet::PingReq), BYTES_PER_COST - 1), 0);
         assert_eq!(weight(&Ok(Packet::PingReq), BYTES_PER_COST), 1);
         assert_eq!(weight(&Ok(subscribe(20)), 100), 20);
+    }
+
+    #[test]
+    fn who_sends_much_or_less_than_a_packet_waits_in_line() {
+        let mut visit = Visit::default();
+        assert!(!visit.is_busy());
+        visit.note_read();
+        assert!(visit.is_busy(), "a part of a packet came");
+        visit.spend(0);
+        assert!(!visit.is_busy(), "and then the rest");
+        visit.spend(BUSY_COST);
+        assert!(visit.is_busy(), "and much more");
     }
 
     #[test]

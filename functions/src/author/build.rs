@@ -4,6 +4,7 @@
 //! failed build leaves the previous component alone.
 
 mod c;
+mod componentizer;
 mod interface;
 mod javascript;
 mod python;

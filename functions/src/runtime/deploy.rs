@@ -3,7 +3,6 @@
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::function::{Function, Serving};
 use super::load::{facts, traffic};
@@ -13,7 +12,7 @@ use crate::admission;
 use crate::alias::Alias;
 use crate::artifact::{ArtifactStore, LoadError};
 use crate::catalog::{Candidate, Catalog, LIVE};
-use crate::compile::{CompileChild, CompileLimits};
+use crate::compile::{CompileChild, Compiler};
 use crate::config::Config;
 use crate::deployment::{DeployError, Deployment};
 use crate::engine::{LazyEngine, RunningEngine};
@@ -77,8 +76,7 @@ fn try_deploy(
     let candidate =
         Candidate { manifest: manifest_toml, digest: &digest, fallback: manifest.fallback_version(), now_ms };
     let number = catalog.publish(candidate, shared.config.versions_max)?;
-    let (child, config) = (&shared.compile_child, &shared.config);
-    let deployment = Arc::new(build(&shared.artifacts, child, config, engine, (number, manifest), &digest)?);
+    let deployment = Arc::new(build(&shared.artifacts, &shared.compiler, engine, (number, manifest), &digest)?);
     let function = match present {
         Some(function) => function,
         None => {
@@ -123,14 +121,14 @@ pub fn precompile(directory: &Path, child: &CompileChild, config: &Config) -> Re
         .map_err(DeployError::Store)?;
     let records = RecordStore::open(directory).and_then(|records| records.all()).map_err(DeployError::Store)?;
     let engine = LazyEngine::new(config.clone()).get()?;
-    let limits = compile_limits(config);
+    let compiler = Compiler::new(child.clone(), config);
     let mut made = 0;
     for catalog in records.into_iter().filter_map(|(_, record)| record.ok()) {
         let live = catalog.live().map_or(&[][..], Alias::shares);
         for version in live.iter().filter_map(|share| catalog.version(share.version).ok()) {
             // One that cannot be compiled says so when the node runs; it does not keep the node from its update.
             if artifacts.load(&engine, &version.digest).is_err()
-                && artifacts.compile(child, engine.profile, &version.digest, limits).is_ok()
+                && artifacts.compile(&compiler, engine.profile, &version.digest).is_ok()
             {
                 made += 1;
             }
@@ -148,8 +146,7 @@ pub(crate) fn check_size(config: &Config, component: &[u8]) -> Result<(), Deploy
 /// Loads a stored component's native code, made first where it is missing or not good, and links it.
 pub(crate) fn build(
     artifacts: &Arc<ArtifactStore>,
-    child: &CompileChild,
-    config: &Config,
+    compiler: &Compiler,
     engine: Arc<RunningEngine>,
     (number, manifest): (VersionNumber, Manifest),
     digest: &str,
@@ -160,18 +157,11 @@ pub(crate) fn build(
             if !matches!(error, LoadError::Missing { .. }) {
                 tracing::warn!(error = %error, "native code of a function is made again");
             }
-            artifacts.compile(child, engine.profile, digest, compile_limits(config))?;
+            artifacts.compile(compiler, engine.profile, digest)?;
             artifacts.load(&engine, digest)?
         }
     };
     Deployment::new((number, manifest), artifacts, (digest, &component), engine)
-}
-
-fn compile_limits(config: &Config) -> CompileLimits {
-    CompileLimits {
-        timeout: Duration::from_millis(config.compile_timeout_ms),
-        memory_bytes: config.compile_memory_bytes,
-    }
 }
 
 pub(super) fn remove(shared: &Arc<Shared>, name: &str) -> io::Result<bool> {

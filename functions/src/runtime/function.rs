@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use super::circuits::Circuits;
 use super::job::Job;
 use super::lanes::{Next, Order};
-use super::queue::{Queue, Refused, StartCommit, Take};
+use super::queue::{Queue, Refused, Take};
 use super::traffic::{LiveVersion, Traffic};
 use super::watch::Watch;
 use super::{FunctionState, FunctionStatus};
@@ -173,7 +173,7 @@ impl Function {
     }
 
     /// A commit begins. Gives `start` back if the host gets it now; one that can conflict may have to wait for another.
-    pub(super) fn commit_begins(&self, checked: bool, start: StartCommit) -> Option<StartCommit> {
+    pub(super) fn commit_begins<F: FnOnce() + Send + 'static>(&self, checked: bool, start: F) -> Option<F> {
         self.queue.lock().commit_begins(checked, start)
     }
 

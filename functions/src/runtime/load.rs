@@ -128,6 +128,8 @@ fn prepare(shared: &Arc<Shared>, name: &str) {
             tracing::info!(function = name, "function is ready");
             worker::schedule(shared, &function);
         }
+        // It goes on waiting, for the next start.
+        Err(_) if shared.compiler.is_stopped() => {}
         Err(reason) => {
             tracing::error!(function = name, reason, "function cannot run");
             function.break_down(reason);
@@ -151,9 +153,8 @@ pub(super) fn traffic(
         }
         let version = catalog.version(number)?;
         let manifest = manifest_of(&function.name, version, &shared.config)?;
-        let (child, config, engine) = (&shared.compile_child, &shared.config, shared.engine.get()?);
-        let numbered = (number, manifest);
-        let deployment = deploy::build(&shared.artifacts, child, config, engine, numbered, &version.digest)?;
+        let (compiler, engine, numbered) = (&shared.compiler, shared.engine.get()?, (number, manifest));
+        let deployment = deploy::build(&shared.artifacts, compiler, engine, numbered, &version.digest)?;
         Ok(LiveVersion::new(Arc::new(deployment)))
     };
     let versions: Vec<_> = alias.shares().iter().map(|share| ready(share.version)).collect::<Result<_, _>>()?;

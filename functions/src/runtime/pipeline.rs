@@ -47,24 +47,32 @@ pub(super) fn involved(effects: &Effects, stages: &[Stage]) -> Vec<Arc<Function>
     effects.others.iter().filter_map(|bucket| Some(of_name(&bucket.function)?.function.clone())).collect()
 }
 
-/// Makes `start` wait for its turn with each of these and with the function itself, always in the order of their names, so that
+/// Lets `start` wait for its turn with each of these and with the function itself, always in the order of their names, so that
 /// two commits never wait for each other.
-pub(super) fn in_turn(
+pub(super) fn start_in_turn(
     function: &Arc<Function>,
     checked: bool,
     others: &[Arc<Function>],
-    start: StartCommit,
-) -> StartCommit {
+    start: impl FnOnce() + Send + 'static,
+) {
+    if others.is_empty() {
+        if let Some(start) = function.commit_begins(checked, start) {
+            start();
+        }
+        return;
+    }
     let mut all: Vec<(Arc<Function>, bool)> = others.iter().map(|other| (other.clone(), true)).collect();
     all.push((function.clone(), checked));
     all.sort_by(|(one, _), (other, _)| one.name.cmp(&other.name));
-    all.into_iter().rev().fold(start, |next, (function, checked)| {
+    let start: StartCommit = Box::new(start);
+    let first = all.into_iter().rev().fold(start, |next, (function, checked)| -> StartCommit {
         Box::new(move || {
             if let Some(start) = function.commit_begins(checked, next) {
                 start();
             }
         })
-    })
+    });
+    first();
 }
 
 /// Who hands on, and within which bounds.
@@ -77,16 +85,14 @@ pub(super) struct First<'a> {
     pub(super) on_slice: Option<OnSlice>,
 }
 
-/// Hands on what the first function returned, and what comes of that, until nothing is left; all effects together.
+/// Hands on what the first function returned, and what comes of that, until nothing is left; all effects together. Only where there
+/// is something: [`Effects::handed`].
 pub(super) fn follow(
     shared: &Arc<Shared>,
     first: &First<'_>,
     effects: Effects,
 ) -> Result<(Effects, Vec<Stage>), RunFailure> {
     let Some(next) = &first.version.deployment.manifest.then else { return Ok((effects, Vec::new())) };
-    if effects.handed.is_empty() {
-        return Ok((effects, Vec::new()));
-    }
     let (name, id, delivery) = (effects.function.clone(), effects.invocation_id.clone(), effects.delivery);
     let mut pipeline = Pipeline { shared, first, together: Together::new(shared.host.clone()), stages: Vec::new() };
     let depth = effects.depth;

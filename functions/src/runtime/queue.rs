@@ -193,10 +193,10 @@ impl Queue {
     }
 
     /// A commit begins. Gives it back to be handed to the host now, unless it has to wait for another one.
-    pub(super) fn commit_begins(&mut self, checked: bool, start: StartCommit) -> Option<StartCommit> {
+    pub(super) fn commit_begins<F: FnOnce() + Send + 'static>(&mut self, checked: bool, start: F) -> Option<F> {
         self.commits += 1;
         if checked && self.checked_commit {
-            self.held.push_back(start);
+            self.held.push_back(Box::new(start));
             return None;
         }
         self.checked_commit |= checked;

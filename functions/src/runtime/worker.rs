@@ -11,7 +11,7 @@ use super::job::Job;
 use super::lanes::{Next, Order};
 use super::load;
 use super::pipeline::{self, First, Stage};
-use super::queue::{Refused, StartCommit, Take, Taken};
+use super::queue::{Refused, Take, Taken};
 use super::schedule::{Needed, Turn};
 use super::settle::{self, Ended, Ending, Ticket};
 use super::traffic::LiveVersion;
@@ -164,7 +164,7 @@ fn work_on(shared: &Arc<Shared>, turn: Turn) -> Thread {
     };
     let invocation_id = input.invocation_id.clone();
     let _span = tracing::debug_span!("invocation", function = function.name, id = invocation_id).entered();
-    let until = deployment.deadline_after(Instant::now());
+    let until = deployment.manifest.then.as_ref().map(|_| deployment.deadline_after(Instant::now()));
     let outcome = invocation::run(input);
     let run_end = outcome.end.as_ref().err().map_or(RunEnd::Ok, RunFailure::run_end);
     let run_us = outcome.run_time.as_micros() as u64;
@@ -195,10 +195,15 @@ fn work_on(shared: &Arc<Shared>, turn: Turn) -> Thread {
     }
     let is_fault = matches!(&outcome.end, Err(failure) if !matches!(failure, RunFailure::Reject(_) | RunFailure::Left));
     shared.observe(function, Observation::Ran { version: deployment.number, is_fault, run_us });
-    let may_step_aside = !stepped_aside.load(Ordering::SeqCst);
-    let on_slice = may_step_aside.then(|| step_aside(shared, &stepped_aside));
-    let first = First { version: &version, job: &job, until, on_slice };
-    match outcome.end.and_then(|effects| pipeline::follow(shared, &first, effects)) {
+    let end = outcome.end.and_then(|effects| match until {
+        Some(until) if !effects.handed.is_empty() => {
+            let may_step_aside = !stepped_aside.load(Ordering::SeqCst);
+            let on_slice = may_step_aside.then(|| step_aside(shared, &stepped_aside));
+            pipeline::follow(shared, &First { version: &version, job: &job, until, on_slice }, effects)
+        }
+        _ => Ok((effects, Vec::new())),
+    });
+    match end {
         Ok((effects, stages)) => commit(shared, function, &version, (job, order), (effects, stages), run_us),
         Err(failure) => {
             if matches!(&failure, RunFailure::NotReady(name) if *name == function.name) {
@@ -353,14 +358,13 @@ fn commit(
         open: Some((job, Ending::Ran(success))),
     };
     let host = shared.host.clone();
-    let start: StartCommit = Box::new(move || {
+    pipeline::start_in_turn(function, checked, &others, move || {
         if is_answer_only {
             ticket.close(Ok(()));
         } else {
             host.commit(effects, Box::new(move |outcome| ticket.close(outcome)));
         }
     });
-    pipeline::in_turn(function, checked, &others, start)();
     // Not before the host has the commit: that of the publisher's next message must come after it.
     function.ran(order, checked);
     schedule(shared, function);

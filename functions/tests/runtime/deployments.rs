@@ -190,6 +190,27 @@ fn a_compiler_that_takes_too_long_is_stopped() {
 }
 
 #[test]
+fn a_node_that_stops_does_not_wait_for_the_compiler_and_compiles_at_its_next_start() {
+    let mut fixture = Fixture::new();
+    fixture.deploy(&manifest("f", ""), transform(NOTHING));
+    fixture.stop();
+    std::fs::remove_dir_all(fixture.directory.path().join("functions/native")).unwrap();
+    let sleeping = CompileChild { executable: "/bin/sh".into(), args: vec!["-c".into(), "exec sleep 1000".into()] };
+    let runtime = fixture.open(sleeping);
+    std::thread::scope(|scope| {
+        // Behind the function that is compiled again.
+        let deploying = scope.spawn(|| runtime.deploy(&manifest("g", ""), transform(NOTHING)));
+        runtime.stop_compiling();
+        let error = deploying.join().unwrap().unwrap_err();
+        assert!(matches!(error, DeployError::Compile(CompileError::Stopped)), "{error}");
+    });
+    assert_eq!(runtime.list()[0].state, FunctionState::Preparing, "it is not broken");
+    drop(runtime);
+    fixture.reopen();
+    eventually("ready", || fixture.status("f").state == FunctionState::Ready);
+}
+
+#[test]
 fn a_compile_bomb_meets_the_childs_memory_limit() {
     // One function of very many blocks, and a limit that is enough for ordinary ones.
     let step = "(if (i32.load (local.get $i)) (then (local.set $j (i32.add (local.get $j) (local.get $i)))))";

@@ -71,15 +71,8 @@ impl Fortress {
         if needs.functions {
             deploy_functions(&node)?;
         }
-        let target = Target {
-            mqtt: node.mqtt(),
-            websocket: node.websocket(),
-            mqtts: node.mqtts(),
-            secure_websocket: node.secure_websocket(),
-            trust,
-            source: None,
-            login: needs.users.then(|| (USER.to_owned(), PASSWORD.to_owned())),
-        };
+        let login = needs.users.then(|| (USER.to_owned(), PASSWORD.to_owned()));
+        let target = Target { trust, login, ..Target::of(&node) };
         Ok(Self { node, target })
     }
 

@@ -20,7 +20,7 @@ use anyhow::{Context as _, bail, ensure};
 use super::bystanders::{Account, Bystanders};
 use super::fortress::Fortress;
 use super::wire::{Target, wait_until};
-use crate::node::{Node, Place};
+use crate::node::Place;
 pub use disk::Kind;
 use disk::{Filler, SmallDisk};
 use publishers::Publishers;
@@ -81,7 +81,7 @@ pub fn fill(plan: &Plan) -> anyhow::Result<Outcome> {
         Err(reason) => return Ok(Outcome::Skipped(reason)),
     };
     let node = place.start()?;
-    let target = target(&node);
+    let target = Target::of(&node);
     let fortress = Fortress { node, target };
     let filled = run(plan, &fortress, &disk, durable).with_context(|| fortress.node.said())?;
     fortress.stop()?;
@@ -235,16 +235,4 @@ fn knows_durability(place: &Place) -> anyhow::Result<bool> {
 
 fn utf8(path: &Path) -> anyhow::Result<&str> {
     path.to_str().context("name the folder of temporary files in UTF-8")
-}
-
-fn target(node: &Node) -> Target {
-    Target {
-        mqtt: node.mqtt(),
-        websocket: node.websocket(),
-        mqtts: None,
-        secure_websocket: None,
-        trust: None,
-        source: None,
-        login: None,
-    }
 }

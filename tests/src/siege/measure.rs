@@ -157,6 +157,9 @@ fn attack_from_outside(name: &str, node: &Fortress) -> anyhow::Result<AttackerRe
     if let Some(mqtts) = target.mqtts {
         command.args(["--mqtts", &mqtts.to_string()]);
     }
+    if let Some(control) = &target.control {
+        command.arg("--control").arg(control);
+    }
     if let Some((user, password)) = &target.login {
         command.args(["--user", user, "--password", password]);
     }

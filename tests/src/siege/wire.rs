@@ -4,6 +4,7 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpStream};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,6 +13,7 @@ use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::client_packet::Connect;
+use crate::node::Node;
 use crate::raw_websocket::{self, Framing};
 use crate::{PATIENCE, raw_mqtt};
 
@@ -52,6 +54,8 @@ pub struct Target {
     pub mqtts: Option<SocketAddr>,
     /// MQTT over WebSocket over TLS, if it is served.
     pub secure_websocket: Option<SocketAddr>,
+    /// The socket for who may change the node, where this is its machine.
+    pub control: Option<PathBuf>,
     /// Which certificates are trusted.
     pub trust: Option<Arc<ClientConfig>>,
     /// Source address of connections; limits by address tell attackers and bystanders apart by it.
@@ -61,6 +65,20 @@ pub struct Target {
 }
 
 impl Target {
+    /// The listeners of a node, for clients without a login that trust nobody.
+    pub fn of(node: &Node) -> Self {
+        Self {
+            mqtt: node.mqtt(),
+            websocket: node.websocket(),
+            mqtts: node.mqtts(),
+            secure_websocket: node.secure_websocket(),
+            control: Some(node.place().socket()),
+            trust: None,
+            source: None,
+            login: None,
+        }
+    }
+
     /// The same node seen from another address of the loopback network.
     #[must_use]
     pub fn from(&self, source: Ipv4Addr) -> Self {

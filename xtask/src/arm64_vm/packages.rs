@@ -210,13 +210,16 @@ fn configure(apt: &Path, mirror: &str, world: World) -> anyhow::Result<()> {
 }
 
 /// The list of installed packages without those that are wanted here: what is installed may be of another version, and
-/// lies elsewhere.
+/// lies elsewhere. What the others need is left out, too: it is there, and apt does nothing while it misses something.
 fn without_wanted(status: &str) -> String {
+    const RELATIONS: &[&str] = &["Depends:", "Pre-Depends:", "Recommends:", "Conflicts:", "Breaks:"];
+    let is_relation = |line: &&str| RELATIONS.iter().any(|name| line.starts_with(name));
     let wanted = |entry: &&str| {
         let name = entry.lines().find_map(|line| line.strip_prefix("Package: ")).unwrap_or_default();
         !HOST_PACKAGES.contains(&name) && !name.starts_with("libstd-rust-web")
     };
-    status.split_inclusive("\n\n").filter(wanted).collect()
+    let lines = status.split_inclusive("\n\n").filter(wanted).flat_map(|entry| entry.split_inclusive('\n'));
+    lines.filter(|line| !is_relation(line)).collect()
 }
 
 fn configuration(apt: &Path, world: World) -> PathBuf {
@@ -376,8 +379,9 @@ mod tests {
     }
 
     #[test]
-    fn packages_that_are_wanted_count_as_not_installed() {
-        let status = "Package: kmod\nStatus: i\n\nPackage: libc6\nStatus: i\n\nPackage: libstd-rust-web-1.96\n\n";
-        assert_eq!(without_wanted(status), "Package: libc6\nStatus: i\n\n");
+    fn packages_that_are_wanted_count_as_not_installed_and_nobody_misses_them() {
+        let status = "Package: kmod\nStatus: i\n\nPackage: udev\nStatus: i\nPre-Depends: dpkg\nDepends: kmod\nVersion: 1\n\n\
+                      Package: libstd-rust-web-1.96\n\n";
+        assert_eq!(without_wanted(status), "Package: udev\nStatus: i\nVersion: 1\n\n");
     }
 }

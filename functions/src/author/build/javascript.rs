@@ -11,8 +11,8 @@ use std::process::Command;
 
 use serde::Deserialize;
 
-use super::{BuildError, interface};
-use crate::author::program::{find_program, run};
+use super::{BuildError, componentizer, interface};
+use crate::author::program::find_program;
 
 const TOOL: &str = "componentize-qjs";
 const TOOL_VERSION: &str = "0.4.5";
@@ -41,14 +41,7 @@ pub(super) fn component(directory: &Path, progress: &mut dyn FnMut(&str)) -> Res
         .arg("--output")
         .arg(&output)
         .current_dir(directory);
-    let ended = run(&mut command, progress).map_err(|source| BuildError::Run { program: TOOL.to_owned(), source })?;
-    if !ended.status.success() {
-        return Err(BuildError::failed(TOOL, ended));
-    }
-    fs::read(&output).map_err(|error| BuildError::Project {
-        path: directory.to_owned(),
-        reason: format!("{TOOL} ended well and left no component: {error}"),
-    })
+    componentizer::component(TOOL, &mut command, &output, progress)
 }
 
 #[derive(Deserialize)]

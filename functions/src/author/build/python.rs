@@ -8,8 +8,8 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use super::{BuildError, interface};
-use crate::author::program::{find_program, run};
+use super::{BuildError, componentizer, interface};
+use crate::author::program::find_program;
 
 /// A project is one in Python when it has this file.
 pub(super) const MARK: &str = "function.py";
@@ -32,14 +32,7 @@ pub(super) fn component(directory: &Path, progress: &mut dyn FnMut(&str)) -> Res
         .arg(&output)
         .current_dir(directory)
         .env("RUST_BACKTRACE", "0");
-    let ended = run(&mut command, progress).map_err(|source| BuildError::Run { program: TOOL.to_owned(), source })?;
-    if !ended.status.success() {
-        return Err(BuildError::failed(TOOL, ended));
-    }
-    fs::read(&output).map_err(|error| BuildError::Project {
-        path: directory.to_owned(),
-        reason: format!("{TOOL} ended well and left no component: {error}"),
-    })
+    componentizer::component(TOOL, &mut command, &output, progress)
 }
 
 /// `COMPONENTIZE_PY`, else that of an environment in the project, else what is in `PATH`.

@@ -1,11 +1,12 @@
-//! Attacks of a function: one that loops, grows, traps, floods. The function is one of the tests' own, deployed beforehand; a message says
-//! what it is to do, and another one, which it answers, that it is through with all.
+//! Attacks of a function: one that loops, grows, traps, floods. It is one of the tests' own, deployed beforehand; a message says what
+//! it is to do, and another one, which it answers, that it is through with all. And one that cannot be compiled.
 
 use anyhow::{Context as _, ensure};
 
 use super::{Attack, elsewhere, fresh};
 use crate::client::Version;
 use crate::client_packet::{self, Publish};
+use crate::http;
 use crate::siege::wire::{Target, Way, Wire, abandon};
 
 /// What the function counts of runs with this end.
@@ -57,7 +58,53 @@ pub const ATTACKS: &[Attack] = &[
     })
     .by_function()
     .counted(&[ended!("trapped")]),
+    Attack::new("fn-compile", "function: a compile bomb, limits 256 MiB and 10 s", compile_bomb)
+        .by_function()
+        .with_limits("[functions]\ncompile_memory_bytes = \"256MiB\"\ncompile_timeout = \"10s\"\n"),
 ];
+
+/// Blocks of the one function of a compile bomb, of 15 bytes each; a function may have some 7 MB.
+const BOMB_BLOCKS: usize = 500_000;
+
+/// Has the node compile what takes more than it gives.
+fn compile_bomb(target: &Target) -> anyhow::Result<()> {
+    let socket = target.control.as_ref().context("the node is not of this machine")?;
+    let manifest = "name = \"bomb\"\ncomponent = \"bomb.wasm\"\n[[trigger]]\nmqtt = \"bomb\"\n";
+    let mut request = u32::try_from(manifest.len())?.to_be_bytes().to_vec();
+    request.extend_from_slice(manifest.as_bytes());
+    request.extend(bomb());
+    let answer = http::over_socket(socket, "POST", "/v1/functions", request)?;
+    let is_limit = answer.body.contains("compiling needed more than") || answer.body.contains("compiling took longer");
+    ensure!(answer.status >= 400 && is_limit, "a compile bomb is answered {}: {}", answer.status, answer.body);
+    Ok(())
+}
+
+/// A component (Component Model, Binary.md) of one module (WebAssembly, 5.5) whose function is a row of conditional blocks.
+fn bomb() -> Vec<u8> {
+    // local.get 0, i32.load, if, local 1 := local 1 + local 0, end.
+    const BLOCK: [u8; 15] = [0x20, 0, 0x28, 2, 0, 0x04, 0x40, 0x20, 1, 0x20, 0, 0x6A, 0x21, 1, 0x0B];
+    let body = [&[1, 1, 0x7F][..], &BLOCK.repeat(BOMB_BLOCKS), &[0x0B]].concat();
+    let functions = [&[1][..], &length(body.len()), &body].concat();
+    let sections: [(u8, Vec<u8>); 4] =
+        [(1, vec![1, 0x60, 1, 0x7F, 0]), (3, vec![1, 0]), (5, vec![1, 0, 1]), (10, functions)];
+    let module = sections.iter().fold(b"\0asm\x01\0\0\0".to_vec(), |module, (id, content)| {
+        [&module[..], &[*id], &length(content.len()), content].concat()
+    });
+    [b"\0asm\x0d\0\x01\0\x01", &length(module.len())[..], &module].concat()
+}
+
+/// Unsigned LEB128 (WebAssembly, 5.2.2).
+fn length(mut number: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    loop {
+        let low = (number & 0x7F) as u8;
+        number >>= 7;
+        bytes.push(low | if number > 0 { 0x80 } else { 0 });
+        if number == 0 {
+            return bytes;
+        }
+    }
+}
 
 /// Gives the function the same order many times, and waits until it is through with them.
 fn order(target: &Target, order: &str, times: u16) -> anyhow::Result<()> {

@@ -227,6 +227,7 @@ mod tests {
             websocket: address,
             mqtts: None,
             secure_websocket: None,
+            control: None,
             trust: None,
             source: None,
             login: None,
