@@ -47,6 +47,7 @@ mod offline;
 mod outgoing;
 mod outputs;
 mod passage;
+mod priority;
 mod rate;
 mod recording;
 mod replay;

@@ -7,11 +7,14 @@ use std::io::{self, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::process::ExitCode;
 
-use rustix::process::{Resource, Rlimit, Signal, nice, set_parent_process_death_signal, setrlimit};
+use rustix::process::{Resource, Rlimit, Signal, set_parent_process_death_signal, setrlimit};
 
 use super::{EXIT_INVALID, Order};
 use crate::engine::settings::{self, Profile};
+use crate::priority::make_way;
 
+/// It goes after the node and what runs in it.
+const COMPILER_NICE: i32 = 10;
 /// Exit code when the child could not read, write or limit itself.
 const EXIT_IO: u8 = 74;
 
@@ -61,7 +64,7 @@ fn limit_self(order: &Order) -> io::Result<()> {
     limit(Resource::Core, 0)?;
     limit(Resource::Nofile, 16)?;
     set_parent_process_death_signal(Some(Signal::KILL))?;
-    nice(10)?;
+    make_way(COMPILER_NICE);
     // Only a preference; a place without /proc does without.
     let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
     Ok(())

@@ -13,11 +13,12 @@ use serde::Serialize;
 use super::function::Function;
 use super::traffic::LiveVersion;
 use super::watch::Against;
-use super::worker::{ASIDE_NICE, STACK_BYTES, lower_priority};
+use super::worker::{ASIDE_NICE, STACK_BYTES};
 use super::{Shared, load};
 use crate::canary::{Canary, Observation};
 use crate::comparison::{Differences, compare, count_places};
 use crate::gate::Changed;
+use crate::priority::make_way;
 use crate::recording::{Recording, RunResult};
 use crate::replay::play;
 use crate::version::VersionNumber;
@@ -184,7 +185,7 @@ fn start(shared: Weak<Shared>) -> std::io::Result<SyncSender<Comparison>> {
 
 /// Ends with the runtime: its end of the queue is gone then.
 fn work(shared: &Weak<Shared>, waiting: &Receiver<Comparison>) {
-    lower_priority(ASIDE_NICE);
+    make_way(ASIDE_NICE);
     while let Ok(Comparison { function, recording, against }) = waiting.recv() {
         let Some(shared) = shared.upgrade() else { return };
         match against {

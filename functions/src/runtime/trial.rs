@@ -7,13 +7,14 @@ use serde::Serialize;
 
 use super::function::Function;
 use super::traffic::LiveVersion;
-use super::worker::{ASIDE_NICE, STACK_BYTES, lower_priority};
+use super::worker::{ASIDE_NICE, STACK_BYTES};
 use super::{Shared, load};
 use crate::comparison::{Differences, compare};
 use crate::deployment::DeployError;
 use crate::gate::{self, Pair, PolicyWish, PromotionReport, Scope, TrialRun};
 use crate::host::Host;
 use crate::log_ring::LogLine;
+use crate::priority::make_way;
 use crate::recording::{Recording, RunResult};
 use crate::replay::{Played, play};
 use crate::version::VersionNumber;
@@ -124,7 +125,7 @@ fn pair(live: &LiveVersion, candidate: &LiveVersion, recording: &Recording, host
 /// On a thread of its own, which has the stack of a guest and goes after everything else.
 fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, DeployError> {
     let work = move || {
-        lower_priority(ASIDE_NICE);
+        make_way(ASIDE_NICE);
         work()
     };
     let thread = std::thread::Builder::new().name("fn-trial".into()).stack_size(STACK_BYTES).spawn(work);

@@ -25,6 +25,7 @@ use crate::invocation::{self, Input};
 use crate::kept::ReuseOf;
 use crate::log_ring::LogLevel;
 use crate::message::{InvocationError, InvocationSuccess, Settlement};
+use crate::priority::make_way;
 use crate::retry;
 use crate::run_failure::RunFailure;
 
@@ -80,7 +81,7 @@ fn provide(shared: &Arc<Shared>, needed: Needed) {
     let thread_shared = Arc::downgrade(shared);
     let scheduler = shared.scheduler.clone();
     let spawned = std::thread::Builder::new().name("fn-worker".into()).stack_size(STACK_BYTES).spawn(move || {
-        lower_priority(WORKER_NICE);
+        make_way(WORKER_NICE);
         while let Some(turn) = scheduler.next() {
             // Without the runtime nobody waits for the message any more.
             let Some(shared) = thread_shared.upgrade() else { return };
@@ -95,12 +96,6 @@ fn provide(shared: &Arc<Shared>, needed: Needed) {
         tracing::error!(error = %error, "cannot start a function worker");
         shared.scheduler.worker_failed();
     }
-}
-
-/// Of the calling thread alone.
-pub(super) fn lower_priority(nice: i32) {
-    // Only a preference; a place that forbids it does without.
-    let _ = rustix::process::setpriority_process(None, nice);
 }
 
 #[derive(PartialEq, Eq)]
@@ -222,7 +217,7 @@ fn step_aside(shared: &Arc<Shared>, stepped_aside: &Arc<AtomicBool>) -> Arc<dyn 
         let Some(needed) = shared.scheduler.step_aside() else { return false };
         stepped_aside.store(true, Ordering::SeqCst);
         provide(&shared, needed);
-        lower_priority(ASIDE_NICE);
+        make_way(ASIDE_NICE);
         true
     })
 }

@@ -27,7 +27,7 @@ const EXCEPTIONS: &[(&str, &str)] = &[
     ("SystemCallFilter=~@privileged", "bpf, and nothing else of that group"),
     (
         "SystemCallFilter=~@resources",
-        "the compiler of functions makes way for the node: setpriority, and nothing else of that group",
+        "functions and their compiler make way for the node: setpriority and sched_setattr, and nothing else of that group",
     ),
 ];
 
