@@ -13,5 +13,6 @@ pub mod full_disk;
 pub mod measure;
 pub mod metrics;
 pub mod pound;
+pub mod processor;
 pub mod soak;
 pub mod wire;

@@ -1,7 +1,8 @@
 //! Well-behaved clients that go on while a node is attacked: a paced pair of QoS 0, one of QoS 1, and newcomers.
 //!
 //! Publishers send by the clock, not when the last message has arrived, so that a node that stands still for a while shows it
-//! in every message of that while. Latency is end to end: from before the publisher's write to after the subscriber's read.
+//! in every message of that while. They have the processor as soon as they wake, as clients on other machines do. Latency is end
+//! to end: from before the publisher's write to after the subscriber's read.
 
 use std::net::TcpStream;
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, anyhow, bail, ensure};
 use serde::{Deserialize, Serialize};
 
+use super::processor;
 use super::wire::{Target, Way, Wire};
 use crate::client::Version;
 use crate::client_packet::{self, Publish};
@@ -91,7 +93,7 @@ impl Bystanders {
             pairs.push(Pair::start(target, qos, &stop).with_context(|| format!("start the pair of QoS {qos}"))?);
         }
         let (stopped, target) = (Arc::clone(&stop), target.clone());
-        let newcomers = std::thread::spawn(move || come_and_go(&target, &stopped));
+        let newcomers = processor::spawn(move || come_and_go(&target, &stopped));
         Ok(Self { stop, pairs, newcomers })
     }
 
@@ -149,9 +151,9 @@ impl Pair {
         let awaited = Arc::clone(&total);
         Ok(Self {
             qos,
-            publisher: std::thread::spawn(move || publish(writing, &topic, qos, origin, &stopped, &total)),
-            acknowledged: std::thread::spawn(move || if qos == 0 { Ok(0) } else { count_acks(sending, &awaited) }),
-            subscriber: std::thread::spawn(move || receive(receiving, origin)),
+            publisher: processor::spawn(move || publish(writing, &topic, qos, origin, &stopped, &total)),
+            acknowledged: processor::spawn(move || if qos == 0 { Ok(0) } else { count_acks(sending, &awaited) }),
+            subscriber: processor::spawn(move || receive(receiving, origin)),
         })
     }
 
