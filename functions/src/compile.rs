@@ -279,6 +279,7 @@ mod tests {
         let hanging = compiler("/bin/sh", &["-c", "exec sleep 1000"], 1_000_000);
         std::thread::scope(|scope| {
             let compiling = scope.spawn(|| compile(&hanging));
+            // So that there is a child to be killed; without one, the answer is the same.
             std::thread::sleep(LOOK_EVERY / 2);
             hanging.stop();
             assert!(matches!(compiling.join().unwrap(), CompileError::Stopped));

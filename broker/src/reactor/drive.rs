@@ -167,7 +167,10 @@ impl Reactor {
             self.connections.appended(id, 0);
             self.tell_congested();
         }
-        self.visit.note_read();
+        // Control frames of a WebSocket alone are no part of a packet.
+        if fill.place != Filled::Shared(0) {
+            self.visit.note_read();
+        }
         let waits = match fill.place {
             Filled::Shared(length) => {
                 let consumed = self.consume(id, &shared[..length]);

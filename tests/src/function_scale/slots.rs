@@ -1,9 +1,9 @@
 //! A burst that takes every place an instance can have: what the node holds before, in it, and when it has come to rest.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -11,7 +11,7 @@ use super::{Rest, rest};
 use crate::client::Version;
 use crate::client_packet::Publish;
 use crate::node::{Node, Place};
-use crate::siege::wire::{Target, Way, Wire};
+use crate::siege::wire::{Target, Way, Wire, wait_until};
 use crate::{http, installed};
 
 /// The guest that does as it is told, and how much memory it is told to fill.
@@ -22,7 +22,8 @@ const RUNNING: usize = 2 + 4;
 const KEPT: usize = 8;
 /// How long a kept instance waits for its next message, seconds.
 const KEPT_S: u64 = 5;
-/// Until kept instances have gone, and memory has been given back as often as it is.
+/// Until kept instances have gone, and memory has been given back as often as it is: nothing tells of that, and a look before would
+/// measure what is on its way out.
 const REST: Duration = Duration::from_secs(40);
 
 /// Memory of a node whose every place for instances is taken, and afterwards.
@@ -90,17 +91,13 @@ fn tell<'a>(wire: &mut Wire, names: impl Iterator<Item = &'a String>, what: &str
     wire.send(&packets)
 }
 
-fn until(node: &Node, what: &str, mut is_so: impl FnMut(&[Value]) -> bool) -> anyhow::Result<()> {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    loop {
+fn until(node: &Node, what: &str, is_so: impl Fn(&[Value]) -> bool) -> anyhow::Result<()> {
+    let holds = || {
         let answer = http::over_socket(&node.place().socket(), "GET", "/v1/functions", "")?;
         let functions: Vec<Value> = serde_json::from_str(&answer.body).context("read the functions")?;
-        if is_so(&functions) {
-            return Ok(());
-        }
-        ensure!(Instant::now() < deadline, "waited for {what}: {}", answer.body);
-        std::thread::sleep(Duration::from_millis(20));
-    }
+        Ok(is_so(&functions))
+    };
+    wait_until(what, holds, || node.said())
 }
 
 fn counter(functions: &[Value], name: &str, pointer: &str) -> u64 {
