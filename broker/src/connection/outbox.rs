@@ -91,9 +91,13 @@ impl Outbox {
         self.pending() == 0
     }
 
-    /// Append a whole packet, or the start of one whose payload follows by [`Outbox::append_shared`].
+    /// Append a whole packet, or the start of one whose payload follows by [`Outbox::append_shared`]. No bytes are
+    /// nothing: no buffer is taken that nothing written would give back.
     #[inline]
     pub(crate) fn append(&mut self, bytes: &[u8], patch: Option<PacketIdPatch>, pool: &mut BufferPool) {
+        if bytes.is_empty() {
+            return;
+        }
         if self.bytes.capacity() == 0 {
             self.bytes = pool.take();
         }

@@ -135,6 +135,13 @@ fn unframe(stream: &[u8]) -> (Vec<u8>, usize) {
     (masked, control.iter().filter(|frame| matches!(frame, ControlFrame::Ping(_))).count())
 }
 
+#[test]
+fn nothing_appended_takes_no_buffer() {
+    for outbox in [Outbox::raw(), Outbox::websocket()] {
+        assert_eq!(carry_out(outbox, &[Step::Append(0)], vec![1]), (Vec::new(), 0, Vec::new()));
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
