@@ -10,7 +10,7 @@ use std::io::Read;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
@@ -96,18 +96,69 @@ const STDERR_BYTES_MAX: usize = 4096;
 /// How often a compilation looks whether it is still wanted.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
+/// How compilations ended since the node started. Those that were not wanted any more are not among them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CompileCounts {
+    /// Native code was made.
+    pub ok: u64,
+    /// The bytes are not a component that this node can run.
+    pub invalid: u64,
+    /// It took longer than `functions.compile_timeout`.
+    pub timed_out: u64,
+    /// It needed more than `functions.compile_memory_bytes`.
+    pub out_of_memory: u64,
+    /// The compiler could not be run, or crashed.
+    pub failed: u64,
+}
+
+#[derive(Default)]
+struct Counts {
+    ok: AtomicU64,
+    invalid: AtomicU64,
+    timed_out: AtomicU64,
+    out_of_memory: AtomicU64,
+    failed: AtomicU64,
+}
+
+impl Counts {
+    fn count(&self, outcome: &Result<(), CompileError>) {
+        let count = match outcome {
+            Ok(()) => &self.ok,
+            Err(CompileError::Invalid(_)) => &self.invalid,
+            Err(CompileError::TimedOut { .. }) => &self.timed_out,
+            Err(CompileError::OutOfMemory { .. }) => &self.out_of_memory,
+            Err(CompileError::Spawn { .. } | CompileError::Crashed { .. }) => &self.failed,
+            Err(CompileError::Stopped) => return,
+        };
+        count.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
 /// Starts children that compile, each within the same limits, until it is stopped.
 pub(crate) struct Compiler {
     child: CompileChild,
     limits: CompileLimits,
     is_stopped: AtomicBool,
+    counts: Counts,
 }
 
 impl Compiler {
     pub(crate) fn new(child: CompileChild, config: &Config) -> Self {
         let timeout = Duration::from_millis(config.compile_timeout_ms);
         let limits = CompileLimits { timeout, memory_bytes: config.compile_memory_bytes };
-        Self { child, limits, is_stopped: AtomicBool::new(false) }
+        Self { child, limits, is_stopped: AtomicBool::new(false), counts: Counts::default() }
+    }
+
+    pub(crate) fn counts(&self) -> CompileCounts {
+        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        let Counts { ok, invalid, timed_out, out_of_memory, failed } = &self.counts;
+        CompileCounts {
+            ok: read(ok),
+            invalid: read(invalid),
+            timed_out: read(timed_out),
+            out_of_memory: read(out_of_memory),
+            failed: read(failed),
+        }
     }
 
     /// Ends what it compiles, and compiles nothing more.
@@ -121,6 +172,12 @@ impl Compiler {
 
     /// Compiles the file `input` into the file `output`. Blocks up to the time limit.
     pub(crate) fn compile(&self, profile: Profile, input: &Path, output: &Path) -> Result<(), CompileError> {
+        let outcome = self.try_compile(profile, input, output);
+        self.counts.count(&outcome);
+        outcome
+    }
+
+    fn try_compile(&self, profile: Profile, input: &Path, output: &Path) -> Result<(), CompileError> {
         if self.is_stopped() {
             return Err(CompileError::Stopped);
         }
@@ -264,14 +321,33 @@ mod tests {
 
     #[test]
     fn a_program_that_is_not_there_is_named() {
-        let error = compile(&compiler("/nonexistent/compiler", &[], 2000));
+        let missing = compiler("/nonexistent/compiler", &[], 2000);
+        let error = compile(&missing);
         assert!(error.to_string().contains("/nonexistent/compiler"), "{error}");
+        assert_eq!(missing.counts(), CompileCounts { failed: 1, ..CompileCounts::default() });
     }
 
     #[test]
     fn a_child_that_hangs_is_killed() {
-        let error = compile(&compiler("/bin/sh", &["-c", "exec sleep 1000"], 120));
+        let hanging = compiler("/bin/sh", &["-c", "exec sleep 1000"], 120);
+        let error = compile(&hanging);
         assert!(matches!(error, CompileError::TimedOut { limit_ms: 120 }), "{error}");
+        assert_eq!(hanging.counts(), CompileCounts { timed_out: 1, ..CompileCounts::default() });
+    }
+
+    #[test]
+    fn other_ends_are_counted_each_for_itself() {
+        let end = |script: &str| {
+            let child = compiler("/bin/sh", &["-c", script], 100_000);
+            // What it says is tested above.
+            let _ = child.compile(Profile::Pooled, Path::new("a"), Path::new("b"));
+            child.counts()
+        };
+        assert_eq!(end("exit 0"), CompileCounts { ok: 1, ..CompileCounts::default() });
+        assert_eq!(end("exit 65"), CompileCounts { invalid: 1, ..CompileCounts::default() });
+        let refused = end("echo memory allocation of 64 bytes failed >&2; exit 134");
+        assert_eq!(refused, CompileCounts { out_of_memory: 1, ..CompileCounts::default() });
+        assert_eq!(end("kill -SEGV $$"), CompileCounts { failed: 1, ..CompileCounts::default() });
     }
 
     #[test]
@@ -285,5 +361,6 @@ mod tests {
             assert!(matches!(compiling.join().unwrap(), CompileError::Stopped));
         });
         assert!(matches!(compile(&hanging), CompileError::Stopped));
+        assert_eq!(hanging.counts(), CompileCounts::default());
     }
 }

@@ -77,7 +77,7 @@ pub use circuit::CircuitRule;
 pub use comparison::{Difference, Differences};
 #[cfg(feature = "compiler")]
 pub use compile::child::compile_child_main;
-pub use compile::{CompileChild, CompileError};
+pub use compile::{CompileChild, CompileCounts, CompileError};
 pub use config::{Config, MemoryProfile};
 pub use counters::FunctionCounters;
 pub use cron::{Schedule, ScheduleError};

@@ -35,7 +35,7 @@ use thiserror::Error;
 use crate::alias::{Alias, Share, Sticky};
 use crate::artifact::ArtifactStore;
 use crate::canary::CanaryStatus;
-use crate::compile::{CompileChild, Compiler};
+use crate::compile::{CompileChild, CompileCounts, Compiler};
 use crate::config::Config;
 use crate::counters::FunctionCounters;
 use crate::deployment::{DeployError, Deployment};
@@ -323,6 +323,11 @@ impl Runtime {
     /// is not, and what was to be compiled again is at the next start. For a node that is about to stop.
     pub fn stop_compiling(&self) {
         self.shared.compiler.stop();
+    }
+
+    /// How compilations ended since this was opened.
+    pub fn compilations(&self) -> CompileCounts {
+        self.shared.compiler.counts()
     }
 
     fn load_all(&self) -> std::io::Result<()> {

@@ -9,7 +9,7 @@ mod sync;
 use std::time::Duration;
 
 use selvedge_broker::Snapshot;
-use selvedge_functions::{FunctionCounters, FunctionState, FunctionStatus, VersionStatus};
+use selvedge_functions::{CompileCounts, FunctionCounters, FunctionState, FunctionStatus, VersionStatus};
 use selvedge_store::Space;
 
 use super::exchange::SyncReadings;
@@ -36,6 +36,8 @@ pub struct Readings {
     pub twin_requests_dropped: u64,
     /// The functions.
     pub functions: Vec<FunctionStatus>,
+    /// How compilations of functions ended.
+    pub compilations: CompileCounts,
     /// What the wiring counts of each, in the same order.
     pub lines: Vec<LineCounts>,
     /// Logins, their files, the clock.
@@ -201,6 +203,18 @@ const FUNCTION_GAUGES: [FunctionGauge; 6] = [
 fn functions(out: &mut Exposition, readings: &Readings) {
     let functions = &readings.functions;
     out.gauge("selvedge_functions", "Deployed functions").value(functions.len());
+    let CompileCounts { ok, invalid, timed_out, out_of_memory, failed } = readings.compilations;
+    labelled(
+        &mut out.counter("selvedge_function_compilations_total", "Compilations by how they ended"),
+        "outcome",
+        &[
+            ("ok", ok),
+            ("invalid", invalid),
+            ("timed_out", timed_out),
+            ("out_of_memory", out_of_memory),
+            ("failed", failed),
+        ],
+    );
     if functions.is_empty() {
         return;
     }
@@ -396,6 +410,7 @@ mod tests {
                 function("a", FunctionState::Ready),
                 function("b", FunctionState::Broken { reason: "no".to_owned() }),
             ],
+            compilations: CompileCounts { timed_out: 5, ..CompileCounts::default() },
             lines: vec![counts, LineCounts::default()],
             ota: OtaReadings::default(),
             net: NetReadings::default(),
@@ -438,6 +453,7 @@ mod tests {
         assert_eq!(value("selvedge_function_circuits_open", "function", "a"), 2.0);
         assert_eq!(value("selvedge_function_version_weight", "version", "v3"), 90.0);
         assert_eq!(value("selvedge_function_deliveries_waiting", "function", "a"), 4.0);
+        assert_eq!(value("selvedge_function_compilations_total", "outcome", "timed_out"), 5.0);
         assert_eq!(value("selvedge_function_intercepts_total", "outcome", "rejected"), 3.0);
         assert_eq!(value("selvedge_function_http_answers_total", "class", "5xx"), 1.0);
         assert_eq!(value("selvedge_twin_requests_total", "outcome", "dropped"), 9.0);

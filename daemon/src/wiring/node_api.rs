@@ -107,6 +107,7 @@ impl Node for NodeApi {
             twins: self.twins.twins().metrics(),
             twin_requests_dropped: self.twins.dropped(),
             functions,
+            compilations: self.functions.runtime.compilations(),
             lines,
             access: self.access_readings(),
             ota: self.updates.readings(),
