@@ -96,6 +96,7 @@ impl Broker {
             .name("mqtt-reactor".to_owned())
             .spawn(move || {
                 let closing = CloseOnDrop(commands.clone());
+                selvedge_priority::run_at_once();
                 self.run(commands, clock, &report);
                 drop(closing);
             })
@@ -194,14 +195,6 @@ impl Broker {
         let thread = encrypts.then(|| HandshakeThread::start(&self.config, half_open.bytes())).transpose()?;
         let encryption = Encryption { thread, buffers: Rc::new(Buffers::new()) };
         Ok(Beside { half_open, authentication: Rc::new(authentication), encryption: Rc::new(encryption) })
-    }
-}
-
-/// Let others go first. Without the permission to, the thread goes on as it is.
-pub(crate) fn be_nice(nice: i32) {
-    // On Linux the number of a thread stands for that thread alone.
-    if let Err(error) = rustix::process::setpriority_process(Some(rustix::thread::gettid()), nice) {
-        tracing::debug!(%error, "the priority of a thread cannot be lowered");
     }
 }
 

@@ -47,7 +47,6 @@ mod offline;
 mod outgoing;
 mod outputs;
 mod passage;
-mod priority;
 mod rate;
 mod recording;
 mod replay;

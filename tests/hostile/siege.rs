@@ -17,7 +17,7 @@ use selvedge_tests::siege::fortress::{Fortress, Needs};
 use selvedge_tests::siege::measure::{self, Siege};
 use selvedge_tests::siege::pound::{self, Plan};
 use selvedge_tests::siege::wire::{Target, Way};
-use selvedge_tests::siege::{crowd, full_disk, soak};
+use selvedge_tests::siege::{crowd, full_disk, processor, soak};
 use serde_json::json;
 
 #[derive(Parser)]
@@ -115,6 +115,7 @@ fn run(task: Task) -> anyhow::Result<()> {
             // Attackers do not finish a TLS handshake, so they trust nobody.
             let target =
                 Target { mqtt, websocket, mqtts, secure_websocket: None, control, trust: None, source: None, login };
+            processor::stand_aside();
             println!("{}", serde_json::to_string(&measure::attack_here(attack, &target)?)?);
         }
         Task::Measure { rounds, attacks, json } => return measure_all(rounds, &attacks, json),

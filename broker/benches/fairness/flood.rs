@@ -83,7 +83,7 @@ impl Flood {
         let stopped = stop.clone();
         let kind = self.kind;
         let thread = thread::spawn(move || {
-            scheduling::be_nice(nice);
+            selvedge_priority::make_way(nice);
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
             let count = Count::default();
             let local = tokio::task::LocalSet::new();

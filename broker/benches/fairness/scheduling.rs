@@ -2,7 +2,7 @@
 
 use std::{error::Error, fs};
 
-use rustix::process::{Pid, Resource, getrlimit, setpriority_process, setrlimit};
+use rustix::process::{Resource, getrlimit, setrlimit};
 
 /// Time on a processor, and time ready to run without one.
 #[derive(Clone, Copy, Debug)]
@@ -47,13 +47,6 @@ impl Scheduling {
     pub fn waited_share(&self) -> f64 {
         self.waited_ns as f64 / 1e9 / self.wall_s
     }
-}
-
-/// Makes the calling thread yield to others by `nice`.
-pub fn be_nice(nice: i32) {
-    // Of a thread's id, Linux changes that thread only.
-    let thread = rustix::thread::gettid();
-    let _ = setpriority_process(Some(Pid::from_raw(thread.as_raw_nonzero().get()).unwrap_or(thread)), nice);
 }
 
 pub fn raise_descriptor_limit() {

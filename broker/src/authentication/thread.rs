@@ -102,7 +102,7 @@ impl Authentication {
         });
         let this = Self { authenticator: authenticator.clone(), queue: queue.clone() };
         std::thread::Builder::new().name("mqtt-login".to_owned()).spawn(move || {
-            crate::start::be_nice(NICE);
+            selvedge_priority::make_way(NICE);
             while let Some(Entry { question, answer, .. }) = queue.next() {
                 answer(guarded(&queue.panics, || match question {
                     Question::Check(attempt) => authenticator.check(&attempt.borrow()),

@@ -82,7 +82,7 @@ impl HandshakeThread {
         let (jobs, mut queue) = mpsc::unbounded_channel::<Job>();
         let limits = Limits { one: config.connect_bytes_max as usize, all: config.half_open_bytes_max };
         std::thread::Builder::new().name("tls-handshake".to_owned()).spawn(move || {
-            crate::start::be_nice(NICE);
+            selvedge_priority::make_way(NICE);
             runtime.block_on(async {
                 while let Some(job) = queue.recv().await {
                     let kept = Kept { all: bytes.clone(), mine: 0, limits };

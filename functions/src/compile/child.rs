@@ -8,10 +8,10 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::process::ExitCode;
 
 use rustix::process::{Resource, Rlimit, Signal, set_parent_process_death_signal, setrlimit};
+use selvedge_priority::make_way;
 
 use super::{EXIT_INVALID, Order};
 use crate::engine::settings::{self, Profile};
-use crate::priority::make_way;
 
 /// It goes after the node and what runs in it.
 const COMPILER_NICE: i32 = 10;

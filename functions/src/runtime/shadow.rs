@@ -8,6 +8,7 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
+use selvedge_priority::make_way;
 use serde::Serialize;
 
 use super::function::Function;
@@ -18,7 +19,6 @@ use super::{Shared, load};
 use crate::canary::{Canary, Observation};
 use crate::comparison::{Differences, compare, count_places};
 use crate::gate::Changed;
-use crate::priority::make_way;
 use crate::recording::{Recording, RunResult};
 use crate::replay::play;
 use crate::version::VersionNumber;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use selvedge_priority::make_way;
 use serde::Serialize;
 
 use super::function::Function;
@@ -14,7 +15,6 @@ use crate::deployment::DeployError;
 use crate::gate::{self, Pair, PolicyWish, PromotionReport, Scope, TrialRun};
 use crate::host::Host;
 use crate::log_ring::LogLine;
-use crate::priority::make_way;
 use crate::recording::{Recording, RunResult};
 use crate::replay::{Played, play};
 use crate::version::VersionNumber;

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use selvedge_priority::make_way;
+
 use super::Shared;
 use super::function::Function;
 use super::job::Job;
@@ -25,7 +27,6 @@ use crate::invocation::{self, Input};
 use crate::kept::ReuseOf;
 use crate::log_ring::LogLevel;
 use crate::message::{InvocationError, InvocationSuccess, Settlement};
-use crate::priority::make_way;
 use crate::retry;
 use crate::run_failure::RunFailure;
 

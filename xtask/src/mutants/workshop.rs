@@ -14,8 +14,8 @@ use anyhow::{Context as _, ensure};
 use toml::Value;
 
 /// What the copy holds of the repository: the crates, and what their tests replay.
-const COPIED: [&str; 3] = ["broker", "fuzz/corpus", "twin/core"];
-const MEMBERS: [&str; 4] = ["broker", "broker/codec", "broker/core", "twin/core"];
+const COPIED: [&str; 4] = ["broker", "fuzz/corpus", "priority", "twin/core"];
+const MEMBERS: [&str; 5] = ["broker", "broker/codec", "broker/core", "priority", "twin/core"];
 /// Build output.
 const SKIPPED_FOLDER: &str = "target";
 

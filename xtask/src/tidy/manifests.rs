@@ -12,11 +12,12 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("selvedge-access", &[]),
     ("selvedge-codec", &[]),
     ("selvedge-core", &["selvedge-codec"]),
-    ("selvedge-broker", &["selvedge-core", "selvedge-codec"]),
+    ("selvedge-priority", &[]),
+    ("selvedge-broker", &["selvedge-core", "selvedge-codec", "selvedge-priority"]),
     ("selvedge-store", &[]),
     ("selvedge-twin", &["selvedge-store", "selvedge-twin-core"]),
     ("selvedge-twin-core", &[]),
-    ("selvedge-functions", &[]),
+    ("selvedge-functions", &["selvedge-priority"]),
     ("selvedge-ebpf-abi", &[]),
     ("selvedge-ebpf", &["selvedge-ebpf-abi"]),
     ("selvedge-bench", &["selvedge-codec"]),
@@ -40,7 +41,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "selvedge-twin",
         ],
     ),
-    ("selvedge-tests", &["selvedge-codec"]),
+    ("selvedge-tests", &["selvedge-codec", "selvedge-priority"]),
     ("xtask", &[]),
 ];
 
