@@ -19,11 +19,17 @@ pub fn run_at_once() {
     ask(own_nice(), SHORT_SLICE_NS);
 }
 
+/// Has the calling thread come after those that run at once and before those that make way, and get less of the processor than
+/// others by `nice` (setpriority(2)). Only a preference: a place that forbids it does without.
+pub fn be_nice(nice: i32) {
+    let _ = rustix::process::setpriority_process(None, nice);
+}
+
 /// Has the calling thread give the processor to any other that wakes, and get less of it than others by `nice` (setpriority(2)).
 /// Only a preference: a place that forbids the slice has the nice value, one that forbids both does without.
 pub fn make_way(nice: i32) {
     if !ask(nice, LONG_SLICE_NS) {
-        let _ = rustix::process::setpriority_process(None, nice);
+        be_nice(nice);
     }
 }
 
@@ -56,6 +62,8 @@ mod tests {
     fn the_thread_and_no_other_goes_after_others() {
         let before = own_nice();
         std::thread::spawn(move || {
+            be_nice(before + 1);
+            assert_eq!(own_nice(), before + 1);
             make_way(before + 3);
             assert_eq!(own_nice(), before + 3);
             make_way(before + 7);

@@ -30,6 +30,8 @@ use crate::writer;
 const WRITER_STACK_BYTES: usize = 512 * 1024;
 /// Stack of the thread that loads messages, in bytes.
 const READER_STACK_BYTES: usize = 256 * 1024;
+/// Clients come before the disk: the broker answers all of them, and a commit takes a while in any case. Functions come after it.
+const NICE: i32 = 4;
 
 /// How full the queue before the writer thread is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -345,6 +347,10 @@ impl std::fmt::Debug for Store {
 impl Handle {
     fn start(&self, name: &str, stack_bytes: usize, run: impl FnOnce() + Send + 'static) -> Result<(), OpenError> {
         let builder = thread::Builder::new().name(name.to_owned()).stack_size(stack_bytes);
+        let run = move || {
+            selvedge_priority::be_nice(NICE);
+            run();
+        };
         let started = builder.spawn(run).map_err(open::io_error("start a thread for", &self.shared.dir))?;
         self.threads.lock().push(started);
         Ok(())

@@ -3,7 +3,8 @@
 //! Every attacker takes processor time that the node and the bystanders would have had; on a small machine that alone makes
 //! everybody slower. So each round has four phases on one node, the bystanders always with it: undisturbed; attacked; the
 //! same attack on a second node that serves nobody (control); undisturbed again. What attacked and control have in common is
-//! the machine's; what attacked has more is the node's. Attackers are a process of their own, whose processor time is counted.
+//! the machine's; what attacked has more is the node's. A round begins when both nodes are through with the one before. Attackers
+//! are a process of their own, whose processor time is counted.
 
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -98,6 +99,7 @@ impl Siege {
         let (node, other) = (Fortress::start(&needs)?, Fortress::start(&needs)?);
         self.memory_kib[0] = node.floor_kib()?;
         for round in 0..rounds {
+            come_to_rest(&[node.node.id(), other.node.id()]).with_context(|| format!("begin round {round}"))?;
             let undisturbed = phase(&node.target, || rest(PHASE))?.0;
             let cpu = footprint::cpu(node.node.id())?;
             let watch = Watch::start(node.node.id());
@@ -167,6 +169,29 @@ fn attack_from_outside(name: &str, node: &Fortress) -> anyhow::Result<AttackerRe
     let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
     ensure!(output.status.success(), "the attackers ended with {}: {said}", output.status);
     serde_json::from_slice(&output.stdout).context("read what the attackers report")
+}
+
+/// A look at what a node that should be at rest does, and how much of it it may do something in: it has timers.
+const LOOK: Duration = Duration::from_millis(250);
+const RESTING: Duration = Duration::from_millis(10);
+/// How long what an attack began may go on after it.
+const REST_MAX: Duration = Duration::from_secs(60);
+
+/// Waits until none of these nodes does anything any more: some attacks go on without their attackers.
+fn come_to_rest(nodes: &[u32]) -> anyhow::Result<()> {
+    let begun = Instant::now();
+    loop {
+        let before = nodes.iter().map(|node| footprint::cpu(*node)).collect::<anyhow::Result<Vec<_>>>()?;
+        std::thread::sleep(LOOK);
+        let mut most = Duration::ZERO;
+        for (node, before) in nodes.iter().zip(before) {
+            most = most.max(footprint::cpu(*node)?.saturating_sub(before));
+        }
+        if most <= RESTING {
+            return Ok(());
+        }
+        ensure!(begun.elapsed() < REST_MAX, "a node is still busy after {REST_MAX:?}: {most:?} in {LOOK:?}");
+    }
 }
 
 fn rest(time: Duration) -> anyhow::Result<()> {

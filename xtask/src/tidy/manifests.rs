@@ -14,7 +14,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("selvedge-core", &["selvedge-codec"]),
     ("selvedge-priority", &[]),
     ("selvedge-broker", &["selvedge-core", "selvedge-codec", "selvedge-priority"]),
-    ("selvedge-store", &[]),
+    ("selvedge-store", &["selvedge-priority"]),
     ("selvedge-twin", &["selvedge-store", "selvedge-twin-core"]),
     ("selvedge-twin-core", &[]),
     ("selvedge-functions", &["selvedge-priority"]),
