@@ -19,7 +19,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::{scheduling, wire};
+use crate::wire;
 
 type Count = Rc<Cell<u64>>;
 
