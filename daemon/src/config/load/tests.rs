@@ -218,15 +218,21 @@ fn all_mistakes_are_listed_in_the_order_of_the_file() {
 
 #[test]
 fn an_address_that_others_reach_needs_consent_in_so_many_words() {
+    // Who runs the tests may have a node with users in the usual place.
+    let nobody = "data = \"/nonexistent/selvedge\"";
     check(
-        "[mqtt]\nlisten = \"0.0.0.0:1883\"",
-        2,
+        &format!("{nobody}\n[mqtt]\nlisten = \"0.0.0.0:1883\""),
+        3,
         "mqtt.listen",
         &["0.0.0.0:1883", "selvedge user add", "allow_anonymous = true", "[mqtt]", "--allow-anonymous"],
     );
-    check("[http]\nlisten = \"[::]:7883\"", 2, "http.listen", &["[http]"]);
-    assert!(load_text("[mqtt]\nlisten = \"0.0.0.0:1883\"\nallow_anonymous = true").is_ok());
-    let flag = Overrides { mqtt: Some("0.0.0.0:1883".parse().unwrap()), ..Overrides::default() };
+    check(&format!("{nobody}\n[http]\nlisten = \"[::]:7883\""), 3, "http.listen", &["[http]"]);
+    assert!(load_text(&format!("{nobody}\n[mqtt]\nlisten = \"0.0.0.0:1883\"\nallow_anonymous = true")).is_ok());
+    let flag = Overrides {
+        data: Some("/nonexistent/selvedge".into()),
+        mqtt: Some("0.0.0.0:1883".parse().unwrap()),
+        ..Overrides::default()
+    };
     let error = load_with("[mqtt]\nlisten = '127.0.0.1:1'", &flag).unwrap_err();
     let LoadError::Invalid { problems, .. } = &error else { panic!("{error}") };
     assert_eq!((problems.len(), problems[0].line), (1, 0), "a flag has no line: {error}");
