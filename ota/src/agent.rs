@@ -20,7 +20,7 @@ use crate::download::Staging;
 use crate::host::{Event, Host};
 use crate::plan::{Decision, Facts, Item, Occasion, OnTrial, Skip, Thing, plan};
 use crate::source::{FetchError, Source};
-use crate::state::{Refused, State, StateError};
+use crate::state::{Heard, Refused, State, StateError};
 
 pub use install::InstallError;
 
@@ -216,16 +216,22 @@ impl Agent {
     /// The disk, or a file is damaged.
     pub fn recover(&self) -> Result<(), UpdateError> {
         self.slots.recover()?;
-        let Some(ended) = self.slots.record()?.ended else { return Ok(()) };
+        let record = self.slots.record()?;
+        let Some(ended) = record.ended else { return Ok(()) };
         let mut state = self.state()?;
         let before = state.clone();
+        let heard = Heard { sha256: ended.sha256.clone(), at_unix_s: ended.at_unix_s };
+        // While one is on trial, its end is to come, and is news also where the same program ended before, by a clock that is not known.
+        let is_over = record.candidate.is_none();
+        let is_news = is_over && state.heard.as_ref() != Some(&heard) && state.refused(&ended.sha256).is_none();
+        state.heard = is_over.then_some(heard);
         match ended.outcome {
-            Outcome::RolledBack if !ended.sha256.is_empty() && state.refused(&ended.sha256).is_none() => {
+            Outcome::RolledBack if is_news && !ended.sha256.is_empty() => {
                 let (sha256, version, reason) = (ended.sha256, ended.version, ended.reason);
                 state.refuse(Refused { sha256, version, reason, at_unix_s: ended.at_unix_s });
             }
             Outcome::Committed => {
-                if let Some(image) = self.slots.record()?.good.and_then(|slot| self.slots.image(slot).ok()) {
+                if let Some(image) = record.good.and_then(|slot| self.slots.image(slot).ok()) {
                     state.raise(&image);
                     state.forgive(&image.digest.hex());
                 }

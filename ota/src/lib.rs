@@ -27,5 +27,5 @@ pub use download::DownloadError;
 pub use host::{Event, Host};
 pub use plan::{Decision, Facts, Form, Item, Occasion, Offer, OnTrial, Skip, Thing, plan};
 pub use probation::{Probation, Verdict};
-pub use state::{Installed, Refused, State, StateError};
+pub use state::{Heard, Installed, Refused, State, StateError};
 pub use window::{Window, WindowError};

@@ -33,6 +33,19 @@ pub struct State {
     pub installed: BTreeMap<String, Installed>,
     /// Images that did not hold, the latest last; at most 32.
     pub refused: Vec<Refused>,
+    /// The end of a trial that was taken up: what the operator forgave after it stays forgiven.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heard: Option<Heard>,
+}
+
+/// Which trial ended, as the slots tell it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Heard {
+    /// Of the program, hexadecimal.
+    pub sha256: String,
+    /// Seconds since 1970 by the clock of the node; 0: not known.
+    pub at_unix_s: u64,
 }
 
 /// A function or file that was put in place.
@@ -72,6 +85,7 @@ impl Default for State {
             paused: false,
             installed: BTreeMap::new(),
             refused: Vec::new(),
+            heard: None,
         }
     }
 }

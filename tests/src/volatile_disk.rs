@@ -38,6 +38,7 @@ use anyhow::Context as _;
 pub use self::cut::{Cut, PAGE_BYTES};
 pub use self::plan::{Counters, CutPoint, Fault, Operation, Which};
 pub use self::tree::{CAPACITY_BYTES, Tree};
+use crate::siege::wire::wait_until;
 
 /// Threads that serve the kernel: one may wait for the delay of an fsync while others write.
 const THREADS: usize = 3;
@@ -201,8 +202,19 @@ impl VolatileDisk {
     /// Unmounts it.
     ///
     /// # Errors
-    /// A process still has a file open.
+    /// A process goes on having a file open.
     pub fn unmount(mut self) -> anyhow::Result<()> {
+        // A process that another test is just starting has a copy of every file that this one has open, until it begins.
+        wait_until(
+            "nobody has a file of the disk open",
+            || match rustix::mount::unmount(&self.folder, rustix::mount::UnmountFlags::empty()) {
+                Err(rustix::io::Errno::BUSY) => Ok(false),
+                // One who is not root may not, and the session knows another way.
+                Ok(()) | Err(rustix::io::Errno::PERM) => Ok(true),
+                Err(error) => Err(error).with_context(|| format!("unmount {}", self.folder.display())),
+            },
+            || self.folder.display().to_string(),
+        )?;
         let session = self.session.take().context("unmount twice")?;
         session.umount_and_join().with_context(|| format!("unmount {}", self.folder.display()))
     }

@@ -152,8 +152,19 @@ fn the_starting_rules_let_users_and_anonymous_clients_do_everything() {
     for subject in [alice(), anonymous()] {
         for operation in [PUBLISH, RETAIN, WILL, RETAINED_WILL] {
             assert!(rules.may(subject, operation, "any/topic") && rules.may(subject, operation, "$twin/t/update"));
+            assert!(rules.may(subject, operation, "$aws/things/t/shadow/update"));
+            assert!(!rules.may(subject, operation, "$ota/push/data"), "who brings updates is named");
         }
-        for filter in ["#", "$SYS/#", "$twin/+/update/accepted", "a/+"] {
+        for filter in [
+            "#",
+            "$SYS/#",
+            "$twin/+/update/accepted",
+            "a/+",
+            "$aws/things/t/shadow/update/delta",
+            "$net/event/#",
+            "$fn/event/+/canary-rolled-back",
+            "$ota/status",
+        ] {
             assert!(rules.may(subject, Operation::Subscribe, filter), "{filter}");
         }
         assert_eq!(rules.api_rights(subject.user), ApiRights { read: true, write: false });

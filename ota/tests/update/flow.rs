@@ -172,6 +172,31 @@ fn a_program_that_was_rolled_back_is_not_tried_again_by_itself() {
 }
 
 #[test]
+fn what_the_operator_lets_be_tried_again_stays_so_until_it_fails_again() {
+    let publisher = Publisher::new();
+    publisher.release(2);
+    let mut node = Node::new(&publisher);
+    // By a clock that is not known the second trial ends when the first did.
+    for at_unix_s in [5, 0, 0] {
+        assert_eq!(node.outcome(&publisher), [format!("{DAEMON} 2.0.0")]);
+        node.restart();
+        node.agent().recover().expect("recover on trial");
+        assert!(node.agent().state().expect("state").refused.is_empty(), "it is on trial");
+        node.agent().slots().roll_back("MQTT does not answer", at_unix_s).expect("roll back");
+        node.restart();
+        for _ in 0..2 {
+            node.agent().recover().expect("recover");
+            assert_eq!(node.agent().state().expect("state").refused.len(), 1);
+        }
+        node.agent().change_state(|state| state.refused.clear()).expect("retry");
+        for _ in 0..2 {
+            node.agent().recover().expect("recover after a restart");
+            assert!(node.agent().state().expect("state").refused.is_empty(), "it may be tried again");
+        }
+    }
+}
+
+#[test]
 fn pauses_windows_and_roll_outs_hold_back_what_comes_by_itself() {
     let publisher = Publisher::new();
     publisher.release(2);
