@@ -18,7 +18,7 @@ use super::attack::Attack;
 use super::bystanders::{Account, Bystanders};
 use super::footprint;
 use super::fortress::{Fortress, Needs};
-use super::wire::Target;
+use super::wire::{Target, wait_until};
 
 /// How long a phase lasts at least.
 pub const PHASE: Duration = Duration::from_secs(3);
@@ -171,27 +171,25 @@ fn attack_from_outside(name: &str, node: &Fortress) -> anyhow::Result<AttackerRe
     serde_json::from_slice(&output.stdout).context("read what the attackers report")
 }
 
-/// A look at what a node that should be at rest does, and how much of it it may do something in: it has timers.
-const LOOK: Duration = Duration::from_millis(250);
+/// A node is at rest when it took no more than this of a processor, for its timers, in so long.
 const RESTING: Duration = Duration::from_millis(10);
-/// How long what an attack began may go on after it.
-const REST_MAX: Duration = Duration::from_secs(60);
+const REST: Duration = Duration::from_millis(250);
 
 /// Waits until none of these nodes does anything any more: some attacks go on without their attackers.
 fn come_to_rest(nodes: &[u32]) -> anyhow::Result<()> {
-    let begun = Instant::now();
-    loop {
-        let before = nodes.iter().map(|node| footprint::cpu(*node)).collect::<anyhow::Result<Vec<_>>>()?;
-        std::thread::sleep(LOOK);
-        let mut most = Duration::ZERO;
-        for (node, before) in nodes.iter().zip(before) {
-            most = most.max(footprint::cpu(*node)?.saturating_sub(before));
-        }
-        if most <= RESTING {
-            return Ok(());
-        }
-        ensure!(begun.elapsed() < REST_MAX, "a node is still busy after {REST_MAX:?}: {most:?} in {LOOK:?}");
-    }
+    let taken = || nodes.iter().map(|node| footprint::cpu(*node)).sum::<anyhow::Result<Duration>>();
+    let mut last = (Instant::now(), taken()?);
+    wait_until(
+        "both nodes at rest",
+        || {
+            let now = taken()?;
+            if now - last.1 > RESTING {
+                last = (Instant::now(), now);
+            }
+            Ok(last.0.elapsed() >= REST)
+        },
+        || format!("a round begins when nothing is left of the one before, and they took {:?}", taken()),
+    )
 }
 
 fn rest(time: Duration) -> anyhow::Result<()> {
