@@ -55,13 +55,13 @@ pub enum MayNotDeny {
 #[derive(Debug, thiserror::Error)]
 pub enum DenyError {
     /// The guard is off.
-    #[error("the guard is off; set `guard.mode` to `dry-run` or `enforce`, then start the node again")]
+    #[error("the guard is off; set `net.guard.mode` to `dry-run` or `enforce`, then start the node again")]
     Off,
     /// It must not be.
     #[error(transparent)]
     MayNot(#[from] MayNotDeny),
     /// No room.
-    #[error("the list is full with {0} entries; end some of them, or make room with `guard.denied_max`")]
+    #[error("the list is full with {0} entries; end some of them, or make room with `net.guard.denied_max`")]
     Full(usize),
     /// The kernel refused.
     #[error("the kernel did not take the change of the guard's list")]

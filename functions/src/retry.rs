@@ -13,6 +13,8 @@ pub(crate) enum Cause {
     Asked,
     /// It trapped.
     Trap,
+    /// Its effects conflicted with those of others, again and again.
+    Conflict,
     /// It ran past its deadline; tried at most twice, because each attempt costs the whole time limit.
     Timeout,
     /// Rejected, over a limit, output refused: the same input gives the same end.
@@ -26,7 +28,7 @@ const BACKOFF_MS_MAX: u64 = 60_000;
 /// away, so that what failed together is not tried again together.
 pub(crate) fn pause_before_next(policy: &Retry, attempt: u32, cause: Cause, random: u64) -> Option<Duration> {
     let attempts_max = match cause {
-        Cause::Asked | Cause::Trap => policy.attempts,
+        Cause::Asked | Cause::Trap | Cause::Conflict => policy.attempts,
         Cause::Timeout => policy.attempts.min(2),
         Cause::Final => 1,
     };

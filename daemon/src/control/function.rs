@@ -99,6 +99,10 @@ fn build(arguments: &FunctionDirectoryArguments) -> anyhow::Result<()> {
 pub(super) fn built_project(directory: &Path, command: &str) -> anyhow::Result<(String, Vec<u8>)> {
     let path = directory.join(MANIFEST);
     let manifest = match std::fs::read_to_string(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => bail!(
+            "{} is a file: name the directory that has {MANIFEST} in it (selvedge fn {command} DIR)",
+            directory.display()
+        ),
         Err(error) if error.kind() == io::ErrorKind::NotFound => bail!(
             "there is no {}: name the directory of a function (selvedge fn {command} DIR), or begin one with \
              selvedge fn new NAME",
@@ -296,6 +300,10 @@ mod tests {
         for words in ["function.toml", "selvedge fn new NAME", "selvedge fn deploy DIR"] {
             assert!(error.contains(words), "{error}");
         }
+        let file = directory.path().join("echo.wasm");
+        std::fs::write(&file, "").unwrap();
+        let error = built_project(&file, "deploy").unwrap_err().to_string();
+        assert!(error.contains("echo.wasm is a file") && error.contains("selvedge fn deploy DIR"), "{error}");
         std::fs::create_dir(directory.path().join(MANIFEST)).unwrap();
         let error = built_project(directory.path(), "deploy").unwrap_err().to_string();
         assert!(error.starts_with("read ") && !error.contains("fn new"), "{error}");

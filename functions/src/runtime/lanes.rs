@@ -11,7 +11,7 @@ use crate::manifest::Concurrency;
 const LOOK_MAX: usize = 128;
 /// Messages that wait for each further run beside the first ones.
 const WAITING_PER_RUN: usize = 8;
-/// The order of all messages, for a function that runs one at a time.
+/// The order of all messages, for a function that runs one at a time and for a message that runs alone.
 const WHOLE: Order = Order(u64::MAX);
 
 /// What keeps its order: the messages of one publisher, or a message on its own.
@@ -83,9 +83,9 @@ fn allowed(concurrency: Concurrency, waiting: usize) -> usize {
 }
 
 impl Lanes {
-    /// The order that a message is in under this concurrency.
-    pub(super) fn order(concurrency: Concurrency, own: Order) -> Order {
-        if concurrency.ceiling == 1 { WHOLE } else { own }
+    /// The order that a message is in under this concurrency; that of all if nothing may begin while it runs.
+    pub(super) fn order(concurrency: Concurrency, candidate: Candidate) -> Order {
+        if concurrency.ceiling == 1 || candidate.is_alone { WHOLE } else { candidate.order }
     }
 
     /// Messages that run.
@@ -116,7 +116,7 @@ impl Lanes {
                 return Next::Nothing;
             };
             let taken = waiting.clone().nth(place);
-            taken.into_iter().for_each(|taken| passed.over(Self::order(concurrency, taken.order), None));
+            taken.into_iter().for_each(|taken| passed.over(Self::order(concurrency, taken), None));
         }
         match self.next(concurrency, waiting, now, &mut passed) {
             Next::Run(place) => {
@@ -160,7 +160,7 @@ impl Lanes {
             return Next::Nothing;
         }
         for (place, candidate) in waiting.take(LOOK_MAX).enumerate() {
-            let order = Self::order(concurrency, candidate.order);
+            let order = Self::order(concurrency, candidate);
             if candidate.is_alone && !self.busy.is_empty() {
                 return Next::Nothing;
             }
@@ -221,7 +221,7 @@ mod tests {
     }
 
     fn begin(lanes: &mut Lanes, concurrency: Concurrency, candidate: Candidate) -> Order {
-        let order = Lanes::order(concurrency, candidate.order);
+        let order = Lanes::order(concurrency, candidate);
         lanes.begin(order);
         order
     }
@@ -264,6 +264,17 @@ mod tests {
         let later = now + Duration::from_secs(1);
         let waits = Candidate { not_before: Some(later), ..alone };
         assert_eq!(next(&lanes, FOUR, &[waits, of(3)], now), Next::At(later));
+    }
+
+    #[test]
+    fn nothing_begins_beside_what_runs_alone_until_its_commit_is_certain() {
+        let (mut lanes, now) = (Lanes::default(), Instant::now());
+        let alone = begin(&mut lanes, FOUR, Candidate { is_alone: true, ..of(2) });
+        assert_eq!(next(&lanes, FOUR, &[of(3)], now), Next::Nothing, "it could commit first, again and again");
+        lanes.end();
+        assert_eq!(next(&lanes, FOUR, &[of(3)], now), Next::Nothing);
+        lanes.free(alone);
+        assert_eq!(next(&lanes, FOUR, &[of(3), of(2)], now), Next::Run(0));
     }
 
     #[test]

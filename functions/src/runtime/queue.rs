@@ -150,7 +150,7 @@ impl Queue {
                 Next::Nothing => return Take::Nothing,
             };
             let Some(job) = self.waiting.get(place) else { return Take::Nothing };
-            let order = Lanes::order(concurrency, job.candidate().order);
+            let order = Lanes::order(concurrency, job.candidate());
             if job.is_abandoned(began + now) {
                 let Some(job) = self.pop(place) else { return Take::Nothing };
                 self.lanes.begin(order);

@@ -88,7 +88,7 @@ impl Ticket {
                 function.counters.commit_failed();
                 version.counters.commit_failed();
                 // The message must be at the front before the next one may be taken.
-                let ended = again_or_error(function, job, failure);
+                let ended = again_or_error(shared, function, version, job, &success.invocation_id, failure);
                 self.free();
                 if let Some((job, error)) = ended.map(|ended| *ended) {
                     give_up(shared, function, Some(version), job, &success.invocation_id, error);

@@ -26,8 +26,9 @@ use crate::host::{CommitFailure, Effects, Host};
 use crate::invocation::{self, Input};
 use crate::kept::ReuseOf;
 use crate::log_ring::LogLevel;
+use crate::manifest::Manifest;
 use crate::message::{InvocationError, InvocationSuccess, Settlement};
-use crate::retry;
+use crate::retry::{self, Cause};
 use crate::run_failure::RunFailure;
 
 /// Stack of a worker: the guest's, and as much again for host calls.
@@ -36,8 +37,8 @@ pub(super) const STACK_BYTES: usize = GUEST_STACK_BYTES + (1 << 20);
 const WORKER_NICE: i32 = 5;
 /// An invocation that outlived its slice goes after everything.
 pub(super) const ASIDE_NICE: i32 = 19;
-/// Runs of one message that may end in a conflict before it is given up.
-const CONFLICTS_MAX: u32 = 8;
+/// Runs of one message that may end in a conflict before that counts as a failed attempt.
+const CONFLICTS_PER_ATTEMPT: u32 = 8;
 
 pub(super) static NEXT_INVOCATION: AtomicU64 = AtomicU64::new(1);
 
@@ -232,24 +233,14 @@ fn after_failure(
     failure: RunFailure,
 ) {
     let manifest = &version.deployment.manifest;
-    let random = scatter(job.random ^ u64::from(job.attempt).rotate_left(32));
-    let pause = retry::pause_before_next(&manifest.retry, job.attempt, failure.cause(), random);
-    let caller = job.context.caller.as_ref();
-    let pause = pause.filter(|pause| caller.is_none_or(|caller| caller.can_wait(Instant::now(), *pause)));
+    let pause = pause_before_next(&job, manifest, failure.cause());
+    let error = into_error(failure, job.attempt, manifest.limits.timeout_ms);
     let Some(pause) = pause else {
-        let error = into_error(failure, job.attempt, manifest.limits.timeout_ms);
         give_up(shared, function, Some(version), job, invocation_id, error);
         function.release(order);
         return schedule(shared, function);
     };
-    let error = into_error(failure, job.attempt, manifest.limits.timeout_ms);
-    let text =
-        format!("attempt {} of {}: {error}; next in {} ms", job.attempt, manifest.retry.attempts, pause.as_millis());
-    function.logs.push(shared.host.now_ms(), LogLevel::Warn, invocation_id, "runtime", &text);
-    function.counters.failed_with(&error.to_string());
-    version.counters.failed_with(&error.to_string());
-    job.attempt += 1;
-    job.not_before = Some(Instant::now() + pause);
+    put_off(shared, function, version, &mut job, invocation_id, &error, pause);
     // The message must be at the front before the next one of its publisher may be taken.
     let refused = function.push_again(job).err();
     function.release(order);
@@ -257,6 +248,33 @@ fn after_failure(
         job.end(Err(error));
     }
     schedule(shared, function);
+}
+
+/// The pause before another attempt, if there is one and whoever waits for it can.
+fn pause_before_next(job: &Job, manifest: &Manifest, cause: Cause) -> Option<Duration> {
+    let random = scatter(job.random ^ u64::from(job.attempt).rotate_left(32));
+    let pause = retry::pause_before_next(&manifest.retry, job.attempt, cause, random)?;
+    let caller = job.context.caller.as_ref();
+    caller.is_none_or(|caller| caller.can_wait(Instant::now(), pause)).then_some(pause)
+}
+
+/// Makes the next run of a message another attempt, after a pause.
+fn put_off(
+    shared: &Shared,
+    function: &Function,
+    version: &LiveVersion,
+    job: &mut Job,
+    invocation_id: &str,
+    error: &InvocationError,
+    pause: Duration,
+) {
+    let attempts_max = version.deployment.manifest.retry.attempts;
+    let text = format!("attempt {} of {attempts_max}: {error}; next in {} ms", job.attempt, pause.as_millis());
+    function.logs.push(shared.host.now_ms(), LogLevel::Warn, invocation_id, "runtime", &text);
+    function.counters.failed_with(&error.to_string());
+    version.counters.failed_with(&error.to_string());
+    job.attempt += 1;
+    job.not_before = Some(Instant::now() + pause);
 }
 
 fn into_error(failure: RunFailure, attempts: u32, limit_ms: u64) -> InvocationError {
@@ -367,15 +385,28 @@ fn commit(
 }
 
 /// Puts the message back to the front after a conflict, or gives it back with the error.
-pub(super) fn again_or_error(function: &Function, mut job: Job, failure: CommitFailure) -> Option<Refused> {
-    let attempts = job.conflicts + 1;
-    match failure {
-        CommitFailure::Conflict(_) if attempts < CONFLICTS_MAX => {
-            job.conflicts = attempts;
-            function.push_again(job).err()
+pub(super) fn again_or_error(
+    shared: &Shared,
+    function: &Function,
+    version: &LiveVersion,
+    mut job: Job,
+    invocation_id: &str,
+    failure: CommitFailure,
+) -> Option<Refused> {
+    let reason = match failure {
+        CommitFailure::Conflict(reason) => reason,
+        CommitFailure::Refused(reason) => return Some(Box::new((job, InvocationError::CommitRefused { reason }))),
+        CommitFailure::Unavailable(reason) => {
+            return Some(Box::new((job, InvocationError::CommitUnavailable { reason })));
         }
-        CommitFailure::Conflict(reason) => Some(Box::new((job, InvocationError::Conflict { reason, attempts }))),
-        CommitFailure::Refused(reason) => Some(Box::new((job, InvocationError::CommitRefused { reason }))),
-        CommitFailure::Unavailable(reason) => Some(Box::new((job, InvocationError::CommitUnavailable { reason }))),
+    };
+    job.conflicts += 1;
+    if job.conflicts.is_multiple_of(CONFLICTS_PER_ATTEMPT) {
+        let error = InvocationError::Conflict { reason, attempts: job.conflicts };
+        let Some(pause) = pause_before_next(&job, &version.deployment.manifest, Cause::Conflict) else {
+            return Some(Box::new((job, error)));
+        };
+        put_off(shared, function, version, &mut job, invocation_id, &error, pause);
     }
+    function.push_again(job).err()
 }

@@ -35,12 +35,21 @@ fn a_conflict_runs_the_message_again() {
 }
 
 #[test]
-fn endless_conflicts_end() {
+fn endless_conflicts_end_with_the_attempts() {
     let fixture = Fixture::new();
-    fixture.deploy(&manifest("count", ""), counter());
+    fixture.deploy(&manifest("count", "[retry]\nattempts = 2\nbackoff_ms = 1\n"), counter());
     let asked = fail_first(&fixture, u32::MAX, CommitFailure::Conflict("count".into()));
-    assert_eq!(fixture.call("count"), Err(InvocationError::Conflict { reason: "count".into(), attempts: 8 }));
-    assert_eq!(asked.load(Ordering::SeqCst), 8);
+    assert_eq!(fixture.call("count"), Err(InvocationError::Conflict { reason: "count".into(), attempts: 16 }));
+    assert_eq!(asked.load(Ordering::SeqCst), 16);
+}
+
+#[test]
+fn eight_conflicts_are_a_failed_attempt_and_not_the_end() {
+    let fixture = Fixture::new();
+    fixture.deploy(&manifest("count", "[retry]\nattempts = 2\nbackoff_ms = 1\n"), counter());
+    fail_first(&fixture, 8, CommitFailure::Conflict("count".into()));
+    assert_eq!(fixture.call("count").unwrap().attempts, 2);
+    assert_eq!(fixture.host.kv_text("count", "count").as_deref(), Some("1"));
 }
 
 #[test]

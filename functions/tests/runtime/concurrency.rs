@@ -71,6 +71,39 @@ fn nothing_is_counted_twice_or_lost_where_commits_conflict() {
     assert_eq!((counters.ok, counters.commit_failed, counters.invocations), (400, conflicts, 400 + conflicts));
 }
 
+/// What begins beside it could commit first, again and again, until the message is given up.
+#[test]
+fn a_message_that_conflicted_twice_runs_with_nothing_beside_it() {
+    let fixture = Fixture::new();
+    fixture.deploy(&manifest("count", "[limits]\nconcurrency = 4\nconcurrency_min = 4\n"), counter());
+    fixture.deploy(&manifest("other", "[grants]\npublish = [\"#\"]\n"), transform(ECHO));
+    let commits = AtomicU32::new(0);
+    *fixture.host.verdict.lock().unwrap() = Some(Box::new(move |effects: &Effects| {
+        let fails = effects.function == "count" && commits.fetch_add(1, Ordering::SeqCst) < 2;
+        if fails { Err(CommitFailure::Conflict("count".into())) } else { Ok(()) }
+    }));
+    *fixture.host.held.lock().unwrap() = Some(Vec::new());
+    let answer = || {
+        eventually("a commit", || !fixture.host.held.lock().unwrap().as_ref().unwrap().is_empty());
+        let (effects, done) = fixture.host.held.lock().unwrap().as_mut().unwrap().remove(0);
+        fixture.host.answer(effects, done);
+    };
+    let first = fixture.send_from("count", "a", message("in/a", ""));
+    (0..2).for_each(|_| answer());
+    eventually("the third run", || fixture.status("count").counters.invocations == 3);
+    let second = fixture.send_from("count", "b", message("in/b", ""));
+    // Behind it in the scheduler: that it runs shows that the one before was looked at.
+    let behind = fixture.send_from("other", "c", message("in/c", ""));
+    eventually("a message of another function", || fixture.status("other").counters.invocations == 1);
+    let status = fixture.status("count");
+    assert_eq!((status.counters.invocations, status.queued), (3, 1), "the commit of the first one is not certain");
+    (0..3).for_each(|_| answer());
+    for result in [first, second, behind] {
+        result.recv_timeout(PATIENCE).unwrap().unwrap();
+    }
+    assert_eq!(fixture.host.kv_text("count", "count").as_deref(), Some("2"));
+}
+
 #[test]
 fn each_publisher_keeps_its_order() {
     let mut config = Fixture::new().config;

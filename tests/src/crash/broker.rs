@@ -148,6 +148,11 @@ impl Running {
         }
     }
 
+    /// Lines that the node logged so far; of another broker nothing is read.
+    pub fn log(&self) -> Vec<String> {
+        self.node().map(Node::log).unwrap_or_default()
+    }
+
     /// What it printed.
     pub fn said(&self) -> String {
         match &self.process {

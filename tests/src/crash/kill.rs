@@ -18,6 +18,8 @@ use crate::random::Random;
 
 /// Rounds on the same data.
 const LIFE: u64 = 25;
+/// What the node logs of a message that a function gave up.
+const GAVE_UP: &str = "function failed on a message";
 /// Load before a kill, milliseconds.
 const LOAD_MS: usize = 500;
 
@@ -76,6 +78,9 @@ pub fn run(plan: &Plan) -> anyhow::Result<Report> {
             world.address = restarted.address;
             let attendance = if last { Attendance::All } else { Attendance::Some };
             recover(&mut world, attendance).with_context(|| restarted.said())?;
+            if last {
+                account_for_drops(&mut world, &restarted);
+            }
             Ok(restarted)
         });
         round::progress(&world.report, kill, plan.kills, started);
@@ -126,5 +131,13 @@ fn load(world: &mut World, running: &mut Running) {
     }
     if running.has_ended() {
         world.report.breach(Kind::Node, Breach::Wrong, || format!("it ended by itself\n{}", running.said()));
+    }
+    account_for_drops(world, running);
+}
+
+/// No function here refuses a message: what one gives up is lost, also where nothing else would show it.
+fn account_for_drops(world: &mut World, running: &Running) {
+    for line in running.log().iter().filter(|line| line.contains(GAVE_UP) && line.contains("dropped")) {
+        world.report.breach(Kind::Function, Breach::Lost, || line.clone());
     }
 }
