@@ -170,6 +170,8 @@ impl Updates {
     /// Ends the threads, after what is under way.
     pub fn stop(&self) {
         self.stopping.store(true, Ordering::Release);
+        // A thread that has just looked holds the lock until it waits, and would wait long if it were told before.
+        let _work = self.work.lock();
         self.wake.notify_all();
     }
 

@@ -1,10 +1,10 @@
 //! What bystanders notice of an attack, beside what they notice of the same attack on another node of the same machine.
 //!
 //! Every attacker takes processor time that the node and the bystanders would have had; on a small machine that alone makes
-//! everybody slower. So each round has four phases on one node, the bystanders always with it: undisturbed; attacked; the
-//! same attack on a second node that serves nobody (control); undisturbed again. What attacked and control have in common is
-//! the machine's; what attacked has more is the node's. A round begins when both nodes are through with the one before. Attackers
-//! are a process of their own, whose processor time is counted.
+//! everybody slower. So each round has four phases on one node, the bystanders always with it: undisturbed; attacked; left alone
+//! again; the same attack on a second node that serves nobody (control). What attacked and control have in common is the
+//! machine's; what attacked has more is the node's. A round begins, and the control, when both nodes are through with what was
+//! before. Attackers are a process of their own, whose processor time is counted.
 
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -56,10 +56,10 @@ pub struct Round {
     pub undisturbed: Latency,
     /// While the node is attacked.
     pub attacked: Latency,
+    /// After the attack, with what is left of it.
+    pub after: Latency,
     /// While another node is attacked.
     pub control: Latency,
-    /// After the attack.
-    pub after: Latency,
     /// Attackers of the attacked phase.
     pub attacker: AttackerReport,
     /// Processor time of the node in the attacked phase, seconds.
@@ -97,9 +97,10 @@ impl Siege {
     fn run(&mut self, attack: &'static Attack, rounds: u32) -> anyhow::Result<()> {
         let needs = Needs::from(attack);
         let (node, other) = (Fortress::start(&needs)?, Fortress::start(&needs)?);
+        let nodes = [node.node.id(), other.node.id()];
         self.memory_kib[0] = node.floor_kib()?;
         for round in 0..rounds {
-            come_to_rest(&[node.node.id(), other.node.id()]).with_context(|| format!("begin round {round}"))?;
+            come_to_rest(&nodes).with_context(|| format!("begin round {round}"))?;
             let undisturbed = phase(&node.target, || rest(PHASE))?.0;
             let cpu = footprint::cpu(node.node.id())?;
             let watch = Watch::start(node.node.id());
@@ -107,10 +108,11 @@ impl Siege {
             self.memory_kib[1] = self.memory_kib[1].max(watch.finish());
             let node_cpu_s = (footprint::cpu(node.node.id())? - cpu).as_secs_f64();
             let longest_turn_ms = 1000.0 * node.metrics()?.get("selvedge_reactor_longest_turn_seconds");
+            let after = phase(&node.target, || rest(PHASE / 2))?.0;
+            come_to_rest(&nodes).with_context(|| format!("begin the control of round {round}"))?;
             let (control, _) = phase(&node.target, || attack_from_outside(attack.name, &other))
                 .with_context(|| format!("control of round {round}"))?;
-            let after = phase(&node.target, || rest(PHASE / 2))?.0;
-            self.rounds.push(Round { undisturbed, attacked, control, after, attacker, node_cpu_s, longest_turn_ms });
+            self.rounds.push(Round { undisturbed, attacked, after, control, attacker, node_cpu_s, longest_turn_ms });
         }
         self.memory_kib[2] = node.memory_returns(self.memory_kib[0])?;
         node.stop()?;
