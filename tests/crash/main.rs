@@ -53,7 +53,7 @@ fn main() -> ExitCode {
 fn can_mount() -> bool {
     let reason = VolatileDisk::unavailable();
     if let Some(reason) = &reason {
-        println!("SKIPPED: {reason}");
+        println!("SKIPPED tests with a volatile disk: {reason}");
     }
     reason.is_none()
 }
@@ -107,7 +107,7 @@ fn ignored_syncs_are_noticed() -> anyhow::Result<()> {
 
 fn lost_sessions_are_noticed() -> anyhow::Result<()> {
     if let Err(error) = installed::program("mosquitto") {
-        println!("SKIPPED: {error:#}");
+        println!("SKIPPED lost sessions of mosquitto: {error:#}");
         return Ok(());
     }
     let report = killed(2, Product::Mosquitto, Strike::Kill)?;

@@ -154,6 +154,7 @@ fn measure_all(rounds: u32, names: &[String], json: bool) -> anyhow::Result<()> 
         attack::find(name).with_context(|| format!("there is no attack {name}"))?;
     }
     let wanted = |attack: &&attack::Attack| names.is_empty() || names.iter().any(|name| name == attack.name);
+    let before = processor::wake_up()?;
     let mut sieges = Vec::new();
     for attack in attack::all().filter(wanted) {
         eprintln!("{}: {}", attack.name, attack.title);
@@ -161,10 +162,11 @@ fn measure_all(rounds: u32, names: &[String], json: bool) -> anyhow::Result<()> 
         eprintln!("{}", report::line(&siege));
         sieges.push(siege);
     }
+    let wake_ups = [before, processor::wake_up()?];
     if json {
-        println!("{}", serde_json::to_string_pretty(&sieges)?);
+        println!("{}", serde_json::to_string_pretty(&json!({ "sieges": sieges, "wake_up": wake_ups }))?);
     } else {
-        print!("{}", report::table(&sieges));
+        print!("{}{}", report::table(&sieges), report::machine(wake_ups));
     }
     let failed: Vec<_> = sieges.iter().filter(|siege| siege.failed.is_some()).map(|siege| siege.attack).collect();
     anyhow::ensure!(failed.is_empty(), "failed: {}", failed.join(", "));

@@ -49,8 +49,19 @@ pub struct Through {
     pub per_s: f64,
     /// Processor time of the whole node for a message, microseconds.
     pub cpu_us: f64,
-    /// Of that, instantiate and call, microseconds.
+    /// To instantiate and call, microseconds by the clock: more than it took of a processor where the thread had to wait for one.
     pub run_us: f64,
+    /// How often a thread of the node gave a processor up or lost it, for a message.
+    pub switches: f64,
+}
+
+/// Messages through one function, at both qualities of service.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct ThroughOne {
+    /// Messages at QoS 0.
+    pub qos_0: Through,
+    /// Durable messages at QoS 1.
+    pub qos_1: Through,
 }
 
 /// What came of it.
@@ -72,10 +83,8 @@ pub struct Measured {
     pub burst: Rest,
     /// A burst on every place for an instance.
     pub slots: Slots,
-    /// Messages at QoS 0.
-    pub qos_0: Through,
-    /// Durable messages at QoS 1.
-    pub qos_1: Through,
+    /// Messages through one of them.
+    pub through: ThroughOne,
 }
 
 /// Measures; `tell` hears of each step.
@@ -92,6 +101,9 @@ pub fn measure(plan: &Plan, tell: &mut dyn FnMut(&str)) -> anyhow::Result<Measur
     let begun = Instant::now();
     let folder = tempfile::tempdir().context("make a folder for functions")?;
     for number in 0..plan.functions {
+        if number > 0 && number % 100 == 0 {
+            tell(&format!("{number} of {} after {:.0} s", plan.functions, begun.elapsed().as_secs_f64()));
+        }
         deploy(&node, folder.path(), number).with_context(|| format!("deploy function {number}"))?;
     }
     let deployed_s = begun.elapsed().as_secs_f64();
@@ -108,33 +120,46 @@ pub fn measure(plan: &Plan, tell: &mut dyn FnMut(&str)) -> anyhow::Result<Measur
     through(&node, topics.iter().map(String::as_str), 0)?;
     let burst = at_rest(&node)?;
     tell("through one function");
-    let one = topic(0);
-    let measure = |qos| {
-        let (before, cpu) = (run_us(&node)?, footprint::cpu(node.id())?);
-        let begun = Instant::now();
-        through(&node, std::iter::repeat_n(one.as_str(), plan.messages), qos)?;
-        let took = begun.elapsed().as_secs_f64();
-        let cpu = (footprint::cpu(node.id())? - cpu).as_secs_f64();
-        let messages = plan.messages as f64;
-        let run_us = (run_us(&node)? - before) / messages;
-        anyhow::Ok(Through { per_s: messages / took, cpu_us: cpu * 1e6 / messages, run_us })
-    };
-    let (qos_0, qos_1) = (measure(0)?, measure(1)?);
+    let through = through_one(&node, plan.messages)?;
     node.stop()?;
     tell("a burst on every place for an instance");
     let slots = slots::measure()?;
-    Ok(Measured {
-        functions: plan.functions,
-        deployed_s,
-        ready_ms,
-        empty,
-        deployed,
-        started,
-        burst,
-        slots,
-        qos_0,
-        qos_1,
-    })
+    Ok(Measured { functions: plan.functions, deployed_s, ready_ms, empty, deployed, started, burst, slots, through })
+}
+
+/// Measures how messages go through one function, and nothing else.
+///
+/// # Errors
+/// As [`measure`].
+pub fn measure_through(messages: usize) -> anyhow::Result<ThroughOne> {
+    let place = Place::with_configuration("[net]\ncounters = \"off\"\n")?;
+    let node = place.start()?;
+    let folder = tempfile::tempdir().context("make a folder for a function")?;
+    deploy(&node, folder.path(), 0)?;
+    let through = through_one(&node, messages)?;
+    node.stop()?;
+    Ok(through)
+}
+
+fn through_one(node: &Node, messages: usize) -> anyhow::Result<ThroughOne> {
+    let topic = topic(0);
+    let measure = |qos| {
+        let (run_before, cpu, switches) = (run_us(node)?, footprint::cpu(node.id())?, footprint::switches(node.id())?);
+        let begun = Instant::now();
+        through(node, std::iter::repeat_n(topic.as_str(), messages), qos)?;
+        let took = begun.elapsed().as_secs_f64();
+        let cpu = (footprint::cpu(node.id())? - cpu).as_secs_f64();
+        let switches = footprint::switches(node.id())?.saturating_sub(switches) as f64;
+        let run_us = run_us(node)? - run_before;
+        let messages = messages as f64;
+        anyhow::Ok(Through {
+            per_s: messages / took,
+            cpu_us: cpu * 1e6 / messages,
+            run_us: run_us / messages,
+            switches: switches / messages,
+        })
+    };
+    Ok(ThroughOne { qos_0: measure(0)?, qos_1: measure(1)? })
 }
 
 fn topic(number: usize) -> String {
@@ -247,11 +272,18 @@ impl fmt::Display for Measured {
         ] {
             writeln!(formatter, "{name:<40} {:>10.1} {:>16.1}", rest.pss as f64 / 1e3, rest.anonymous as f64 / 1e3)?;
         }
+        write!(formatter, "{}", self.through)
+    }
+}
+
+impl fmt::Display for ThroughOne {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (name, through) in [("QoS 0", self.qos_0), ("QoS 1, durable", self.qos_1)] {
+            let Through { per_s, cpu_us, run_us, switches } = through;
             writeln!(
                 formatter,
-                "{name}: {:.0} messages a second through one function, {:.1} µs of a processor each, {:.1} of them instantiate and call",
-                through.per_s, through.cpu_us, through.run_us
+                "{name}: {per_s:.0} messages a second through one function; each takes {cpu_us:.1} µs of a processor and \
+                 {switches:.2} changes of threads; {run_us:.1} µs by the clock to instantiate and call"
             )?;
         }
         Ok(())

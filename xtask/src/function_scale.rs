@@ -13,6 +13,9 @@ pub struct Options {
     /// Messages through one function, for each quality of service
     #[arg(long, default_value_t = 50_000, value_parser = clap::value_parser!(u32).range(100..=10_000_000))]
     messages: u32,
+    /// Only messages through one function: a minute instead of six
+    #[arg(long)]
+    through: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -25,6 +28,7 @@ pub struct Options {
 pub fn run(options: &Options) -> anyhow::Result<()> {
     let (functions, messages) = (options.functions.to_string(), options.messages.to_string());
     let mut words = vec!["--functions", &functions, "--messages", &messages];
+    words.extend(options.through.then_some("--through"));
     words.extend(options.json.then_some("--json"));
     run_against(&options.node, "function-scale", &words)
 }

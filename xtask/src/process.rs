@@ -29,9 +29,19 @@ pub fn run_with(program: &str, arguments: &[&str], environment: &[(&str, &str)])
 
 /// As [`run`], and gives the lines of its standard output, which is shown as it comes.
 pub fn run_and_read(program: &str, arguments: &[&str]) -> anyhow::Result<Vec<String>> {
-    eprintln!("$ {}", line(program, arguments, &[]));
+    run_with_and_read(program, arguments, &[])
+}
+
+/// As [`run_with`], and gives the lines of its standard output, which is shown as it comes.
+pub fn run_with_and_read(
+    program: &str,
+    arguments: &[&str],
+    environment: &[(&str, &str)],
+) -> anyhow::Result<Vec<String>> {
+    eprintln!("$ {}", line(program, arguments, environment));
     let mut child = Command::new(program)
         .args(arguments)
+        .envs(environment.iter().copied())
         .current_dir(crate::repository::root())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -47,7 +57,7 @@ pub fn run_and_read(program: &str, arguments: &[&str]) -> anyhow::Result<Vec<Str
     }
     let status = child.wait().with_context(|| format!("wait for {program}"))?;
     if !status.success() {
-        bail!("`{}` ended with {status}", line(program, arguments, &[]));
+        bail!("`{}` ended with {status}", line(program, arguments, environment));
     }
     Ok(lines)
 }

@@ -26,6 +26,8 @@ pub struct TestArgs {
 /// How a step ended when it did not fail.
 enum Outcome {
     Passed,
+    /// What of it could not run, and why.
+    PassedWithout(Vec<String>),
     Skipped(String),
 }
 
@@ -60,17 +62,12 @@ const STEPS: &[Step] = &[
     Step {
         name: "crates",
         repeat: "cargo test --workspace --exclude selvedge-tests",
-        run: || {
-            done(process::run("cargo", &["test", "--locked", "--quiet", "--workspace", "--exclude", "selvedge-tests"]))
-        },
+        run: || tests(&["--quiet", "--workspace", "--exclude", "selvedge-tests"], &[]),
     },
     Step {
         name: "whole process",
         repeat: "cargo test -p selvedge-tests",
-        run: || {
-            let quiet = [("RUST_LIB_BACKTRACE", "0")];
-            done(process::run_with("cargo", &["test", "--locked", "-p", "selvedge-tests"], &quiet))
-        },
+        run: || tests(&["-p", "selvedge-tests"], &[("RUST_LIB_BACKTRACE", "0")]),
     },
     Step { name: "guests", repeat: "cargo xtask guests --check", run: || task_check("guests") },
     Step { name: "kernel programs", repeat: "cargo xtask ebpf --check", run: || task_check("ebpf") },
@@ -105,6 +102,24 @@ fn done(result: anyhow::Result<()>) -> anyhow::Result<Outcome> {
     result.map(|()| Outcome::Passed)
 }
 
+/// Tests, which print what of them this machine cannot run.
+fn tests(which: &[&str], environment: &[(&str, &str)]) -> anyhow::Result<Outcome> {
+    let lines = process::run_with_and_read("cargo", &[&["test", "--locked"], which].concat(), environment)?;
+    let skipped = skipped_in(&lines);
+    Ok(if skipped.is_empty() { Outcome::Passed } else { Outcome::PassedWithout(skipped) })
+}
+
+/// What these lines say was skipped, each once. It may stand behind the name of a test that goes on.
+fn skipped_in(lines: &[String]) -> Vec<String> {
+    let mut skipped = Vec::new();
+    for told in lines.iter().filter_map(|line| Some(line.split_once("SKIPPED ")?.1)) {
+        if !skipped.iter().any(|known| known == told) {
+            skipped.push(told.to_owned());
+        }
+    }
+    skipped
+}
+
 /// A task of its own process, because it prints why it is skipped.
 fn task_check(task: &str) -> anyhow::Result<Outcome> {
     // This program by the name that stays right when a build has replaced its file meanwhile.
@@ -137,6 +152,10 @@ fn summary_line(name: &str, took: Duration, result: &anyhow::Result<Outcome>) ->
     let took_s = took.as_secs_f64();
     match result {
         Ok(Outcome::Passed) => format!("  {name:<14} passed   {took_s:>7.1} s"),
+        Ok(Outcome::PassedWithout(skipped)) => {
+            let skipped: String = skipped.iter().map(|what| format!("\n  {:<14} SKIPPED  {what}", "")).collect();
+            format!("  {name:<14} passed   {took_s:>7.1} s{skipped}")
+        }
         Ok(Outcome::Skipped(reason)) => format!("  {name:<14} SKIPPED  {took_s:>7.1} s  {reason}"),
         Err(_) => format!("  {name:<14} FAILED   {took_s:>7.1} s"),
     }
@@ -158,6 +177,18 @@ mod tests {
     fn a_skipped_step_is_shown_with_its_reason() {
         let line = summary_line("fuzz", Duration::from_millis(1500), &Ok(Outcome::Skipped("no compiler".to_owned())));
         assert!(line.contains("SKIPPED") && line.contains("1.5 s") && line.ends_with("no compiler"), "{line}");
+    }
+
+    #[test]
+    fn what_tests_could_not_run_is_shown_below_their_step() {
+        let printed =
+            ["running 2 tests", "test a ... SKIPPED disk: no FUSE", "SKIPPED disk: no FUSE", "SKIPPED b: no B"];
+        let skipped = skipped_in(&printed.map(str::to_owned));
+        assert_eq!(skipped, ["disk: no FUSE", "b: no B"]);
+        let shown = summary_line("crates", Duration::from_secs(1), &Ok(Outcome::PassedWithout(skipped)));
+        let lines: Vec<&str> = shown.lines().map(str::trim).collect();
+        assert!(lines[0].starts_with("crates") && lines[0].contains("passed"), "{shown}");
+        assert_eq!(lines[1..], ["SKIPPED  disk: no FUSE", "SKIPPED  b: no B"]);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! `selvedge ota …` on a gateway: asks the node, shows progress, waits for the end of a probation.
 
+mod bundle;
 mod offline;
 mod push;
 mod words;
@@ -95,6 +96,7 @@ fn ask_and_wait(arguments: &OtaWaitArguments, path: &str) -> anyhow::Result<()> 
 
 fn apply(arguments: &OtaApplyArguments) -> anyhow::Result<()> {
     let node = &arguments.node.node;
+    bundle::look_into(&arguments.file)?;
     let sent = with_progress(node, || Ok(client(node)?.send_file(Method::POST, "/v1/ota", &arguments.file)?));
     let answer = match sent {
         Err(error) if matches!(error.downcast_ref(), Some(CallError::NoNode { .. })) => {

@@ -33,13 +33,27 @@ struct Place {
 /// Why a file is no bundle.
 #[derive(Debug, Error)]
 pub enum OpenBundleError {
-    /// The system, or the file is no tar file.
-    #[error("read the bundle {path} (`selvedge ota bundle` makes them)", path = path.display())]
+    /// The system cannot read it.
+    #[error("read the bundle {path}", path = path.display())]
     Read {
         /// The file.
         path: PathBuf,
         /// Cause.
         source: io::Error,
+    },
+    /// No tar file.
+    #[error("{path} is no bundle, or a damaged one (`selvedge ota bundle` makes them)", path = path.display())]
+    NoTar {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The end is missing.
+    #[error("{path} is cut short after {bytes} bytes: copy it again", path = path.display())]
+    CutShort {
+        /// The file.
+        path: PathBuf,
+        /// What is there.
+        bytes: u64,
     },
     /// More than a bundle may have.
     #[error("the bundle {path} has more than {FILES_MAX} files, or names of more than {NAME_BYTES_MAX} bytes", path = path.display())]
@@ -61,7 +75,11 @@ impl Bundle {
     /// # Errors
     /// It is none.
     pub fn open(path: &Path) -> Result<Self, OpenBundleError> {
-        let failed = |source| OpenBundleError::Read { path: path.to_owned(), source };
+        let failed = |source: io::Error| match source.raw_os_error() {
+            Some(_) => OpenBundleError::Read { path: path.to_owned(), source },
+            // What the reader of tar files says quotes the file, which may be anything.
+            None => OpenBundleError::NoTar { path: path.to_owned() },
+        };
         let file = File::open(path).map_err(failed)?;
         let end = file.metadata().map_err(failed)?.len();
         let mut places = BTreeMap::new();
@@ -77,7 +95,7 @@ impl Bundle {
             }
             let place = Place { offset: entry.raw_file_position(), length: entry.size() };
             if place.offset.checked_add(place.length).is_none_or(|last| last > end) {
-                return Err(failed(io::Error::new(io::ErrorKind::UnexpectedEof, format!("{name} is cut short"))));
+                return Err(OpenBundleError::CutShort { path: path.to_owned(), bytes: end });
             }
             // The first of a name counts: nobody can put another one behind what was looked at.
             places.entry(name).or_insert(place);
@@ -161,10 +179,17 @@ mod tests {
     fn what_is_no_bundle_is_refused_with_words() {
         let whole = tar_of(&[("metadata/timestamp.json", b"{}"), ("a", &[7; 4096])]);
         let text = open(&whole[..whole.len() - 4096]).err().expect("cut short").to_string();
-        assert!(text.starts_with("read the bundle "), "{text}");
+        assert!(text.contains("is cut short after") && text.contains("copy it again"), "{text}");
         let text = open(&tar_of(&[("a", b"")])).err().expect("no timestamp").to_string();
         assert!(text.contains("is no bundle: there is no metadata/timestamp.json in it"), "{text}");
-        assert!(open(b"MZ\x90\x00").is_err() && open(&[0x41; 5000]).is_err());
+        for foreign in [&b"MZ\x90\x00"[..], &[0x41; 5000], &[0x1b; 5000], &[0xff; 600]] {
+            let error = open(foreign).err().expect("no tar file");
+            assert!(matches!(error, OpenBundleError::NoTar { .. }), "{error}");
+            assert!(error.to_string().chars().all(|c| !c.is_control()), "{error:?}");
+        }
+        let folder = tempfile::tempdir().expect("folder");
+        let error = Bundle::open(folder.path()).err().expect("a folder");
+        assert!(matches!(error, OpenBundleError::Read { .. }), "{error}");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use selvedge_tests::siege::measure::{Latency, Round, STALL_MS_MAX, Siege, ratio};
+use selvedge_tests::siege::processor::WakeUp;
 
 const HEAD: &str = "\
 | attack | p50 / p99 / max before, ms | attacked | control | after | p99 attacked / before | p99 control / before | p99 attacked / control | node's longest turn, ms | slowest newcomer, ms | CPU: attackers, node | memory, MB: before, peak, after |
@@ -18,6 +19,17 @@ pub fn table(sieges: &[Siege]) -> String {
         let _ = writeln!(table, "{}", line(siege));
     }
     table
+}
+
+/// What the machine alone adds to a message, measured before and after.
+pub fn machine(wake_ups: [WakeUp; 2]) -> String {
+    let [before, after] = wake_ups.map(|WakeUp { p50_us, p99_us, p999_us, max_us }| {
+        format!("{:.2} / {:.2} / {:.2} / {:.1}", p50_us / 1e3, p99_us / 1e3, p999_us / 1e3, max_us / 1e3)
+    });
+    format!(
+        "\nTo wake a thread on this machine, without any node, takes p50 / p99 / p99.9 / max, ms: {before} before, {after} after. \
+         A message needs at least two of them.\n"
+    )
 }
 
 /// One siege.

@@ -41,6 +41,24 @@ pub fn cpu(pid: u32) -> anyhow::Result<Duration> {
     Ok(Duration::from_millis((ticks(11) + ticks(12)) * 10))
 }
 
+/// How often the threads of a process have given a processor up or lost it, as far as they are still there.
+///
+/// # Errors
+/// There is no such process.
+pub fn switches(pid: u32) -> anyhow::Result<u64> {
+    let path = format!("/proc/{pid}/task");
+    let threads = std::fs::read_dir(&path).with_context(|| format!("read {path}"))?;
+    let mut switches = 0;
+    for thread in threads {
+        let status = thread.with_context(|| format!("read {path}"))?.path().join("status");
+        // A thread may end meanwhile.
+        let Ok(text) = std::fs::read_to_string(&status) else { continue };
+        let counts = text.lines().filter(|line| line.contains("ctxt_switches:"));
+        switches += counts.filter_map(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok()).sum::<u64>();
+    }
+    Ok(switches)
+}
+
 /// Has this process open as many files as the system allows; gives how many.
 ///
 /// # Errors
@@ -73,7 +91,14 @@ mod tests {
     }
 
     #[test]
+    fn a_thread_that_waits_gives_the_processor_up() {
+        let before = switches(std::process::id()).unwrap();
+        std::thread::sleep(Duration::from_millis(1));
+        assert!(switches(std::process::id()).unwrap() > before);
+    }
+
+    #[test]
     fn a_process_that_is_not_there_is_an_error() {
-        assert!(pss_kib(u32::MAX).is_err() && cpu(u32::MAX).is_err());
+        assert!(pss_kib(u32::MAX).is_err() && cpu(u32::MAX).is_err() && switches(u32::MAX).is_err());
     }
 }

@@ -1,5 +1,7 @@
 //! A package of two pretended programs: what is in it, whose, and what it says of itself.
 
+use std::io::Write as _;
+
 use super::*;
 
 /// The head of a program for aarch64, and the names of two versions of glibc.
@@ -30,7 +32,7 @@ fn folder(name: &str) -> PathBuf {
 #[test]
 fn the_package_holds_what_a_gateway_needs_for_root_and_asks_for_the_library_that_it_needs() {
     if process::find(&["dpkg-deb"]).is_none() {
-        println!("SKIPPED: dpkg-deb is not installed");
+        let _ = writeln!(std::io::stdout(), "SKIPPED tests of the package: dpkg-deb is not installed");
         return;
     }
     let folder = folder("package");
@@ -70,7 +72,7 @@ fn the_package_holds_what_a_gateway_needs_for_root_and_asks_for_the_library_that
 #[test]
 fn the_same_ingredients_give_the_same_bytes() {
     if process::find(&["dpkg-deb"]).is_none() {
-        println!("SKIPPED: dpkg-deb is not installed");
+        let _ = writeln!(std::io::stdout(), "SKIPPED tests of the package: dpkg-deb is not installed");
         return;
     }
     let folder = folder("same");

@@ -36,6 +36,7 @@ const TRIES_MAX: u32 = 30;
 /// The bundle cannot be read, the node refuses it, or cannot be reached.
 pub(super) fn run(arguments: &OtaPushArguments) -> anyhow::Result<()> {
     let (options, _) = connect_options::from_arguments(&arguments.connection, "ota", client::random_u64()?)?;
+    super::bundle::look_into(&arguments.file)?;
     let file = File::open(&arguments.file).with_context(|| format!("read {}", arguments.file.display()))?;
     let (length, sha256) = measure(&file).with_context(|| format!("read {}", arguments.file.display()))?;
     let interrupt = Signals::new().context("wait for signals")?;
