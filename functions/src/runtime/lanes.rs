@@ -160,21 +160,24 @@ impl Lanes {
             return Next::Nothing;
         }
         for (place, candidate) in waiting.take(LOOK_MAX).enumerate() {
-            let order = Self::order(concurrency, candidate);
-            if candidate.is_alone && !self.busy.is_empty() {
+            let waits = candidate.not_before.filter(|at| *at > now);
+            // Until then, what will run alone holds up its own publisher, not everybody.
+            let is_alone = candidate.is_alone && waits.is_none();
+            let order = Self::order(concurrency, Candidate { is_alone, ..candidate });
+            if is_alone && !self.busy.is_empty() {
                 return Next::Nothing;
             }
             if self.busy.contains(&order) || passed.orders.contains(&order) {
-                if one_at_a_time || candidate.is_alone {
+                if one_at_a_time || is_alone {
                     break;
                 }
                 continue;
             }
-            match candidate.not_before.filter(|at| *at > now) {
+            match waits {
                 Some(at) => passed.over(order, Some(at)),
                 None => return Next::Run(place),
             }
-            if one_at_a_time || candidate.is_alone {
+            if one_at_a_time {
                 break;
             }
         }
@@ -261,9 +264,26 @@ mod tests {
         lanes.end();
         lanes.free(order);
         assert_eq!(next(&lanes, FOUR, &[alone, of(3)], now), Next::Run(0));
+    }
+
+    #[test]
+    fn what_will_run_alone_after_a_pause_holds_up_its_publisher_and_when_it_is_due_everybody() {
+        let (mut lanes, now) = (Lanes::default(), Instant::now());
         let later = now + Duration::from_secs(1);
-        let waits = Candidate { not_before: Some(later), ..alone };
-        assert_eq!(next(&lanes, FOUR, &[waits, of(3)], now), Next::At(later));
+        let waits = Candidate { not_before: Some(later), is_alone: true, ..of(2) };
+        assert_eq!(
+            next(&lanes, FOUR, &[waits, of(2)], now),
+            Next::At(later),
+            "its publisher's next one stays behind it"
+        );
+        assert_eq!(next(&lanes, FOUR, &[waits, of(2), of(3)], now), Next::Run(2));
+        assert_eq!(next(&lanes, ONE, &[waits, of(3)], now), Next::At(later), "one at a time is the order of all");
+        let other = begin(&mut lanes, FOUR, of(3));
+        assert_eq!(next(&lanes, FOUR, &[waits, of(4)], now), Next::Run(1));
+        assert_eq!(next(&lanes, FOUR, &[waits, of(4)], later), Next::Nothing, "it is due: nothing begins until it can");
+        lanes.end();
+        lanes.free(other);
+        assert_eq!(next(&lanes, FOUR, &[waits, of(4)], later), Next::Run(0));
     }
 
     #[test]
