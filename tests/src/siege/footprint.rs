@@ -79,6 +79,9 @@ pub fn raise_open_files(wanted: u64) -> anyhow::Result<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::process::{Command, Stdio};
+
     use super::*;
 
     #[test]
@@ -91,10 +94,20 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_that_waits_gives_the_processor_up() {
-        let before = switches(std::process::id()).unwrap();
-        std::thread::sleep(Duration::from_millis(1));
-        assert!(switches(std::process::id()).unwrap() > before);
+    fn a_process_that_waits_for_each_byte_gives_the_processor_up() {
+        let mut child =
+            Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("start a program");
+        let (mut to, mut from) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+        let before = switches(child.id()).unwrap();
+        // It may find the next byte before it waits, but not each time.
+        let changed = (0..10_000).any(|_| {
+            to.write_all(b"x").unwrap();
+            from.read_exact(&mut [0]).unwrap();
+            switches(child.id()).unwrap() > before
+        });
+        drop(to);
+        child.wait().unwrap();
+        assert!(changed);
     }
 
     #[test]
