@@ -100,10 +100,11 @@ fn what_is_announced_wrongly_is_refused_with_words() -> anyhow::Result<()> {
 #[test]
 fn where_updates_over_mqtt_are_off_the_sender_is_told() -> anyhow::Result<()> {
     let gateway = Gateway::start(SHORT, Unit::default())?;
-    let file = tempfile::NamedTempFile::new()?;
-    std::fs::write(file.path(), "no bundle")?;
-    let path = file.path().to_string_lossy().into_owned();
-    let said = gateway.cli_fails(&["ota", "push", &path, "-p", &port(&gateway)])?;
+    let publisher = Publisher::new()?;
+    publisher.add_file("settings", "1", "text")?;
+    publisher.publish()?;
+    let bundle = publisher.bundle("off", &[])?.to_string_lossy().into_owned();
+    let said = gateway.cli_fails(&["ota", "push", &bundle, "-p", &port(&gateway)])?;
     ensure!(said.contains("takes no updates over MQTT: set ota.mqtt = true there"), "{said}");
     gateway.stop().map(drop)
 }
