@@ -26,8 +26,14 @@ enum Task {
     Kill {
         #[arg(long, default_value_t = 300)]
         kills: u64,
+        /// Go on until so many inputs of functions were acknowledged, and publish mostly those
+        #[arg(long, conflicts_with = "kills")]
+        inputs: Option<u64>,
         #[arg(long, default_value_t = 1)]
         seed: u64,
+        /// Runs, each with the next seed
+        #[arg(long, default_value_t = 1)]
+        seeds: u64,
         #[arg(long, value_enum, default_value_t = Product::Selvedge)]
         target: Product,
         /// What happens to it instead
@@ -73,8 +79,9 @@ enum Task {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let report = match arguments.task {
-        Task::Kill { kills, seed, target, strike, swaps } => {
-            kill::run(&kill::Plan { kills, seed, product: target, strike, swaps })
+        Task::Kill { kills, inputs, seed, seeds, target, strike, swaps } => {
+            let length = inputs.map_or(kill::Length::Kills(kills), kill::Length::Inputs);
+            kill::run_seeds(&kill::Plan { length, seed, product: target, strike, swaps }, seeds)
         }
         Task::PowerCut { cuts, seed, mode, every, r#break, fsync_delay_ms, names, keep } => {
             let sync_delay = Duration::from_millis(fsync_delay_ms);

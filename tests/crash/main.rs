@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::ensure;
 use libtest_mimic::{Arguments, Failed, Trial};
 use selvedge_tests::crash::broker::Product;
-use selvedge_tests::crash::kill::Strike;
+use selvedge_tests::crash::kill::{Length, Strike};
 use selvedge_tests::crash::report::{Breach, Kind, Report};
 use selvedge_tests::crash::{disk_faults, kill, power_cut};
 use selvedge_tests::installed;
@@ -59,7 +59,7 @@ fn can_mount() -> bool {
 }
 
 fn killed(kills: u64, product: Product, strike: Strike) -> anyhow::Result<Report> {
-    kill::run(&kill::Plan { kills, seed: 11, product, strike, swaps: false })
+    kill::run(&kill::Plan { length: Length::Kills(kills), seed: 11, product, strike, swaps: false })
 }
 
 fn cut(cuts: u64, mode: Cut, ignored: Ignored, sync_delay: Duration) -> anyhow::Result<Report> {
@@ -79,9 +79,8 @@ fn node_is_killed() -> anyhow::Result<()> {
 
 fn versions_change_hands() -> anyhow::Result<()> {
     let (product, strike) = (Product::Selvedge, Strike::Kill);
-    let report = kill::run(&kill::Plan { kills: 8, seed: 14, product, strike, swaps: true })?;
+    let report = kill::run(&kill::Plan { length: Length::Inputs(2000), seed: 14, product, strike, swaps: true })?;
     ensure!(report.swapped.swaps >= 8, "hardly any swap\n{}", report.table());
-    ensure!(report.tally(Kind::Function).acknowledged > 30, "hardly any input\n{}", report.table());
     report.all_kept()
 }
 

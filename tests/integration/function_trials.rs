@@ -1,30 +1,13 @@
 //! A new version on its way to live, as its author sees it: recorded, replayed, refused, in the shadow, on trial, explained.
 
-use std::path::Path;
 use std::process::Stdio;
 
 use anyhow::{Context as _, ensure};
 use selvedge_tests::client::{Client, Filter, Message};
+use selvedge_tests::function_trials::{celsius, with_fault};
 use selvedge_tests::node::Node;
 use selvedge_tests::{http, installed};
 use serde_json::Value;
-
-/// The function for trials with a fault, in a directory of its own; under another name, with another trigger.
-fn with_fault(folder: &Path, fault: &str, (name, trigger): (&str, &str)) -> anyhow::Result<String> {
-    let source = installed::repository_file("functions/tests/guests/celsius");
-    let manifest = std::fs::read_to_string(source.join("function.toml"))?;
-    let manifest = manifest.replace("name = \"celsius\"", &format!("name = \"{name}\""));
-    let manifest = manifest.replace("mqtt = \"fahrenheit\"", &format!("mqtt = \"{trigger}\""));
-    let directory = folder.join(format!("{name}-{fault}"));
-    std::fs::create_dir_all(&directory)?;
-    std::fs::write(directory.join("function.toml"), format!("{manifest}\n[config]\nfault = \"{fault}\"\n"))?;
-    std::fs::copy(source.join("celsius.wasm"), directory.join("celsius.wasm"))?;
-    Ok(directory.to_string_lossy().into_owned())
-}
-
-fn celsius(folder: &Path, fault: &str) -> anyhow::Result<String> {
-    with_fault(folder, fault, ("celsius", "fahrenheit"))
-}
 
 fn json(node: &Node, arguments: &[&str]) -> anyhow::Result<Value> {
     let text = node.cli_succeeds(arguments)?;

@@ -15,6 +15,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::node::{Node, Place};
+use crate::spread::quantile;
 use crate::wire::{NODE, Wire};
 use crate::{PATIENCE, installed};
 
@@ -124,6 +125,7 @@ fn measure_row(plan: &Plan, what: &'static str, floods: bool, guard: &str) -> an
         report.pointer(pointer).and_then(Value::as_f64).with_context(|| format!("{pointer} is not in {report}"))
     };
     connects.taken.sort_unstable();
+    let connecting = |share| quantile(&connects.taken, share).map_or(f64::NAN, |taken| taken.as_secs_f64() * 1e6);
     Ok(Row {
         what,
         syns_per_s,
@@ -131,8 +133,8 @@ fn measure_row(plan: &Plan, what: &'static str, floods: bool, guard: &str) -> an
         message_p99_us: number("/latency/p99_us")?,
         message_max_us: number("/latency/max_us")?,
         lost: report.pointer("/delivery/lost").and_then(Value::as_u64).context("the lost messages")?,
-        connect_p50_us: quantile(&connects.taken, 0.5),
-        connect_p99_us: quantile(&connects.taken, 0.99),
+        connect_p50_us: connecting(0.5),
+        connect_p99_us: connecting(0.99),
         connects_failed: connects.failed,
         node_cpu: number("/resources/broker_cpu_us")? / 1e6 / number("/elapsed_s")?,
         busy,
@@ -190,11 +192,6 @@ fn connect_again_and_again(is_over: &AtomicBool) -> Connects {
         std::thread::sleep(CONNECT_EVERY.saturating_sub(started.elapsed()));
     }
     connects
-}
-
-fn quantile(sorted: &[Duration], share: f64) -> f64 {
-    let last = sorted.len().saturating_sub(1);
-    sorted.get((last as f64 * share).round() as usize).map_or(f64::NAN, |taken| taken.as_secs_f64() * 1e6)
 }
 
 fn rate_of(flooder: std::process::Child) -> anyhow::Result<f64> {

@@ -16,6 +16,7 @@ use crate::PATIENCE;
 use crate::node::{Node, Place};
 use crate::random::Random;
 use crate::siege::footprint;
+use crate::spread::quantile;
 
 /// What is measured.
 #[derive(Debug, Clone)]
@@ -83,10 +84,7 @@ pub struct Spread {
 impl Spread {
     fn of(mut milliseconds: Vec<f64>) -> Self {
         milliseconds.sort_by(f64::total_cmp);
-        let at = |share: f64| {
-            let index = (milliseconds.len() as f64 * share) as usize;
-            milliseconds.get(index.min(milliseconds.len().saturating_sub(1))).copied().unwrap_or(f64::NAN)
-        };
+        let at = |share| quantile(&milliseconds, share).unwrap_or(f64::NAN);
         Self { p50: at(0.5), p99: at(0.99), max: at(1.0) }
     }
 }

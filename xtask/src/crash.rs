@@ -11,9 +11,15 @@ pub struct KillOptions {
     /// How often it is killed
     #[arg(long, default_value_t = 300)]
     kills: u64,
+    /// Go on until so many inputs of functions were acknowledged, and publish mostly those
+    #[arg(long, conflicts_with = "kills")]
+    inputs: Option<u64>,
     /// Where the random numbers begin
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Runs, each with the next seed
+    #[arg(long, default_value_t = 1)]
+    seeds: u64,
     /// What is killed: selvedge, or mosquitto to see what it loses
     #[arg(long, default_value = "selvedge")]
     target: String,
@@ -85,9 +91,14 @@ pub struct FaultOptions {
 
 /// Kills.
 pub fn kill(options: &KillOptions) -> anyhow::Result<()> {
-    let (kills, seed) = (options.kills.to_string(), options.seed.to_string());
+    let [seed, seeds] = [options.seed, options.seeds].map(|number| number.to_string());
+    let length = match options.inputs {
+        Some(inputs) => ["--inputs".to_owned(), inputs.to_string()],
+        None => ["--kills".to_owned(), options.kills.to_string()],
+    };
     let (target, strike) = (options.target.as_str(), options.strike.as_str());
-    let mut words = vec!["kill", "--kills", &kills, "--seed", &seed, "--target", target, "--strike", strike];
+    let mut words = vec!["kill", "--seed", &seed, "--seeds", &seeds, "--target", target, "--strike", strike];
+    words.extend(length.iter().map(String::as_str));
     words.extend(options.swaps.then_some("--swaps"));
     crash(&options.node, &words, options.json)
 }

@@ -12,6 +12,7 @@ mod crash;
 mod durable;
 mod ebpf;
 mod function_scale;
+mod function_trials;
 mod fuzz;
 mod guests;
 mod hostile;
@@ -99,6 +100,8 @@ enum Task {
     TwinScale(twin_scale::Options),
     /// A thousand functions on one node: memory at rest and after a burst; messages a second through one
     FunctionScale(function_scale::Options),
+    /// Three broken versions of a function under load: what the gate says of each, and how soon a canary of it goes back
+    FunctionTrials(function_trials::Options),
     /// Rebuild the function components that are committed beside their source, or compare with them.
     Guests(guests::Options),
     /// Rebuild the programs for the kernel that are committed as an object, or compare with it.
@@ -144,6 +147,7 @@ fn main() -> std::process::ExitCode {
         Task::TwinPartitions(arguments) => twin_partitions::run(&arguments),
         Task::TwinScale(arguments) => twin_scale::run(&arguments),
         Task::FunctionScale(arguments) => function_scale::run(&arguments),
+        Task::FunctionTrials(arguments) => function_trials::run(&arguments),
         Task::Guests(arguments) => guests::run(&arguments),
         Task::Ebpf(arguments) => ebpf::run(&arguments),
         Task::Package(arguments) => package::run(&arguments),

@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 
 use super::broker::{Broker, Product, Running};
 use super::load::Load;
@@ -34,11 +34,20 @@ pub enum Strike {
     Disconnect,
 }
 
+/// When a run is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Length {
+    /// After so many kills.
+    Kills(u64),
+    /// After the kill by which so many inputs of functions were acknowledged; the load is mostly of them.
+    Inputs(u64),
+}
+
 /// A run.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    /// How often it is killed.
-    pub kills: u64,
+    /// When it is over.
+    pub length: Length,
     /// Decides everything but time.
     pub seed: u64,
     /// What is killed.
@@ -49,21 +58,51 @@ pub struct Plan {
     pub swaps: bool,
 }
 
+impl Length {
+    fn is_reached(self, kills: u64, report: &Report) -> bool {
+        match self {
+            Self::Kills(all) => kills >= all,
+            Self::Inputs(all) => report.tally(Kind::Function).acknowledged >= all,
+        }
+    }
+}
+
+/// Runs one of each seed, and gives account of all together.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_seeds(plan: &Plan, seeds: u64) -> anyhow::Result<Report> {
+    let mut all = Report::of_none(plan.seed);
+    for seed in plan.seed..plan.seed + seeds {
+        let started = Instant::now();
+        let report = run(&Plan { seed, ..plan.clone() })?;
+        if seeds > 1 {
+            eprintln!("seed {seed}: {} in {:.0} s", report.line(), started.elapsed().as_secs_f64());
+        }
+        all.add(report);
+    }
+    Ok(all)
+}
+
 /// Runs it.
 ///
 /// # Errors
-/// The broker cannot be started for the first time.
+/// The broker cannot be started for the first time, or has no functions and is to count their inputs.
 pub fn run(plan: &Plan) -> anyhow::Result<Report> {
     let product = plan.product == Product::Selvedge;
+    ensure!(
+        product || matches!(plan.length, Length::Kills(_)),
+        "a broker without functions takes no inputs of them: count kills"
+    );
     let (mut broker, mut running) = begin(plan)?;
     let mut world = World::new(plan.seed, running.address, product);
     let started = Instant::now();
-    for kill in 1..=plan.kills {
+    for kill in 1.. {
         let swapper = match running.node().filter(|_| plan.swaps) {
             Some(node) => Some(Swapper::start(node.place().socket(), Random::new(world.random.number()))?),
             None => None,
         };
-        load(&mut world, &mut running);
+        load(&mut world, &mut running, plan.length);
         let survivor = strike(running, plan.strike)?;
         // Not before: the strike is to meet a swap, too.
         if let Some(swapped) = swapper.map(Swapper::stop) {
@@ -73,7 +112,8 @@ pub fn run(plan: &Plan) -> anyhow::Result<Report> {
             world.disconnect_all();
         }
         world.crashed();
-        let last = kill == plan.kills || kill % LIFE == 0;
+        let over = plan.length.is_reached(kill, &world.report);
+        let last = over || kill % LIFE == 0;
         let restarted = survivor.map_or_else(|| broker.start(), Ok).and_then(|restarted| {
             world.address = restarted.address;
             let attendance = if last { Attendance::All } else { Attendance::Some };
@@ -83,14 +123,18 @@ pub fn run(plan: &Plan) -> anyhow::Result<Report> {
             }
             Ok(restarted)
         });
-        round::progress(&world.report, kill, plan.kills, started);
+        match plan.length {
+            Length::Kills(kills) => round::progress(&world.report, kill, kills, started),
+            Length::Inputs(_) if kill.is_multiple_of(round::SHOWN_EVERY) => eprintln!("{}", world.report.line()),
+            Length::Inputs(_) => {}
+        }
         match restarted {
             Ok(restarted) if !last => running = restarted,
             other => {
                 if let Err(error) = other {
                     world.report.breach(Kind::Node, Breach::Wrong, || format!("{error:#}"));
                 }
-                if kill == plan.kills {
+                if over {
                     break;
                 }
                 (broker, running) = begin(plan)?;
@@ -123,9 +167,12 @@ fn begin(plan: &Plan) -> anyhow::Result<(Broker, Running)> {
     Ok((broker, running))
 }
 
-fn load(world: &mut World, running: &mut Running) {
+fn load(world: &mut World, running: &mut Running, length: Length) {
     let last = Instant::now() + Duration::from_millis(world.random.below(LOAD_MS) as u64);
-    let mut load = Load::new(round::PUBLICATIONS);
+    let mut load = match length {
+        Length::Kills(_) => Load::new(round::PUBLICATIONS),
+        Length::Inputs(_) => Load::of_inputs(round::PUBLICATIONS),
+    };
     while Instant::now() < last {
         load.turn(world);
     }

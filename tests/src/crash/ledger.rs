@@ -62,7 +62,7 @@ struct Debt {
     due: bool,
 }
 
-/// Order of messages is kept by publisher, topic, and both QoS.
+/// Order of messages is kept by publisher, topic, and both QoS; that of a function's outputs over all topics.
 type Stream = (String, String, u8, u8);
 
 /// What a durable session is owed and has got.
@@ -190,12 +190,13 @@ impl Ledger {
                 format!("{session} got {id} with QoS {} instead of {}: {message:?}", publish.qos, debt.qos)
             });
         }
-        let stream = (message.publisher.clone(), message.topic.clone(), message.qos, publish.qos);
+        let topic = if message.way == Way::Function { String::new() } else { message.topic.clone() };
+        let stream = (message.publisher.clone(), topic, message.qos, publish.qos);
         let last = account.last.entry(stream).or_default();
         let first = debt.is_some();
         if *last < id {
             *last = id;
-        } else if first && message.way == Way::Direct {
+        } else if first && message.way != Way::Will {
             let last = *last;
             report.breach(kind, Breach::Disordered, || format!("{session} got {id} after {last}: {message:?}"));
         } else if publish.qos == 1 {

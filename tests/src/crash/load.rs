@@ -17,6 +17,18 @@ const SMALL_BYTES: usize = 200;
 const LARGE_BYTES: usize = 40_000;
 /// Retained topics of a publisher.
 const RETAINED_TOPICS: usize = 3;
+/// Of [`SORTS`] messages, how many are inputs of functions.
+const INPUTS: usize = 3;
+/// As above, of a load that is to bring many of them.
+const MANY_INPUTS: usize = 12;
+/// Messages of one publisher in a turn, less than.
+const AT_ONCE: usize = 4;
+/// As above, where there are many inputs.
+const MANY_AT_ONCE: usize = 12;
+/// Sorts of messages are chosen among so many numbers.
+const SORTS: usize = 16;
+/// Of these, retained messages.
+const RETAINED: usize = 2;
 /// How long a turn waits for packets.
 const TURN: Duration = Duration::from_millis(2);
 
@@ -25,12 +37,19 @@ const TURN: Duration = Duration::from_millis(2);
 pub struct Load {
     /// Publications that are left.
     left: usize,
+    inputs: usize,
+    at_once: usize,
 }
 
 impl Load {
     /// So many publications at most; all else goes on.
     pub fn new(publications: usize) -> Self {
-        Self { left: publications }
+        Self { left: publications, inputs: INPUTS, at_once: AT_ONCE }
+    }
+
+    /// Publishes faster, and mostly inputs of functions.
+    pub fn of_inputs(publications: usize) -> Self {
+        Self { left: publications, inputs: MANY_INPUTS, at_once: MANY_AT_ONCE }
     }
 
     /// Whether there is nothing left to publish.
@@ -58,22 +77,22 @@ impl Load {
     }
 
     fn publish_some(&mut self, world: &mut World, index: usize) {
-        for _ in 0..world.random.below(4) {
+        for _ in 0..world.random.below(self.at_once) {
             if self.left == 0 || !world.members[index].endpoint.may_publish(WINDOW) {
                 return;
             }
             self.left -= 1;
-            publish(world, index);
+            self.publish(world, index);
         }
     }
-}
 
-/// One message of one of the sorts.
-fn publish(world: &mut World, index: usize) {
-    match world.random.below(16) {
-        0..2 => publish_retained(world, index),
-        2..5 if world.functions => publish_input(world, index),
-        _ => publish_plain(world, index),
+    /// One message of one of the sorts.
+    fn publish(&self, world: &mut World, index: usize) {
+        match world.random.below(SORTS) {
+            sort if sort < RETAINED => publish_retained(world, index),
+            sort if sort < RETAINED + self.inputs && world.functions => publish_input(world, index),
+            _ => publish_plain(world, index),
+        }
     }
 }
 

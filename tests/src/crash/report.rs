@@ -90,6 +90,8 @@ pub struct Report {
     /// Breaches of a kind in this round are printed up to a number.
     in_round: BTreeMap<(Kind, Breach), u64>,
     seed: u64,
+    /// Runs of which it tells, each with the next seed.
+    seeds: u64,
 }
 
 /// Breaches of one kind that a round describes.
@@ -100,6 +102,11 @@ const DESCRIBED: usize = 200;
 impl Report {
     /// Of a run with this seed.
     pub fn new(seed: u64) -> Self {
+        Self { seed, seeds: 1, ..Self::default() }
+    }
+
+    /// Of no run yet; the first will have this seed.
+    pub fn of_none(seed: u64) -> Self {
         Self { seed, ..Self::default() }
     }
 
@@ -114,6 +121,23 @@ impl Report {
         self.swapped.swaps += round.swaps;
         self.swapped.trials += round.trials;
         self.swapped.taken_back += round.taken_back;
+    }
+
+    /// Those of another run are added.
+    pub fn add(&mut self, other: Self) {
+        for (kind, tally) in other.tallies {
+            let sum = self.tallies.entry(kind).or_default();
+            sum.acknowledged += tally.acknowledged;
+            sum.outstanding += tally.outstanding;
+            sum.breaches.iter_mut().zip(tally.breaches).for_each(|(sum, breaches)| *sum += breaches);
+        }
+        self.repeated += other.repeated;
+        self.refused += other.refused;
+        self.published += other.published;
+        self.rounds += other.rounds;
+        self.seeds += other.seeds;
+        self.swapped(other.swapped);
+        self.words.extend(other.words);
     }
 
     /// Something was owed.
@@ -169,10 +193,25 @@ impl Report {
         Ok(())
     }
 
+    /// In one line.
+    pub fn line(&self) -> String {
+        let Swapped { swaps, trials, taken_back } = self.swapped;
+        let inputs = self.tally(Kind::Function);
+        format!(
+            "{} kills, {} function inputs acknowledged, {} of them open at a kill, {swaps} changes of live versions, {trials} \
+             canaries, {taken_back} of them taken back, {} breaches",
+            self.rounds,
+            inputs.acknowledged,
+            inputs.outstanding,
+            self.breaches()
+        )
+    }
+
     /// A table for a person.
     pub fn table(&self) -> String {
+        let seeds = if self.seeds > 1 { format!("{} seeds, ", self.seeds) } else { String::new() };
         let mut lines = format!(
-            "{} rounds, {} publications acknowledged, {} refused, {} QoS 1 messages came again\n",
+            "{seeds}{} rounds, {} publications acknowledged, {} refused, {} QoS 1 messages came again\n",
             self.rounds, self.published, self.refused, self.repeated
         );
         if self.swapped.swaps > 0 {
@@ -209,7 +248,7 @@ impl Report {
             })
             .collect();
         json!({
-            "seed": self.seed, "rounds": self.rounds, "published": self.published, "refused": self.refused,
+            "seed": self.seed, "seeds": self.seeds, "rounds": self.rounds, "published": self.published, "refused": self.refused,
             "repeated": self.repeated, "kinds": kinds, "words": self.words,
             "swaps": self.swapped.swaps, "canaries": self.swapped.trials, "canaries_taken_back": self.swapped.taken_back,
         })

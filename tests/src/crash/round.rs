@@ -7,7 +7,7 @@ use super::report::Report;
 /// Publications of a round at most, so that recovery stays short.
 pub const PUBLICATIONS: usize = 3000;
 /// Rounds between two lines of progress.
-const SHOWN_EVERY: u64 = 20;
+pub const SHOWN_EVERY: u64 = 20;
 
 /// Says how far a run is.
 pub fn progress(report: &Report, done: u64, all: u64, started: Instant) {

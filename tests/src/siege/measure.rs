@@ -19,6 +19,7 @@ use super::bystanders::{Account, Bystanders};
 use super::footprint;
 use super::fortress::{Fortress, Needs};
 use super::wire::{Target, wait_until};
+use crate::spread::quantile;
 
 /// How long a phase lasts at least.
 pub const PHASE: Duration = Duration::from_secs(3);
@@ -212,10 +213,7 @@ fn phase<T>(target: &Target, act: impl FnOnce() -> anyhow::Result<T>) -> anyhow:
 
 fn latency(account: &Account) -> Latency {
     let all = account.latencies();
-    let at = |share: f64| {
-        let index = ((all.len() as f64 * share) as usize).min(all.len().saturating_sub(1));
-        all.get(index).map_or(0.0, |us| f64::from(*us) / 1000.0)
-    };
+    let at = |share| quantile(&all, share).map_or(0.0, |us| f64::from(us) / 1000.0);
     let newcomer = account.newcomers.latencies_us.iter().max().copied().unwrap_or_default();
     Latency { p50_ms: at(0.5), p99_ms: at(0.99), max_ms: at(1.0), newcomer_max_ms: f64::from(newcomer) / 1000.0 }
 }

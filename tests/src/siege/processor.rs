@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, anyhow};
 use serde::Serialize;
 
+use crate::spread::quantile;
+
 /// Runs `act` on a thread of a well-behaved client, which has the processor as soon as it wakes: no attacker and no node takes it.
 pub fn spawn<T: Send + 'static>(act: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
     std::thread::spawn(move || {
@@ -69,10 +71,7 @@ pub fn wake_up() -> anyhow::Result<WakeUp> {
     drop(waker);
     let mut latencies = sleeping.join().map_err(|_| anyhow!("the thread that is woken panicked"))?;
     latencies.sort_unstable();
-    let at = |share: f64| {
-        let index = ((latencies.len() as f64 * share) as usize).min(latencies.len().saturating_sub(1));
-        latencies.get(index).map_or(0.0, |ns| *ns as f64 / 1e3)
-    };
+    let at = |share| quantile(&latencies, share).map_or(0.0, |ns| ns as f64 / 1e3);
     Ok(WakeUp { p50_us: at(0.5), p99_us: at(0.99), p999_us: at(0.999), max_us: at(1.0) })
 }
 

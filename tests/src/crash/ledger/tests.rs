@@ -4,11 +4,15 @@ use super::*;
 use crate::server_packet::properties::Properties;
 
 fn publish(ledger: &mut Ledger, topic: &str, qos: u8) -> MessageId {
+    publish_by(ledger, "p", topic, qos, Way::Direct)
+}
+
+fn publish_by(ledger: &mut Ledger, publisher: &str, topic: &str, qos: u8, way: Way) -> MessageId {
     ledger.publish(Message {
-        publisher: "p".to_owned(),
+        publisher: publisher.to_owned(),
         topic: topic.to_owned(),
         qos,
-        way: Way::Direct,
+        way,
         published: 1,
         acknowledged: None,
         history: Vec::new(),
@@ -69,6 +73,19 @@ fn a_later_message_before_an_earlier_one_is_a_breach_unless_the_earlier_comes_ag
     assert_eq!(report.tally(Kind::AtLeastOnce).breaches, [0, 0, 1, 0]);
     ledger.delivered("s", first, &arriving(1), &mut report);
     assert_eq!(report.breaches(), 1);
+}
+
+#[test]
+fn outputs_of_a_function_keep_the_order_of_their_publisher_over_all_topics() {
+    for (publisher, breaches) in [("p", 1), ("another", 0)] {
+        let mut ledger = subscribed("#", 2);
+        let mut report = Report::new(0);
+        let first = publish_by(&mut ledger, "p", "a", 2, Way::Function);
+        let second = publish_by(&mut ledger, publisher, "b", 2, Way::Function);
+        ledger.delivered("s", second, &arriving(2), &mut report);
+        ledger.delivered("s", first, &arriving(2), &mut report);
+        assert_eq!(report.tally(Kind::Function).breaches, [0, 0, breaches, 0], "{publisher}");
+    }
 }
 
 #[test]
