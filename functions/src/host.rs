@@ -61,19 +61,37 @@ pub trait Host: Send + Sync + 'static {
         Err(HostError::Unavailable("there is no outgoing HTTP here".to_owned()))
     }
 
-    /// Commits all effects of one successful invocation, or none. `done` is called exactly once, from any thread, also from
-    /// within `commit`; `Ok` means durable where anything durable depends on it. A `done` that is dropped counts as
-    /// [`CommitFailure::Unavailable`].
+    /// Commits all effects of one successful invocation, or none, and tells `done` how far it is: see there.
     ///
     /// Checks, against the state at commit: every [`KvRead`], [`KvWrite::expected`], [`TwinRead`] and
     /// [`TwinPatch::expected`]; a mismatch is [`CommitFailure::Conflict`] and the runtime runs the invocation again.
-    /// Of commits that touch the key-values of one function there is one at a time, until its `done`; those of one publisher's
-    /// messages to one function are called in their order.
+    /// Of commits that touch the key-values of one function there is one at a time, until it is ordered or has ended; those of
+    /// one publisher's messages to one function are called in their order.
     fn commit(&self, effects: Effects, done: CommitDone);
 }
 
-/// Called once with the outcome of a commit.
-pub type CommitDone = Box<dyn FnOnce(Result<(), CommitFailure>) + Send>;
+/// Who waits for a commit.
+pub struct CommitDone {
+    /// To be called, if at all, when reads see the effects and later commits come after them, and not before those that were
+    /// committed earlier do: from then on the commit can only become durable, or fail together with all that come after it. Runs
+    /// that rest on it need not wait until it is durable.
+    pub ordered: OnOrdered,
+    /// To be called once, from any thread, also from within [`Host::commit`]; `Ok` means durable where anything durable depends
+    /// on it. Dropped, it counts as [`CommitFailure::Unavailable`].
+    pub ended: OnEnded,
+}
+
+/// See [`CommitDone::ordered`].
+pub type OnOrdered = Box<dyn FnOnce() + Send>;
+/// See [`CommitDone::ended`].
+pub type OnEnded = Box<dyn FnOnce(Result<(), CommitFailure>) + Send>;
+
+impl CommitDone {
+    /// It has ended, and was not said to be ordered.
+    pub fn end(self, outcome: Result<(), CommitFailure>) {
+        (self.ended)(outcome);
+    }
+}
 
 /// Why the host could not answer a read.
 #[derive(Clone, Debug, PartialEq, Eq, Error, Serialize, Deserialize)]

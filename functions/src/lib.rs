@@ -84,8 +84,8 @@ pub use deployment::DeployError;
 pub use engine::EngineError;
 pub use gate::{Changed, Figures, PolicyError, PolicyWish, PromotionPolicy, PromotionReport};
 pub use host::{
-    BucketEffects, CommitDone, CommitFailure, Effects, Host, HostError, KvChange, KvEntry, KvRead, KvWrite, TwinDoc,
-    TwinPatch, TwinRead, TwinSection,
+    BucketEffects, CommitDone, CommitFailure, Effects, Host, HostError, KvChange, KvEntry, KvRead, KvWrite, OnEnded,
+    OnOrdered, TwinDoc, TwinPatch, TwinRead, TwinSection,
 };
 pub use http_response::{HttpResponse, RESPONSE_TOPIC};
 pub use http_route::{HttpMethod, HttpRoute, REQUEST_TOPIC, RouteAuth, RouteMatch, RoutePattern, find_route};

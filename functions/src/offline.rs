@@ -335,6 +335,6 @@ impl Host for OfflineHost {
     fn commit(&self, effects: Effects, done: CommitDone) {
         let outcome: Result<(), CommitFailure> = Ok(());
         self.apply(effects);
-        done(outcome);
+        done.end(outcome);
     }
 }

@@ -220,7 +220,7 @@ impl Host for Together {
 
     /// A run commits nothing by itself.
     fn commit(&self, _effects: Effects, done: CommitDone) {
-        done(Err(CommitFailure::Refused("a part of a pipeline has no commit of its own".to_owned())));
+        done.end(Err(CommitFailure::Refused("a part of a pipeline has no commit of its own".to_owned())));
     }
 }
 

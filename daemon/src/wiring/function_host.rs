@@ -20,13 +20,15 @@ use selvedge_twin::{CommitPath as _, PatchError, Section, Transaction};
 use super::clock::wall_ms;
 use super::function_lines::FunctionLines;
 use super::function_web::FunctionWeb;
-use super::key_values::{self, Record};
+use super::key_values::underway::Change;
+use super::key_values::{self, KeyValues, Record};
 use super::messages;
 use super::twin_service::TwinService;
 
 /// The node, lent to functions.
 pub struct FunctionHost {
     store: Store,
+    key_values: KeyValues,
     twins: Arc<TwinService>,
     /// Set once the broker runs; nothing is invoked before.
     lines: OnceLock<Arc<FunctionLines>>,
@@ -39,6 +41,7 @@ impl FunctionHost {
     /// Over these parts; `connect` completes it.
     pub fn new(store: Store, twins: Arc<TwinService>) -> Arc<Self> {
         Arc::new(Self {
+            key_values: KeyValues::new(store.clone()),
             store,
             twins,
             lines: OnceLock::new(),
@@ -104,11 +107,14 @@ impl FunctionHost {
 
     fn prepare(&self, effects: &Effects) -> Result<Prepared, CommitFailure> {
         let now_ms = wall_ms();
-        let has_writes = writes_key_values(effects) || !effects.twin_patches.is_empty();
+        // What rests on something under way is not before it, outputs of QoS 0 and answers included.
+        let has_writes = writes_key_values(effects)
+            || !effects.twin_patches.is_empty()
+            || buckets(effects).any(|(function, _, _)| self.key_values.are_underway(function));
         if has_writes {
             self.check_health()?;
         }
-        let batch = self.key_value_batch(effects, now_ms)?;
+        let (batch, changes) = self.key_value_batch(effects, now_ms)?;
         let mut transaction = self.twins.twins().begin(now_ms);
         for read in &effects.twin_reads {
             check_read(&mut transaction, read)?;
@@ -116,7 +122,7 @@ impl FunctionHost {
         for patch in &effects.twin_patches {
             apply_patch(&mut transaction, patch)?;
         }
-        Ok(Prepared { batch, transaction, has_writes })
+        Ok(Prepared { batch, changes, transaction, has_writes })
     }
 
     fn check_health(&self) -> Result<(), CommitFailure> {
@@ -130,44 +136,40 @@ impl FunctionHost {
     }
 
     /// The key-value changes, if what they are based on still holds. Besides the function itself only the sweep writes to its
-    /// bucket, and that takes turns; the runtime has one such commit a bucket at a time.
-    fn key_value_batch(&self, effects: &Effects, now_ms: u64) -> Result<Batch, CommitFailure> {
-        let mut batch = Batch::new();
-        let own = (&effects.function, &effects.kv_reads, &effects.kv_writes);
-        let others = effects.others.iter().map(|other| (&other.function, &other.kv_reads, &other.kv_writes));
-        for (function, reads, writes) in iter::once(own).chain(others) {
-            self.add_key_values(&mut batch, function, (reads, writes), now_ms)?;
+    /// bucket, and that takes turns; the runtime has one such commit a bucket at a time until it is ordered.
+    fn key_value_batch(&self, effects: &Effects, now_ms: u64) -> Result<(Batch, Vec<Change>), CommitFailure> {
+        let (mut batch, mut changes) = (Batch::new(), Vec::new());
+        for (function, reads, writes) in buckets(effects) {
+            self.check_key_values(function, reads, writes, now_ms)?;
+            for write in writes {
+                let record = match &write.change {
+                    KvChange::Set { value, revision, ttl_s } => {
+                        let expires_ms = ttl_s.map_or(0, |ttl_s| now_ms.saturating_add(u64::from(ttl_s) * 1000).max(1));
+                        Some(Record { revision: *revision, expires_ms, value: value.clone() })
+                    }
+                    KvChange::Delete => None,
+                };
+                let change = key_values::write(&mut batch, function, &write.key, record);
+                changes.push(change.map_err(|error| CommitFailure::Refused(error.to_string()))?);
+            }
         }
-        Ok(batch)
+        Ok((batch, changes))
     }
 
-    fn add_key_values(
+    fn check_key_values(
         &self,
-        batch: &mut Batch,
         function: &str,
-        (reads, writes): (&[KvRead], &[KvWrite]),
+        reads: &[KvRead],
+        writes: &[KvWrite],
         now_ms: u64,
     ) -> Result<(), CommitFailure> {
-        let unchanged = |key: &str, expected: Option<u64>| {
-            let current = key_values::get(&self.store, function, key, now_ms)
-                .map_err(|error| CommitFailure::Unavailable(error.to_string()))?
-                .map(|entry| entry.revision);
-            if current == expected { Ok(()) } else { Err(CommitFailure::Conflict(format!("key {key:?}"))) }
-        };
-        for read in reads {
-            unchanged(&read.key, read.revision)?;
-        }
-        for write in writes {
-            unchanged(&write.key, write.expected)?;
-            let put = match &write.change {
-                KvChange::Set { value, revision, ttl_s } => {
-                    let expires_ms = ttl_s.map_or(0, |ttl_s| now_ms.saturating_add(u64::from(ttl_s) * 1000).max(1));
-                    let record = Record { revision: *revision, expires_ms, value: value.clone() };
-                    key_values::put(batch, function, &write.key, &record)
-                }
-                KvChange::Delete => key_values::delete(batch, function, &write.key),
-            };
-            put.map_err(|error| CommitFailure::Refused(error.to_string()))?;
+        let reads = reads.iter().map(|read| (&read.key, read.revision));
+        for (key, expected) in reads.chain(writes.iter().map(|write| (&write.key, write.expected))) {
+            let current = self.key_values.get(function, key, now_ms);
+            let current = current.map_err(|error| CommitFailure::Unavailable(error.to_string()))?;
+            if current.map(|entry| entry.revision) != expected {
+                return Err(CommitFailure::Conflict(format!("key {key:?}")));
+            }
         }
         Ok(())
     }
@@ -176,6 +178,8 @@ impl FunctionHost {
 /// Checked effects.
 struct Prepared {
     batch: Batch,
+    /// The key-values in it.
+    changes: Vec<Change>,
     transaction: Transaction,
     has_writes: bool,
 }
@@ -194,7 +198,7 @@ impl Host for FunctionHost {
     }
 
     fn kv_get(&self, function: &str, key: &str) -> Result<Option<KvEntry>, HostError> {
-        key_values::get(&self.store, function, key, wall_ms())
+        self.key_values.get(function, key, wall_ms())
     }
 
     fn kv_list(
@@ -204,7 +208,7 @@ impl Host for FunctionHost {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<String>, HostError> {
-        key_values::list(&self.store, function, prefix, after, limit, wall_ms())
+        self.key_values.list(function, prefix, after, limit, wall_ms())
     }
 
     fn twin_get(&self, device: &str, section: TwinSection, path: &str) -> Result<Option<TwinDoc>, HostError> {
@@ -238,7 +242,7 @@ impl Host for FunctionHost {
 
     fn commit(&self, mut effects: Effects, done: CommitDone) {
         let Some(lines) = self.lines.get().cloned() else {
-            return done(Err(CommitFailure::Unavailable("the broker does not run yet".to_owned())));
+            return done.end(Err(CommitFailure::Unavailable("the broker does not run yet".to_owned())));
         };
         let publisher = messages::publisher(&effects.function, effects.depth, &effects.invocation_id);
         let now = lines.now();
@@ -248,25 +252,28 @@ impl Host for FunctionHost {
             .collect::<Result<Vec<Message>, _>>();
         let outputs = match outputs {
             Ok(outputs) => outputs,
-            Err(error) => return done(Err(CommitFailure::Refused(error.to_string()))),
+            Err(error) => return done.end(Err(CommitFailure::Refused(error.to_string()))),
         };
         let turn = writes_key_values(&effects).then(|| self.key_value_writes.lock());
         let prepared = match self.prepare(&effects) {
             Ok(prepared) => prepared,
             Err(failure) => {
                 drop(turn);
-                return done(Err(failure));
+                return done.end(Err(failure));
             }
         };
+        let patches_bytes = effects.twin_patches.iter().map(|patch| patch.merge.len()).sum();
         let (function, delivery) = (effects.function, effects.delivery);
         if !prepared.has_writes {
             lines.commit(&function, delivery, outputs, None);
-            return done(Ok(()));
+            return done.end(Ok(()));
         }
         let twins = Arc::clone(&self.twins);
-        // `done` is wanted in both arms, and only one of them takes it.
-        let done = Arc::new(Mutex::new(Some(done)));
-        let on_durable_done = Arc::clone(&done);
+        let CommitDone { ordered, ended } = done;
+        // It is wanted in both arms, and only one of them takes it.
+        let ended = Arc::new(Mutex::new(Some(ended)));
+        let on_durable_ended = Arc::clone(&ended);
+        let passage = self.key_values.underway().add(prepared.changes, patches_bytes);
         let committed = prepared.transaction.commit_with(prepared.batch, move |batch, publications, ending| {
             let told = publications.iter().flat_map(|publication| {
                 let (thing, replies) = (&publication.thing, publication.replies.clone());
@@ -275,30 +282,44 @@ impl Host for FunctionHost {
             let all = outputs.into_iter().chain(told).collect();
             let on_durable = move |result: Result<(), CommitError>| {
                 ending.end(result.is_ok());
-                let Some(done) = on_durable_done.lock().take() else { return };
+                drop(passage);
+                let Some(ended) = on_durable_ended.lock().take() else { return };
                 match result {
                     Ok(()) => {
                         for publication in &publications {
                             twins.tell_watchers(&publication.thing, &publication.replies);
                         }
-                        done(Ok(()));
+                        ended(Ok(()));
                     }
-                    Err(error) => done(Err(CommitFailure::Unavailable(error.to_string()))),
+                    Err(error) => ended(Err(CommitFailure::Unavailable(error.to_string()))),
                 }
             };
             lines.commit(&function, delivery, all, Some(Commit { batch, on_durable: Box::new(on_durable) }));
         });
+        let has_room = self.key_values.underway().has_room();
         drop(turn);
-        if let Err(error) = committed
-            && let Some(done) = done.lock().take()
-        {
-            done(Err(failure(error)));
+        match committed {
+            // Where much is under way, what comes next waits until this is durable.
+            Ok(()) if has_room => ordered(),
+            Ok(()) => {}
+            Err(error) => {
+                if let Some(ended) = ended.lock().take() {
+                    ended(Err(failure(error)));
+                }
+            }
         }
     }
 }
 
+/// What was done with key-values, by function: the own ones first.
+fn buckets(effects: &Effects) -> impl Iterator<Item = (&str, &[KvRead], &[KvWrite])> {
+    let own = (effects.function.as_str(), &*effects.kv_reads, &*effects.kv_writes);
+    let others = effects.others.iter().map(|other| (other.function.as_str(), &*other.kv_reads, &*other.kv_writes));
+    iter::once(own).chain(others)
+}
+
 fn writes_key_values(effects: &Effects) -> bool {
-    !effects.kv_writes.is_empty() || effects.others.iter().any(|other| !other.kv_writes.is_empty())
+    buckets(effects).any(|(_, _, writes)| !writes.is_empty())
 }
 
 /// `MemAvailable` in bytes.
@@ -353,6 +374,57 @@ mod tests {
         }
     }
 
+    /// What a run does that adds one to the number under a key.
+    fn increment(host: &FunctionHost, key: &str) -> Effects {
+        let entry = host.kv_get("f", key).unwrap();
+        let (expected, number) = entry.map_or((None, 0), |entry| (Some(entry.revision), entry.value[0]));
+        let revision = expected.unwrap_or(0) + 1;
+        let change = KvChange::Set { value: vec![number + 1], revision, ttl_s: None };
+        let write = KvWrite { key: key.to_owned(), expected, change };
+        Effects { function: "f".to_owned(), kv_writes: vec![write], ..Effects::default() }
+    }
+
+    #[test]
+    fn a_commit_sees_those_before_it_that_are_not_durable_yet_and_ends_after_them() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(directory.path(), selvedge_store::Config::default()).unwrap();
+        let twins = Twins::open(store.clone(), selvedge_twin::NodeId(1), selvedge_twin::Config::default()).unwrap();
+        let host = FunctionHost::new(store.clone(), TwinService::new(twins, 1, true));
+
+        // The store stands still.
+        let (go_on, told) = channel::<()>();
+        store.commit(Batch::new(), move |_| {
+            let _ = told.recv();
+        });
+        let ended = Arc::new(Mutex::new(Vec::new()));
+        let submit = |effects: &Effects, number: u8| {
+            let prepared = host.prepare(effects).unwrap();
+            assert!(prepared.has_writes, "{number} waits for what it rests on");
+            let passage = host.key_values.underway().add(prepared.changes, 0);
+            let ended = Arc::clone(&ended);
+            store.commit_now(prepared.batch, move |result| {
+                drop(passage);
+                ended.lock().push((number, result.is_ok()));
+            });
+        };
+        let stale = increment(&host, "n");
+        (1..=3).for_each(|number| submit(&increment(&host, "n"), number));
+        assert!(matches!(host.prepare(&stale), Err(CommitFailure::Conflict(_))), "it rests on what is there no more");
+        let read = host.kv_get("f", "n").unwrap().unwrap();
+        assert_eq!(read.value, [3]);
+        // Only reads; and what does not touch key-values at all comes after what the function did before, too.
+        let kv_reads = vec![KvRead { key: "n".to_owned(), revision: Some(read.revision) }];
+        submit(&Effects { function: "f".to_owned(), kv_reads, ..Effects::default() }, 4);
+        submit(&Effects { function: "f".to_owned(), ..Effects::default() }, 5);
+        assert!(ended.lock().is_empty());
+        go_on.send(()).unwrap();
+        store.commit_blocking(Batch::new()).unwrap();
+        assert_eq!(*ended.lock(), [1, 2, 3, 4, 5].map(|number| (number, true)));
+        let idle = Effects { function: "f".to_owned(), ..Effects::default() };
+        assert!(!host.prepare(&idle).unwrap().has_writes, "nothing is under way any more");
+        assert_eq!(host.kv_get("f", "n").unwrap().unwrap().value, [3]);
+    }
+
     #[test]
     fn the_sweep_leaves_a_key_whose_new_value_is_still_queued() {
         let directory = tempfile::tempdir().unwrap();
@@ -362,7 +434,7 @@ mod tests {
         let mut batch = Batch::new();
         for key in ["kept", "gone"] {
             let record = Record { revision: 1, expires_ms: 1, value: Vec::new() };
-            key_values::put(&mut batch, "f", key, &record).unwrap();
+            key_values::write(&mut batch, "f", key, Some(record)).unwrap();
         }
         store.commit_blocking(batch).unwrap();
         let (keys, _) = key_values::expired(&store, None, 2);
@@ -392,7 +464,7 @@ mod tests {
             go_on.send(()).unwrap();
             sweep.join().unwrap().unwrap();
         });
-        assert_eq!(key_values::get(&store, "f", "kept", 2).unwrap().unwrap().revision, 2);
-        assert_eq!(key_values::list(&store, "f", "", None, 10, 0).unwrap(), ["kept"]);
+        assert_eq!(host.key_values.get("f", "kept", 2).unwrap().unwrap().revision, 2);
+        assert_eq!(host.key_values.list("f", "", None, 10, 0).unwrap(), ["kept"]);
     }
 }

@@ -259,8 +259,9 @@ impl FunctionLines {
             // Removed meanwhile: its last effects are committed, so they are published.
             None => self.path.broker().commit(outputs, state),
         };
-        if let Err(state) = refused {
-            self.path.without_broker(state);
+        if refused.is_err() {
+            // The broker has stopped. What this rests on may have gone with it, so this goes, too, and its input comes again.
+            tracing::debug!(function, "a function's effects came after the end of the broker");
         }
     }
 

@@ -7,7 +7,8 @@ use selvedge_broker::Attachment;
 use selvedge_codec::{Packet, ProtocolVersion, QoS, ReasonCode, decode};
 use selvedge_core::Message;
 use selvedge_functions::{
-    CommitFailure, Effects, Host, InvocationMessage, KvChange, KvRead, KvWrite, TwinPatch, TwinRead, TwinSection,
+    CommitDone, CommitFailure, Effects, Host, InvocationMessage, KvChange, KvRead, KvWrite, TwinPatch, TwinRead,
+    TwinSection,
 };
 use serde_json::{Value, json};
 
@@ -73,9 +74,21 @@ fn publish(node: &RunningNode, topic: &str, payload: &str) {
 }
 
 fn commit(host: &FunctionHost, effects: Effects) -> Result<(), CommitFailure> {
-    let (sender, outcome) = channel();
-    host.commit(effects, Box::new(move |result| sender.send(result).unwrap()));
-    outcome.recv_timeout(PATIENCE).unwrap()
+    submit(host, effects).1.recv_timeout(PATIENCE).unwrap()
+}
+
+/// Gives where it is told that the commit is ordered, and how it ended.
+fn submit(host: &FunctionHost, effects: Effects) -> (Receiver<()>, Receiver<Result<(), CommitFailure>>) {
+    let ((order, ordered), (end, ended)) = (channel(), channel());
+    let done = CommitDone {
+        ordered: Box::new(move || {
+            // Not everybody waits for it.
+            let _ = order.send(());
+        }),
+        ended: Box::new(move |result| end.send(result).unwrap()),
+    };
+    host.commit(effects, done);
+    (ordered, ended)
 }
 
 fn set(key: &str, expected: Option<u64>, revision: u64) -> KvWrite {
@@ -149,6 +162,81 @@ fn an_invocations_effects_are_committed_together_and_then_published() {
     assert_eq!(topics, ["out/a", "out/b", "$twin/pump/update/documents"]);
     drop((observer, host));
     node.stop();
+}
+
+#[test]
+fn commits_that_rest_on_each_other_need_not_wait_for_the_disk_and_become_durable_in_order() {
+    const COUNT: u64 = 200;
+    let (directory, node, host) = node();
+    let observer = Observer::new(&node, "out/#");
+    let count = |host: &FunctionHost| host.kv_get("f", "n").unwrap().map(|entry| entry.revision);
+    let mut ends = Vec::new();
+    for number in 1..=COUNT {
+        let before = count(&host);
+        assert_eq!(before.unwrap_or(0), number - 1, "what was committed before is seen");
+        let patch = TwinPatch {
+            device: "pump".to_owned(),
+            section: TwinSection::Reported,
+            merge: format!("{{\"n\": {number}}}"),
+            expected: Some(number - 1),
+        };
+        let effects = Effects {
+            function: "f".to_owned(),
+            kv_writes: vec![set("n", before, number)],
+            twin_patches: vec![patch],
+            publish: vec![message(&format!("out/{number}"))],
+            ..Effects::default()
+        };
+        let (ordered, ended) = submit(&host, effects);
+        assert!(ordered.try_recv().is_ok(), "{number} is ordered when the call returns");
+        ends.push(ended);
+    }
+    ends.iter().for_each(|ended| ended.recv_timeout(PATIENCE).unwrap().unwrap());
+    (1..=COUNT).for_each(|number| assert_eq!(observer.next().0, format!("out/{number}")));
+    drop((observer, host));
+    node.stop();
+
+    let again = start(&config(&directory.path().join("data")), None).unwrap();
+    let host = FunctionHost::new(again.store.clone(), Arc::clone(&again.twins));
+    assert_eq!(count(&host), Some(COUNT));
+    let view = again.twins.twins().get("pump").unwrap().unwrap();
+    assert_eq!((view.version, &view.reported["n"]), (COUNT, &json!(COUNT)));
+    drop(host);
+    again.stop();
+}
+
+#[test]
+fn large_changes_are_not_rested_on_before_they_are_durable() {
+    let (_directory, node, host) = node();
+    let large = |number: u64| {
+        let change = KvChange::Set { value: vec![b'x'; 40_000], revision: number, ttl_s: None };
+        let write = KvWrite { key: format!("{number}"), expected: None, change };
+        Effects { function: "f".to_owned(), kv_writes: vec![write], ..Effects::default() }
+    };
+    // Whether the first one has arrived by then is up to the disk: what counts is what is under way together.
+    let mut was_held = false;
+    for number in 0..100 {
+        let (ordered, ended) = submit(&host, large(number));
+        if ordered.try_recv().is_err() {
+            was_held = true;
+            ended.recv_timeout(PATIENCE).unwrap().unwrap();
+        }
+    }
+    assert!(was_held, "a hundred large changes were under way at once");
+    drop(host);
+    node.stop();
+}
+
+#[test]
+fn effects_that_come_after_the_end_of_the_broker_are_not_kept() {
+    let (_directory, node, host) = node();
+    let store = node.store.clone();
+    node.stop();
+    let (_, ended) =
+        submit(&host, Effects { function: "f".to_owned(), kv_writes: vec![set("k", None, 1)], ..Effects::default() });
+    assert!(ended.recv_timeout(PATIENCE).is_err(), "dropped, so that the runtime has the input come again");
+    assert_eq!(host.kv_get("f", "k").unwrap(), None);
+    drop(store);
 }
 
 #[test]

@@ -172,13 +172,13 @@ impl Function {
         queue.lanes.free(order);
     }
 
-    /// A commit begins. Gives `start` back if the host gets it now; one that can conflict may have to wait for another.
+    /// A commit begins. Gives `start` back if the host gets it now; one that can conflict may have to wait for another one.
     pub(super) fn commit_begins<F: FnOnce() + Send + 'static>(&self, checked: bool, start: F) -> Option<F> {
         self.queue.lock().commit_begins(checked, start)
     }
 
     /// The worker is done with a message whose commit began. Where it can conflict, its publisher waits for
-    /// [`Function::commit_ended`].
+    /// [`Function::pass_on`].
     pub(super) fn ran(&self, order: Order, checked: bool) {
         let mut queue = self.queue.lock();
         queue.lanes.end();
@@ -192,9 +192,14 @@ impl Function {
         self.queue.lock().commit_counts();
     }
 
-    /// A commit ended, and with it the turn of its order, if it kept one.
-    pub(super) fn commit_ended(&self, checked: bool, order: Option<Order>) {
-        let next = self.queue.lock().commit_ended(checked, order);
+    /// A commit ended.
+    pub(super) fn commit_ended(&self) {
+        self.queue.lock().commit_ended();
+    }
+
+    /// A commit is in order or has ended, and with that the turn of its order, if it kept one.
+    pub(super) fn pass_on(&self, checked: bool, order: Option<Order>) {
+        let next = self.queue.lock().pass_on(checked, order);
         if let Some(start) = next {
             start();
         }

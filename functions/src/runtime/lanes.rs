@@ -1,6 +1,6 @@
 //! Which of a function's waiting messages may run now. Pure.
 //!
-//! Invariants: of one publisher at most one message runs or waits for a commit that can conflict, and the next one only after it,
+//! Invariants: of one publisher at most one message runs or has a commit that can still conflict, and the next one only after it,
 //! also when it has to wait for another attempt; a function that runs one message at a time does so in the order of all.
 
 use std::time::Instant;
@@ -54,7 +54,7 @@ pub(super) struct Lanes {
     scheduled: usize,
     /// There is an entry to look again then.
     wakes_at: Option<Instant>,
-    /// Of messages that run or whose commit is not certain.
+    /// Of messages that run or whose commit can still conflict.
     busy: Vec<Order>,
 }
 

@@ -1,7 +1,7 @@
 //! The messages that wait for one function, and which of them a worker gets next. Pure: the time is an argument.
 //!
 //! Invariants: a message is here, with a worker, with the host's commit, or ended; commits that can conflict are with the host
-//! one at a time.
+//! one at a time until they are in order.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -68,9 +68,9 @@ pub(super) struct Queue {
     waiting_bytes: usize,
     /// Commits under way.
     commits: usize,
-    /// One of them can conflict.
+    /// One of them can conflict and is not in order yet.
     checked_commit: bool,
-    /// Further such, until that one has ended.
+    /// Further such, until that one is in order or has ended.
     held: VecDeque<StartCommit>,
     closed: bool,
     bucket: Option<Bucket>,
@@ -208,9 +208,14 @@ impl Queue {
         self.commits += 1;
     }
 
-    /// A commit ended, and with it the turn of its order; gives the one that waited for it if it could conflict.
-    pub(super) fn commit_ended(&mut self, checked: bool, order: Option<Order>) -> Option<StartCommit> {
+    /// A commit ended.
+    pub(super) fn commit_ended(&mut self) {
         self.commits -= 1;
+    }
+
+    /// A commit is in order or has ended: the next message of its order may run. Gives the commit that waited for it if it could
+    /// conflict.
+    pub(super) fn pass_on(&mut self, checked: bool, order: Option<Order>) -> Option<StartCommit> {
         if let Some(order) = order {
             self.lanes.free(order);
         }

@@ -1,6 +1,7 @@
 //! How a message ends: its commit, what is published in its stead, and what its end does to the circuit.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::json;
 
@@ -14,7 +15,7 @@ use super::traffic::LiveVersion;
 use super::worker::{again_or_error, give_up, schedule};
 use crate::circuit::{Change, End};
 use crate::dead_letter;
-use crate::host::{CommitFailure, Effects};
+use crate::host::{CommitDone, CommitFailure, Effects};
 use crate::log_ring::LogLevel;
 use crate::manifest::Fallback;
 use crate::message::{InvocationError, InvocationMessage, InvocationSuccess, Settlement};
@@ -34,23 +35,68 @@ pub(super) struct Ended {
     pub(super) invocation_id: String,
 }
 
+/// What others wait for until a commit is in order; passed on once.
+pub(super) struct Baton {
+    pub(super) function: Arc<Function>,
+    /// The commit can conflict.
+    pub(super) checked: bool,
+    /// Of the message, if it is kept until then.
+    pub(super) order: Option<Order>,
+    /// Functions whose key-values the commit touches besides.
+    pub(super) others: Vec<Arc<Function>>,
+    is_over: AtomicBool,
+}
+
+impl Baton {
+    pub(super) fn new(
+        function: &Arc<Function>,
+        checked: bool,
+        order: Option<Order>,
+        others: Vec<Arc<Function>>,
+    ) -> Arc<Self> {
+        Arc::new(Self { function: function.clone(), checked, order, others, is_over: AtomicBool::new(false) })
+    }
+
+    /// Lets others run.
+    pub(super) fn pass_on(&self, shared: &Arc<Shared>) {
+        let nobody_waits = !self.checked && self.others.is_empty();
+        if nobody_waits || self.is_over.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        for other in &self.others {
+            other.pass_on(true, None);
+            schedule(shared, other);
+        }
+        self.function.pass_on(self.checked, self.order);
+        schedule(shared, &self.function);
+    }
+
+    fn commit_ended(&self) {
+        self.others.iter().for_each(|other| other.commit_ended());
+        self.function.commit_ended();
+    }
+}
+
 /// A commit under way. Dropped without an answer it counts as unavailable.
 pub(super) struct Ticket {
     pub(super) shared: Arc<Shared>,
-    pub(super) function: Arc<Function>,
     pub(super) version: Arc<LiveVersion>,
-    /// It can conflict.
-    pub(super) checked: bool,
-    /// Of the message, if it is kept until the end.
-    pub(super) order: Option<Order>,
-    /// Functions whose key-values it touches besides.
-    pub(super) others: Vec<Arc<Function>>,
+    pub(super) baton: Arc<Baton>,
     /// What ran in the pipeline.
     pub(super) stages: Vec<Stage>,
     pub(super) open: Option<(Job, Ending)>,
 }
 
 impl Ticket {
+    /// What the host is to call.
+    pub(super) fn done(self) -> CommitDone {
+        let (baton, shared) = (self.baton.clone(), self.shared.clone());
+        CommitDone {
+            ordered: Box::new(move || baton.pass_on(&shared)),
+            ended: Box::new(move |outcome| self.close(outcome)),
+        }
+    }
+
     pub(super) fn close(mut self, outcome: Result<(), CommitFailure>) {
         self.settle(outcome);
     }
@@ -61,20 +107,16 @@ impl Ticket {
             Some((job, Ending::Instead(ended))) => self.instead(job, ended, outcome),
             None => return,
         }
-        schedule(&self.shared, &self.function);
+        self.baton.others.iter().chain([&self.baton.function]).for_each(|function| schedule(&self.shared, function));
     }
 
-    /// Lets others have their turn.
     fn free(&self) {
-        for other in &self.others {
-            other.commit_ended(true, None);
-            schedule(&self.shared, other);
-        }
-        self.function.commit_ended(self.checked, self.order);
+        self.baton.commit_ended();
+        self.baton.pass_on(&self.shared);
     }
 
     fn ran(&self, job: Job, success: InvocationSuccess, outcome: Result<(), CommitFailure>) {
-        let (shared, function, version) = (&self.shared, &self.function, &self.version);
+        let (shared, function, version) = (&self.shared, &self.baton.function, &self.version);
         match outcome {
             Ok(()) => {
                 function.counters.committed(success.outputs);
@@ -100,16 +142,17 @@ impl Ticket {
     fn instead(&self, job: Job, ended: Ended, outcome: Result<(), CommitFailure>) {
         let Ended { error, by, invocation_id } = ended;
         self.free();
+        let function = &self.baton.function;
         let end = match outcome {
             Ok(()) => {
-                self.function.counters.settled(by);
+                function.counters.settled(by);
                 InvocationError::Settled { by, error: Box::new(error) }
             }
             Err(CommitFailure::Unavailable(reason)) => InvocationError::CommitUnavailable { reason },
             Err(refused) => {
                 let text = format!("{} was refused: {refused}", by.name());
                 let now_ms = self.shared.host.now_ms();
-                self.function.logs.push(now_ms, LogLevel::Error, &invocation_id, "runtime", &text);
+                function.logs.push(now_ms, LogLevel::Error, &invocation_id, "runtime", &text);
                 error
             }
         };
@@ -143,15 +186,12 @@ pub(super) fn commit_instead(
     function.commit_begins_beside();
     let ticket = Ticket {
         shared: shared.clone(),
-        function: function.clone(),
         version: version.clone(),
-        checked: false,
-        order: None,
-        others: Vec::new(),
+        baton: Baton::new(function, false, None, Vec::new()),
         stages: Vec::new(),
         open: Some((job, Ending::Instead(ended))),
     };
-    shared.host.commit(effects, Box::new(move |outcome| ticket.close(outcome)));
+    shared.host.commit(effects, ticket.done());
 }
 
 /// Does what the manifest says about a message whose circuit is open.

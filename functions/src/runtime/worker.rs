@@ -15,7 +15,7 @@ use super::load;
 use super::pipeline::{self, First, Stage};
 use super::queue::{Refused, Take, Taken};
 use super::schedule::{Needed, Turn};
-use super::settle::{self, Ended, Ending, Ticket};
+use super::settle::{self, Baton, Ended, Ending, Ticket};
 use super::traffic::LiveVersion;
 use crate::alias::scatter;
 use crate::canary::Observation;
@@ -363,11 +363,8 @@ fn commit(
     let others = pipeline::involved(&effects, &stages);
     let ticket = Ticket {
         shared: shared.clone(),
-        function: function.clone(),
         version: version.clone(),
-        checked,
-        order: checked.then_some(order),
-        others: others.clone(),
+        baton: Baton::new(function, checked, checked.then_some(order), others.clone()),
         stages,
         open: Some((job, Ending::Ran(success))),
     };
@@ -376,7 +373,7 @@ fn commit(
         if is_answer_only {
             ticket.close(Ok(()));
         } else {
-            host.commit(effects, Box::new(move |outcome| ticket.close(outcome)));
+            host.commit(effects, ticket.done());
         }
     });
     // Not before the host has the commit: that of the publisher's next message must come after it.

@@ -142,6 +142,6 @@ impl Host for Player {
     }
 
     fn commit(&self, _effects: Effects, done: CommitDone) {
-        done(Err(CommitFailure::Refused("a run that is played again changes nothing".to_owned())));
+        done.end(Err(CommitFailure::Refused("a run that is played again changes nothing".to_owned())));
     }
 }

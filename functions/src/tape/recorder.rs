@@ -120,6 +120,6 @@ impl Host for Recorder {
 
     fn commit(&self, _effects: Effects, done: CommitDone) {
         // A run has no way to commit; the runtime does that with the node itself.
-        done(Err(CommitFailure::Refused("a run that is recorded does not commit".to_owned())));
+        done.end(Err(CommitFailure::Refused("a run that is recorded does not commit".to_owned())));
     }
 }

@@ -49,7 +49,7 @@ impl Host for Restless {
     }
 
     fn commit(&self, _: Effects, done: CommitDone) {
-        done(Err(CommitFailure::Refused("no".into())));
+        done.end(Err(CommitFailure::Refused("no".into())));
     }
 }
 
@@ -151,6 +151,7 @@ fn nothing_is_committed_by_a_tape() {
     let player = Player::new(Arc::default(), 0, Some(Arc::new(Restless::default())));
     let refused = Arc::new(std::sync::Mutex::new(None));
     let outcome = refused.clone();
-    player.commit(Effects::default(), Box::new(move |result| *outcome.lock().unwrap() = Some(result)));
+    let ended = Box::new(move |result| *outcome.lock().unwrap() = Some(result));
+    player.commit(Effects::default(), CommitDone { ordered: Box::new(|| ()), ended });
     assert!(matches!(*refused.lock().unwrap(), Some(Err(CommitFailure::Refused(_)))));
 }

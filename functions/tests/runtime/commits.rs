@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use selvedge_functions::{CommitFailure, InvocationError};
+use selvedge_functions::{CommitFailure, InvocationError, OnEnded};
 
 use crate::fixture::{Fixture, PATIENCE, eventually, message};
 use crate::guest::{self, ECHO, NOTHING, component, manifest, transform};
@@ -82,6 +82,60 @@ fn a_function_with_state_waits_for_its_commit() {
         result.recv_timeout(PATIENCE).unwrap().unwrap();
         assert_eq!(fixture.host.kv_text("count", "count"), Some((number + 1).to_string()));
     }
+}
+
+/// The end of a commit that was ordered.
+fn take_ended(fixture: &Fixture) -> OnEnded {
+    eventually("a commit", || fixture.host.ordered.lock().unwrap().as_ref().is_some_and(|ended| !ended.is_empty()));
+    fixture.host.ordered.lock().unwrap().as_mut().unwrap().remove(0)
+}
+
+#[test]
+fn a_function_with_state_goes_on_when_its_commit_is_ordered_but_only_so_far() {
+    let mut config = Fixture::new().config;
+    config.commits_in_flight_max = 3;
+    for concurrency in ["", "[limits]\nconcurrency = 2\nconcurrency_min = 2\n"] {
+        let fixture = Fixture::with(config.clone());
+        fixture.deploy(&manifest("count", concurrency), counter());
+        *fixture.host.ordered.lock().unwrap() = Some(Vec::new());
+        let results: Vec<_> = (0..5).map(|_| fixture.send("count", message("in/a", ""))).collect();
+        eventually("three commits", || fixture.host.committed.lock().unwrap().len() == 3);
+        assert_eq!(fixture.host.kv_text("count", "count").as_deref(), Some("3"), "each saw what the one before wrote");
+        // Behind it in the scheduler: that it ends shows that the fourth one was looked at.
+        fixture.deploy(&manifest("other", "[grants]\npublish = [\"#\"]\n"), transform(ECHO));
+        let other = fixture.send("other", message("in/b", ""));
+        eventually("a run of another function", || fixture.status("other").counters.invocations == 1);
+        assert_eq!(fixture.status("count").counters.invocations, 3, "the fourth waits for the end of a commit");
+        assert!(results[0].try_recv().is_err(), "nobody is told before it is durable");
+        for _ in 0..6 {
+            take_ended(&fixture)(Ok(()));
+        }
+        for result in results.into_iter().chain([other]) {
+            result.recv_timeout(PATIENCE).unwrap().unwrap();
+        }
+        assert_eq!(fixture.host.kv_text("count", "count").as_deref(), Some("5"));
+    }
+}
+
+#[test]
+fn an_ordered_commit_that_does_not_become_durable_leaves_its_message_to_come_again() {
+    let fixture = Fixture::new();
+    fixture.deploy(&manifest("count", ""), counter());
+    *fixture.host.ordered.lock().unwrap() = Some(Vec::new());
+    let results: Vec<_> = (0..2).map(|_| fixture.send("count", message("in/a", ""))).collect();
+    take_ended(&fixture)(Err(CommitFailure::Unavailable("disk".into())));
+    drop(take_ended(&fixture));
+    for result in results {
+        let error = result.recv_timeout(PATIENCE).unwrap().unwrap_err();
+        assert!(error.deliver_again(), "{error:?}");
+    }
+    let counters = fixture.status("count").counters;
+    assert_eq!((counters.ok, counters.commit_failed, counters.dropped), (0, 2, 0));
+    // The turn was passed on once for each: the function still runs one message at a time.
+    let results: Vec<_> = (0..3).map(|_| fixture.send("count", message("in/a", ""))).collect();
+    results.iter().for_each(|_| take_ended(&fixture)(Ok(())));
+    results.into_iter().for_each(|result| drop(result.recv_timeout(PATIENCE).unwrap().unwrap()));
+    assert_eq!(fixture.host.kv_text("count", "count").as_deref(), Some("5"));
 }
 
 #[test]

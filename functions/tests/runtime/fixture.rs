@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use selvedge_functions::{
     CommitDone, CommitFailure, CompileChild, Config, DeployError, Deployed, Effects, FunctionStatus, Host, HostError,
-    InvocationContext, InvocationMessage, InvocationResult, KvChange, KvEntry, LogLine, Runtime, TwinDoc, TwinSection,
+    InvocationContext, InvocationMessage, InvocationResult, KvChange, KvEntry, LogLine, OnEnded, Runtime, TwinDoc,
+    TwinSection,
 };
 use tempfile::TempDir;
 
@@ -27,6 +28,8 @@ pub struct MemoryHost {
     pub verdict: Mutex<Option<Verdict>>,
     /// While set, commits are kept here instead of being answered.
     pub held: Mutex<Option<Vec<(Effects, CommitDone)>>>,
+    /// While set, commits are applied and said to be ordered, and who waits for their end is kept here.
+    pub ordered: Mutex<Option<Vec<OnEnded>>>,
     /// Function, event.
     pub events: Mutex<Vec<(String, String)>>,
     pub memory_available: Mutex<Option<u64>>,
@@ -54,7 +57,7 @@ impl MemoryHost {
         if verdict.is_ok() {
             self.apply(effects);
         }
-        done(verdict);
+        done.end(verdict);
     }
 
     pub fn kv_text(&self, function: &str, key: &str) -> Option<String> {
@@ -109,6 +112,11 @@ impl Host for MemoryHost {
     }
 
     fn commit(&self, effects: Effects, done: CommitDone) {
+        if let Some(ordered) = self.ordered.lock().unwrap().as_mut() {
+            self.apply(effects);
+            ordered.push(done.ended);
+            return (done.ordered)();
+        }
         let mut held = self.held.lock().unwrap();
         match held.as_mut() {
             Some(held) => held.push((effects, done)),

@@ -19,6 +19,9 @@ use crate::client::Version;
 /// Of so many readers one stays away.
 const ASLEEP: usize = 4;
 
+/// Nothing comes one by one for longer.
+const STRAGGLING_MAX: Duration = Duration::from_secs(600);
+
 /// Who comes back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Attendance {
@@ -126,7 +129,7 @@ fn read_to_the_end(world: &mut World) -> anyhow::Result<()> {
     }
     // Functions work for themselves, so that their outputs may come after the marker.
     let (mut least, mut since, stragglers) = (usize::MAX, Instant::now(), world.waits.stragglers);
-    world.pump_until(world.waits.all, |world| {
+    world.pump_until(STRAGGLING_MAX, |world| {
         readers.iter().for_each(|index| world.members[*index].endpoint.send_acks());
         let due = readers.iter().map(|index| world.ledger.due(world.members[*index].name())).sum();
         if due < least {

@@ -76,13 +76,15 @@ pub struct World {
 pub struct Waits {
     /// Everything that a live broker owes comes in this time.
     pub all: Duration,
-    /// What is owed and did not come with the rest is waited for until nothing more has come for so long.
+    /// What is owed and did not come with the rest is waited for until nothing more has come for so long, however long it takes.
     pub stragglers: Duration,
 }
 
-impl Default for Waits {
-    fn default() -> Self {
-        Self { all: Duration::from_secs(20), stragglers: Duration::from_secs(3) }
+impl Waits {
+    /// For a broker that is to lose nothing there is more patience: a slow machine is no loss.
+    fn of(product: bool) -> Self {
+        let stragglers = Duration::from_secs(if product { 15 } else { 3 });
+        Self { all: Duration::from_secs(20), stragglers }
     }
 }
 
@@ -101,7 +103,7 @@ impl World {
             counted: 0,
             functions: product,
             may_refuse: false,
-            waits: Waits::default(),
+            waits: Waits::of(product),
             life: 0,
         };
         world.begin_anew();
