@@ -62,6 +62,31 @@ pub struct ThroughOne {
     pub qos_0: Through,
     /// Durable messages at QoS 1.
     pub qos_1: Through,
+    /// The same through a function that reads and writes a key and patches a twin with each.
+    pub state: Through,
+}
+
+/// A function that messages go through: what comes in, and what goes out.
+struct Passage {
+    function: &'static str,
+    topic: String,
+    payload: &'static [u8],
+    outputs: &'static str,
+}
+
+const STATE: &str = "name = \"unit-alarm\"\ncomponent = \"unit-alarm.wasm\"\n[[trigger]]\nmqtt = \"sensors/+/temperature\"\n\
+                     [limits]\nmemory_bytes = \"4MiB\"\n[grants]\npublish = [\"converted/+/temperature\", \"alarms/+\"]\n\
+                     twin_write = [\"*\"]\n[config]\nthreshold-celsius = \"1e15\"\ndefault-unit = \"C\"\n";
+
+impl Passage {
+    fn scale(number: usize) -> Self {
+        Self { function: "scale-00000", topic: topic(number), payload: b"213", outputs: "scaled/#" }
+    }
+
+    fn state() -> Self {
+        let topic = "sensors/kiln/temperature".to_owned();
+        Self { function: "unit-alarm", topic, payload: b"21.3", outputs: "converted/#" }
+    }
 }
 
 /// What came of it.
@@ -92,7 +117,8 @@ pub struct Measured {
 /// # Errors
 /// The node does not start, refuses a function, or loses a message.
 pub fn measure(plan: &Plan, tell: &mut dyn FnMut(&str)) -> anyhow::Result<Measured> {
-    let limit = plan.functions.max(64);
+    // And the one with state.
+    let limit = plan.functions.max(64) + 1;
     let configuration = format!("[functions]\nfunctions_max = {limit}\n[net]\ncounters = \"off\"\n");
     let place = Place::with_configuration(&configuration)?;
     let node = place.start()?;
@@ -117,7 +143,7 @@ pub fn measure(plan: &Plan, tell: &mut dyn FnMut(&str)) -> anyhow::Result<Measur
     tell("a burst");
     let (functions, each) = (BURST.0.min(plan.functions), BURST.1);
     let topics: Vec<String> = (0..functions * each).map(|index| topic(index % functions)).collect();
-    through(&node, topics.iter().map(String::as_str), 0)?;
+    through(&node, &Passage::scale(0), topics.iter().map(String::as_str), 0)?;
     let burst = at_rest(&node)?;
     tell("through one function");
     let through = through_one(&node, plan.messages)?;
@@ -142,15 +168,17 @@ pub fn measure_through(messages: usize) -> anyhow::Result<ThroughOne> {
 }
 
 fn through_one(node: &Node, messages: usize) -> anyhow::Result<ThroughOne> {
-    let topic = topic(0);
-    let measure = |qos| {
-        let (run_before, cpu, switches) = (run_us(node)?, footprint::cpu(node.id())?, footprint::switches(node.id())?);
+    let folder = tempfile::tempdir().context("make a folder for a function")?;
+    give(node, folder.path(), STATE, "examples/unit-alarm/unit-alarm.wasm")?;
+    let measure = |passage: &Passage, qos| {
+        let run_us = || run_us(node, passage.function);
+        let (run_before, cpu, switches) = (run_us()?, footprint::cpu(node.id())?, footprint::switches(node.id())?);
         let begun = Instant::now();
-        through(node, std::iter::repeat_n(topic.as_str(), messages), qos)?;
+        through(node, passage, std::iter::repeat_n(passage.topic.as_str(), messages), qos)?;
         let took = begun.elapsed().as_secs_f64();
         let cpu = (footprint::cpu(node.id())? - cpu).as_secs_f64();
         let switches = footprint::switches(node.id())?.saturating_sub(switches) as f64;
-        let run_us = run_us(node)? - run_before;
+        let run_us = run_us()? - run_before;
         let messages = messages as f64;
         anyhow::Ok(Through {
             per_s: messages / took,
@@ -159,11 +187,21 @@ fn through_one(node: &Node, messages: usize) -> anyhow::Result<ThroughOne> {
             switches: switches / messages,
         })
     };
-    Ok(ThroughOne { qos_0: measure(0)?, qos_1: measure(1)? })
+    let scale = Passage::scale(0);
+    Ok(ThroughOne { qos_0: measure(&scale, 0)?, qos_1: measure(&scale, 1)?, state: measure(&Passage::state(), 1)? })
 }
 
 fn topic(number: usize) -> String {
     format!("raw/{number:05}")
+}
+
+/// Deploys a function with a component of the repository.
+fn give(node: &Node, folder: &Path, manifest: &str, component: &str) -> anyhow::Result<()> {
+    let source = installed::repository_file(component);
+    let name = source.file_name().context("a component has a name")?;
+    std::fs::copy(&source, folder.join(name)).with_context(|| format!("copy {}", source.display()))?;
+    std::fs::write(folder.join("function.toml"), manifest).context("write a manifest")?;
+    node.cli_succeeds(&["fn", "deploy", &folder.to_string_lossy()]).map(drop)
 }
 
 /// A function with a component that no other has: a section that nothing reads tells them apart.
@@ -186,12 +224,12 @@ fn deploy(node: &Node, folder: &Path, number: usize) -> anyhow::Result<()> {
 }
 
 /// Publishes to these topics and waits for an output of each, so many under way at once.
-fn through<'a>(node: &Node, topics: impl Iterator<Item = &'a str>, qos: u8) -> anyhow::Result<()> {
+fn through<'a>(node: &Node, passage: &Passage, topics: impl Iterator<Item = &'a str>, qos: u8) -> anyhow::Result<()> {
     let target = Target::of(node);
     // A session that lasts makes the outputs durable, too.
     let connect = target.connect(5, "through").session_expiry(if qos == 0 { 0 } else { 60 });
     let mut wire = Wire::connected(&target, Way::Tcp, &connect)?;
-    wire.send(&client_packet::subscribe(Version::V5, 1, &[], &[("scaled/#", qos)]))?;
+    wire.send(&client_packet::subscribe(Version::V5, 1, &[], &[(passage.outputs, qos)]))?;
     wire.receive().context("subscribe to outputs")?;
     let (mut sent, mut come, mut acknowledged) = (0, 0, 0);
     let mut topics = topics.peekable();
@@ -201,7 +239,7 @@ fn through<'a>(node: &Node, topics: impl Iterator<Item = &'a str>, qos: u8) -> a
             let Some(topic) = topics.next() else { break };
             sent += 1;
             let id = (sent % 60_000) as u16 + 1;
-            batch.extend(Publish::new(topic, b"213").qos(qos, id).bytes(Version::V5));
+            batch.extend(Publish::new(topic, passage.payload).qos(qos, id).bytes(Version::V5));
         }
         if !batch.is_empty() {
             wire.send(&batch)?;
@@ -231,11 +269,13 @@ fn packet_id(packet: &[u8]) -> anyhow::Result<u16> {
     Ok(u16::from_be_bytes([id[0], id[1]]))
 }
 
-/// Time of all runs of the first function, microseconds.
-fn run_us(node: &Node) -> anyhow::Result<f64> {
+/// Time of all runs of a function, microseconds.
+fn run_us(node: &Node, function: &str) -> anyhow::Result<f64> {
     let answer = http::over_socket(&node.place().socket(), "GET", "/v1/functions", "")?;
     let functions: Value = serde_json::from_str(&answer.body).context("read the functions")?;
-    functions[0]["counters"]["run_us_total"].as_f64().context("the time of all runs")
+    let functions = functions.as_array().context("a list of functions")?;
+    let function = functions.iter().find(|one| one["name"] == function).with_context(|| format!("no {function}"))?;
+    function["counters"]["run_us_total"].as_f64().context("the time of all runs")
 }
 
 /// Memory of the node when it has come to rest.
@@ -278,7 +318,8 @@ impl fmt::Display for Measured {
 
 impl fmt::Display for ThroughOne {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (name, through) in [("QoS 0", self.qos_0), ("QoS 1, durable", self.qos_1)] {
+        let with_state = "QoS 1, durable, with a key and a twin";
+        for (name, through) in [("QoS 0", self.qos_0), ("QoS 1, durable", self.qos_1), (with_state, self.state)] {
             let Through { per_s, cpu_us, run_us, switches } = through;
             writeln!(
                 formatter,
