@@ -61,6 +61,12 @@ pub trait Host: Send + Sync + 'static {
         Err(HostError::Unavailable("there is no outgoing HTTP here".to_owned()))
     }
 
+    /// Whether something that the function wrote is ordered and not durable yet: an answer that is all that came of a run then goes
+    /// through [`Host::commit`], too, and waits for it.
+    fn is_underway(&self, _function: &str) -> bool {
+        false
+    }
+
     /// Commits all effects of one successful invocation, or none, and tells `done` how far it is: see there.
     ///
     /// Checks, against the state at commit: every [`KvRead`], [`KvWrite::expected`], [`TwinRead`] and

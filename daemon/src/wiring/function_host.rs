@@ -232,6 +232,10 @@ impl Host for FunctionHost {
         }
     }
 
+    fn is_underway(&self, function: &str) -> bool {
+        self.key_values.are_underway(function)
+    }
+
     fn memory_available(&self) -> Option<u64> {
         memory_available(&std::fs::read_to_string("/proc/meminfo").ok()?)
     }
@@ -416,12 +420,12 @@ mod tests {
         let kv_reads = vec![KvRead { key: "n".to_owned(), revision: Some(read.revision) }];
         submit(&Effects { function: "f".to_owned(), kv_reads, ..Effects::default() }, 4);
         submit(&Effects { function: "f".to_owned(), ..Effects::default() }, 5);
-        assert!(ended.lock().is_empty());
+        assert!(ended.lock().is_empty() && host.is_underway("f") && !host.is_underway("g"));
         go_on.send(()).unwrap();
         store.commit_blocking(Batch::new()).unwrap();
         assert_eq!(*ended.lock(), [1, 2, 3, 4, 5].map(|number| (number, true)));
         let idle = Effects { function: "f".to_owned(), ..Effects::default() };
-        assert!(!host.prepare(&idle).unwrap().has_writes, "nothing is under way any more");
+        assert!(!host.prepare(&idle).unwrap().has_writes && !host.is_underway("f"), "nothing is under way any more");
         assert_eq!(host.kv_get("f", "n").unwrap().unwrap().value, [3]);
     }
 

@@ -350,8 +350,8 @@ fn commit(
     run_us: u64,
 ) {
     let checked = effects.needs_check();
-    // An answer alone is no effect.
-    let is_answer_only = job.context.caller.is_some() && effects.is_empty();
+    // An answer alone is no effect, but may tell of what the runs before it wrote.
+    let is_answer_only = job.context.caller.is_some() && effects.is_empty() && !shared.host.is_underway(&function.name);
     let success = InvocationSuccess {
         invocation_id: effects.invocation_id.clone(),
         outputs: effects.publish.len(),

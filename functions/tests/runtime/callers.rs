@@ -53,6 +53,20 @@ fn what_is_returned_for_a_caller_needs_no_grant_and_no_commit() {
 }
 
 #[test]
+fn an_answer_waits_for_what_the_function_wrote_before_it() {
+    let fixture = Fixture::new();
+    fixture.deploy(&manifest("f", ""), moody());
+    // Something that it wrote is on its way.
+    *fixture.host.ordered.lock().unwrap() = Some(vec![Box::new(drop)]);
+    let (receiver, _waiting) = call(&fixture, "1", PATIENCE, Wanted::Everything);
+    eventually("the host to have it", || fixture.host.ordered.lock().unwrap().as_ref().unwrap().len() == 2);
+    assert!(receiver.try_recv().is_err(), "it is not told before");
+    let ended = fixture.host.ordered.lock().unwrap().as_mut().unwrap().remove(1);
+    ended(Ok(()));
+    assert_eq!(receiver.recv_timeout(PATIENCE).unwrap().unwrap().replies.len(), 1);
+}
+
+#[test]
 fn who_leaves_stops_what_runs_and_what_waits_does_not_run() {
     let fixture = Fixture::new();
     fixture.deploy(&manifest("f", LONG), moody());

@@ -107,14 +107,18 @@ impl Host for MemoryHost {
         self.events.lock().unwrap().push((function.to_owned(), event.to_owned()));
     }
 
+    fn is_underway(&self, _function: &str) -> bool {
+        self.ordered.lock().unwrap().as_ref().is_some_and(|ended| !ended.is_empty())
+    }
+
     fn memory_available(&self) -> Option<u64> {
         *self.memory_available.lock().unwrap()
     }
 
     fn commit(&self, effects: Effects, done: CommitDone) {
-        if let Some(ordered) = self.ordered.lock().unwrap().as_mut() {
+        if self.ordered.lock().unwrap().is_some() {
             self.apply(effects);
-            ordered.push(done.ended);
+            self.ordered.lock().unwrap().as_mut().unwrap().push(done.ended);
             return (done.ordered)();
         }
         let mut held = self.held.lock().unwrap();
