@@ -147,12 +147,14 @@ impl Node {
         self.child.has_ended()
     }
 
-    /// Kills the process as a crash would and gives the place in which it can be started again.
+    /// Kills the process as a crash would, if it has not ended by itself, and gives the place in which it can be started again.
     ///
     /// # Errors
     /// It does not die.
     pub fn kill(mut self) -> anyhow::Result<Place> {
-        self.child.signal(Signal::KILL)?;
+        if !self.child.has_ended() {
+            self.child.signal(Signal::KILL)?;
+        }
         self.child.wait(PATIENCE)?;
         Ok(self.place)
     }
