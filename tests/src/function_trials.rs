@@ -145,6 +145,7 @@ impl Readings {
                 let ack = wire.receive().context("wait for a PUBACK")?;
                 ensure!(ack.first() == Some(&0x40), "a reading is answered with {ack:02x?}");
                 due += pace;
+                // A sensor's pace is what is measured against: it sends when its time has come, not when something else has happened.
                 std::thread::sleep(due.saturating_duration_since(Instant::now()));
             }
             Ok(())
