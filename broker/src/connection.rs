@@ -104,8 +104,8 @@ pub(crate) struct Connection {
     pub(crate) keeps: bool,
     /// It is not read because the journal is behind.
     pub(crate) stalled: bool,
-    /// It is not read because somebody looks at what it published.
-    pub(crate) intercepted: bool,
+    /// It is not read before the core says so: somebody looks at what it published, or something that it sent takes longer.
+    pub(crate) suspended: bool,
     /// It is over, and closed with this when what waits for the journal is sent.
     pub(crate) closes_with: Option<CloseCode>,
     /// In the count of its address.
@@ -147,7 +147,7 @@ impl Connection {
             durability: None,
             keeps: false,
             stalled: false,
-            intercepted: false,
+            suspended: false,
             closes_with: None,
             place: None,
             login: None,

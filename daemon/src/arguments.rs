@@ -138,14 +138,22 @@ pub struct InternalCompileArguments {
 }
 
 impl Cli {
-    /// Parses `arguments` (program name first); none after it means `run`.
+    /// Parses `arguments` (program name first); without a command they are those of `run`.
     ///
     /// # Errors
     /// Wrong usage, or help or version was asked for; clap's error prints and exits accordingly.
     pub fn from_arguments(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Self, clap::Error> {
         let mut arguments: Vec<_> = arguments.into_iter().collect();
-        if arguments.len() <= 1 {
-            arguments = vec!["selvedge".into(), "run".into()];
+        let is_of_selvedge_itself = |argument: &str| matches!(argument, "-h" | "--help" | "-V" | "--version" | "--");
+        let needs_command = match arguments.get(1) {
+            Some(first) => first.to_str().is_some_and(|first| first.starts_with('-') && !is_of_selvedge_itself(first)),
+            None => true,
+        };
+        if arguments.is_empty() {
+            arguments.push("selvedge".into());
+        }
+        if needs_command {
+            arguments.insert(1, "run".into());
         }
         Self::try_parse_from(arguments)
     }

@@ -154,6 +154,11 @@ fn measure_all(rounds: u32, names: &[String], json: bool) -> anyhow::Result<()> 
         attack::find(name).with_context(|| format!("there is no attack {name}"))?;
     }
     let wanted = |attack: &&attack::Attack| names.is_empty() || names.iter().any(|name| name == attack.name);
+    if !processor::are_first() {
+        eprintln!(
+            "clients have no real-time priority here (CAP_SYS_NICE): latencies contain what they wait for a processor"
+        );
+    }
     let before = processor::wake_up()?;
     let mut sieges = Vec::new();
     for attack in attack::all().filter(wanted) {

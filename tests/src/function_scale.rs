@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use crate::client::Version;
 use crate::client_packet::{self, Publish};
+use crate::crash::functions;
 use crate::node::{Node, Place};
 use crate::siege::footprint;
 use crate::siege::wire::{Target, Way, Wire};
@@ -74,13 +75,9 @@ struct Passage {
     outputs: &'static str,
 }
 
-const STATE: &str = "name = \"unit-alarm\"\ncomponent = \"unit-alarm.wasm\"\n[[trigger]]\nmqtt = \"sensors/+/temperature\"\n\
-                     [limits]\nmemory_bytes = \"4MiB\"\n[grants]\npublish = [\"converted/+/temperature\", \"alarms/+\"]\n\
-                     twin_write = [\"*\"]\n[config]\nthreshold-celsius = \"1e15\"\ndefault-unit = \"C\"\n";
-
 impl Passage {
-    fn scale(number: usize) -> Self {
-        Self { function: "scale-00000", topic: topic(number), payload: b"213", outputs: "scaled/#" }
+    fn scale() -> Self {
+        Self { function: "scale-00000", topic: topic(0), payload: b"213", outputs: "scaled/#" }
     }
 
     fn state() -> Self {
@@ -143,7 +140,7 @@ pub fn measure(plan: &Plan, tell: &mut dyn FnMut(&str)) -> anyhow::Result<Measur
     tell("a burst");
     let (functions, each) = (BURST.0.min(plan.functions), BURST.1);
     let topics: Vec<String> = (0..functions * each).map(|index| topic(index % functions)).collect();
-    through(&node, &Passage::scale(0), topics.iter().map(String::as_str), 0)?;
+    through(&node, &Passage::scale(), topics.iter().map(String::as_str), 0)?;
     let burst = at_rest(&node)?;
     tell("through one function");
     let through = through_one(&node, plan.messages)?;
@@ -168,8 +165,8 @@ pub fn measure_through(messages: usize) -> anyhow::Result<ThroughOne> {
 }
 
 fn through_one(node: &Node, messages: usize) -> anyhow::Result<ThroughOne> {
-    let folder = tempfile::tempdir().context("make a folder for a function")?;
-    give(node, folder.path(), STATE, "examples/unit-alarm/unit-alarm.wasm")?;
+    let (manifest, component) = functions::CONVERTS;
+    functions::give(node, "deploy", manifest, component)?;
     let measure = |passage: &Passage, qos| {
         let run_us = || run_us(node, passage.function);
         let (run_before, cpu, switches) = (run_us()?, footprint::cpu(node.id())?, footprint::switches(node.id())?);
@@ -187,21 +184,12 @@ fn through_one(node: &Node, messages: usize) -> anyhow::Result<ThroughOne> {
             switches: switches / messages,
         })
     };
-    let scale = Passage::scale(0);
+    let scale = Passage::scale();
     Ok(ThroughOne { qos_0: measure(&scale, 0)?, qos_1: measure(&scale, 1)?, state: measure(&Passage::state(), 1)? })
 }
 
 fn topic(number: usize) -> String {
     format!("raw/{number:05}")
-}
-
-/// Deploys a function with a component of the repository.
-fn give(node: &Node, folder: &Path, manifest: &str, component: &str) -> anyhow::Result<()> {
-    let source = installed::repository_file(component);
-    let name = source.file_name().context("a component has a name")?;
-    std::fs::copy(&source, folder.join(name)).with_context(|| format!("copy {}", source.display()))?;
-    std::fs::write(folder.join("function.toml"), manifest).context("write a manifest")?;
-    node.cli_succeeds(&["fn", "deploy", &folder.to_string_lossy()]).map(drop)
 }
 
 /// A function with a component that no other has: a section that nothing reads tells them apart.

@@ -49,8 +49,10 @@ pub fn run_with_and_read(
         .with_context(|| format!("start {program}"))?;
     let mut lines = Vec::new();
     if let Some(stdout) = child.stdout.take() {
-        for line in BufReader::new(stdout).lines() {
+        // Tests print what they were given, which need not be text.
+        for line in BufReader::new(stdout).split(b'\n') {
             let line = line.with_context(|| format!("read what {program} prints"))?;
+            let line = String::from_utf8_lossy(&line).into_owned();
             println!("{line}");
             lines.push(line);
         }

@@ -60,7 +60,7 @@ pub fn run(arguments: &SetupArgs) -> anyhow::Result<()> {
 
 /// Installs packages and clients that are missing.
 pub fn install() -> anyhow::Result<()> {
-    let folder = repository::target_folder().join("test-clients");
+    let folder = folder();
     std::fs::create_dir_all(&folder).with_context(|| format!("create {}", folder.display()))?;
     let lock_path = folder.join("setup.lock");
     let lock = File::create(&lock_path).with_context(|| format!("create {}", lock_path.display()))?;
@@ -70,6 +70,15 @@ pub fn install() -> anyhow::Result<()> {
     install_packages()?;
     install_python_clients(&folder)?;
     install_node_clients(&folder)
+}
+
+fn folder() -> PathBuf {
+    repository::target_folder().join("test-clients")
+}
+
+/// The Python that has the packages of `requirements.txt`, once they are installed.
+pub fn python() -> PathBuf {
+    folder().join("python/bin/python")
 }
 
 /// The minimal profile of rustup lacks two tools that the checks use.
@@ -140,10 +149,9 @@ fn install_python_clients(folder: &Path) -> anyhow::Result<()> {
     }
     let environment_text = environment.to_string_lossy();
     process::run("python3", &["-m", "venv", "--clear", &environment_text])?;
-    let python = environment.join("bin/python");
     let requirements_text = requirements.to_string_lossy();
     process::run(
-        &python.to_string_lossy(),
+        &python().to_string_lossy(),
         &["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement", &requirements_text],
     )?;
     mark_current(&environment, &[&requirements])

@@ -62,7 +62,10 @@ const STEPS: &[Step] = &[
     Step {
         name: "crates",
         repeat: "cargo test --workspace --exclude selvedge-tests",
-        run: || tests(&["--quiet", "--workspace", "--exclude", "selvedge-tests"], &[]),
+        run: || {
+            let python = setup::python().to_string_lossy().into_owned();
+            tests(&["--quiet", "--workspace", "--exclude", "selvedge-tests"], &[("SELVEDGE_PYTHON_TUF", &python)])
+        },
     },
     Step {
         name: "whole process",

@@ -4,7 +4,7 @@
 //! is 0x81; one that can be parsed but contains what the protocol does not allow is 0x82; a few causes have a code of
 //! their own.
 
-use crate::{PacketType, ProtocolVersion, ReasonCode, topic::TopicError};
+use crate::{FILTERS_MAX, PacketType, ProtocolVersion, ReasonCode, topic::TopicError};
 
 /// Decoding a frame failed. Never contains bytes of the peer except single flags, codes and identifiers, so it can be
 /// logged as it is.
@@ -188,6 +188,12 @@ pub enum DecodeError {
         /// The packet type.
         packet: PacketType,
     },
+    /// More filters in one SUBSCRIBE or UNSUBSCRIBE than [`FILTERS_MAX`](crate::FILTERS_MAX).
+    #[error("{packet} has more than {FILTERS_MAX} topic filters: spread them over several packets")]
+    TooManyFilters {
+        /// The packet type.
+        packet: PacketType,
+    },
     /// Reserved bits of the subscription options [MQTT-3.8.3-5].
     #[error("reserved subscription options are set: {bits:#010b}")]
     SubscriptionOptionsReserved {
@@ -250,6 +256,7 @@ impl DecodeError {
             | Self::NoLocalOnShared => ReasonCode::ProtocolError,
             Self::ProtocolName | Self::UnsupportedProtocolVersion { .. } => ReasonCode::UnsupportedProtocolVersion,
             Self::PacketTooLarge { .. } => ReasonCode::PacketTooLarge, // section 3.1.2.11.4
+            Self::TooManyFilters { .. } => ReasonCode::QuotaExceeded, // section 4.13.1: a limit of the implementation
             Self::TopicAliasZero => ReasonCode::TopicAliasInvalid, // section 3.3.4
             Self::TopicName(_) => ReasonCode::TopicNameInvalid,
             Self::TopicFilter(_) => ReasonCode::TopicFilterInvalid,

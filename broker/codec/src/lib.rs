@@ -31,9 +31,9 @@ pub use decode_error::DecodeError;
 pub use encode_error::EncodeError;
 pub use frame::{PacketType, REMAINING_LENGTH_MAX, frame_length};
 pub use packet::{
-    Ack, AckKind, Auth, ConnAck, Connect, Delivery, Disconnect, Forwarded, Packet, Publish, PublishProperties,
-    PublishPropertiesBuffer, RetainHandling, SubAck, Subscribe, SubscribeFilter, UnsubAck, Unsubscribe, Will,
-    connect_version, decode, decode_connect, encode,
+    Ack, AckKind, Auth, ConnAck, Connect, Delivery, Disconnect, FILTERS_MAX, Forwarded, Packet, Publish,
+    PublishProperties, PublishPropertiesBuffer, RetainHandling, SubAck, Subscribe, SubscribeFilter, UnsubAck,
+    Unsubscribe, Will, connect_version, decode, decode_connect, encode,
 };
 pub use packet_id::PacketId;
 pub use property::PayloadFormat;

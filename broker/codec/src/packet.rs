@@ -28,7 +28,7 @@ pub use publish::Publish;
 pub use publish_properties::PublishProperties;
 pub use publish_properties_buffer::PublishPropertiesBuffer;
 pub use suback::SubAck;
-pub use subscribe::{RetainHandling, Subscribe, SubscribeFilter};
+pub use subscribe::{FILTERS_MAX, RetainHandling, Subscribe, SubscribeFilter};
 pub use unsuback::UnsubAck;
 pub use unsubscribe::Unsubscribe;
 pub use will::Will;

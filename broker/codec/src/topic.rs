@@ -135,13 +135,16 @@ fn validate_length(topic: &str) -> Result<(), TopicError> {
 }
 
 fn validate_levels(filter: &str) -> Result<(), TopicError> {
-    let mut levels = filter.split('/').peekable();
-    while let Some(level) = levels.next() {
-        if level.contains('#') && (level.len() != 1 || levels.peek().is_some()) {
-            return Err(TopicError::MultiLevelWildcard);
-        }
-        if level.contains('+') && level.len() != 1 {
-            return Err(TopicError::SingleLevelWildcard);
+    let bytes = filter.as_bytes();
+    for (at, byte) in bytes.iter().enumerate() {
+        let begins_level =
+            || at.checked_sub(1).and_then(|before| bytes.get(before)).is_none_or(|before| *before == b'/');
+        match (byte, bytes.get(at + 1)) {
+            (b'#', None) if begins_level() => {}
+            (b'#', _) => return Err(TopicError::MultiLevelWildcard),
+            (b'+', None | Some(b'/')) if begins_level() => {}
+            (b'+', _) => return Err(TopicError::SingleLevelWildcard),
+            _ => {}
         }
     }
     Ok(())

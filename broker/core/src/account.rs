@@ -61,6 +61,8 @@ pub(crate) struct Account {
     pub(crate) retained_levels: usize,
     /// The tree of topic filters.
     pub(crate) tree: usize,
+    /// What ended sessions subscribed to, as far as it is still in that tree.
+    pub(crate) departed: usize,
     /// The cache of matches.
     pub(crate) cached: usize,
     /// What the shell says it holds.
@@ -78,6 +80,7 @@ impl Account {
             footprints: 0,
             retained_levels: 0,
             tree: 0,
+            departed: 0,
             cached: 0,
             outside: 0,
             sessions: 0,
@@ -97,6 +100,7 @@ impl Account {
             + self.footprints
             + self.retained_levels
             + self.tree
+            + self.departed
             + self.cached
             + self.outside
     }

@@ -8,6 +8,7 @@ use selvedge_codec::ProtocolVersion;
 use crate::{
     account::Account,
     durability::Durability,
+    handle::many_filters::Request,
     id::{ConnectionId, SessionKey},
     time::Moment,
 };
@@ -77,6 +78,8 @@ pub(crate) struct Connection {
     pub(crate) durability: Option<Durability>,
     /// The publication of the client that somebody looks at now, by its ticket.
     pub(crate) held: Option<u64>,
+    /// A packet with many filters that is not answered yet.
+    pub(crate) request: Option<Box<Request>>,
     /// Reason strings and user properties are welcome in every packet [MQTT-3.1.2-29].
     pub(crate) problem_information: bool,
     /// Session expiry of the CONNECT was 0, so DISCONNECT may not raise it [MQTT-3.1.2.11.2].
@@ -114,6 +117,7 @@ impl Connection {
             congested: false,
             durability: None,
             held: None,
+            request: None,
             problem_information: false,
             connected_without_expiry: false,
             input: 0,
@@ -130,7 +134,8 @@ impl Connection {
     /// All that it takes but what its session counts for it (see `Session::FIXED_BYTES`), bytes.
     pub(crate) fn footprint(&self) -> usize {
         const PLACE_BYTES: usize = size_of::<Option<Box<str>>>();
-        self.aliases_in.len() * PLACE_BYTES + self.alias_bytes
+        let request = self.request.as_ref().map_or(0, |request| request.footprint());
+        self.aliases_in.len() * PLACE_BYTES + self.alias_bytes + request
     }
 
     /// To be called after every change of what the connection holds.

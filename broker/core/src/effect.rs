@@ -72,7 +72,9 @@ pub enum Effect {
     /// Have those who intercept look at a publication, and answer with `Input::Intercepted`. Its `connection`, where there is one, is
     /// not to be read before `GoOn`.
     Intercept { connection: Option<ConnectionId>, held: HeldPublication },
-    /// Read `connection` again: what was held of it has come to its end.
+    /// Do not read `connection` before `GoOn`: something that it sent takes longer.
+    Pause { connection: ConnectionId },
+    /// Read `connection` again: what was held of it, or took longer, has come to its end.
     GoOn { connection: ConnectionId },
     /// Hand a message to a consumer inside the node.
     Deliver { connection: ConnectionId, delivery: Delivery },

@@ -10,6 +10,7 @@ mod disconnect;
 mod fetch;
 mod image;
 mod intercept;
+pub(crate) mod many_filters;
 mod publish;
 mod recheck;
 mod reply;
@@ -41,6 +42,7 @@ use crate::{
     time::Moment,
     timers::{Timer, Timers},
 };
+use many_filters::Departed;
 use recheck::Sweep;
 
 /// The most levels of a topic that can be configured: the tree of retained messages is walked recursively.
@@ -64,6 +66,10 @@ pub struct Core {
     overflowed: Vec<SessionKey>,
     /// Publications that somebody has to look at first.
     holds: Holds,
+    /// Connections with a packet of many filters, in the order of their next steps.
+    requests: VecDeque<ConnectionId>,
+    /// What ended sessions subscribed to.
+    departed: Departed,
     /// Wills to publish when what is being handled is done.
     wills: VecDeque<(SessionKey, Message)>,
     seed: u64,
@@ -108,6 +114,8 @@ impl Core {
             image: None,
             overflowed: Vec::new(),
             holds: Holds::default(),
+            requests: VecDeque::new(),
+            departed: Departed::default(),
             wills: VecDeque::new(),
             seed,
             assigned_ids: 0,
@@ -142,8 +150,12 @@ impl Core {
             Input::WriteImage => self.begin_image(),
             Input::Connect { connection, connect, peer } => self.on_connect(connection, connect, peer, now, effects),
             Input::Undecodable { connection, error } => {
-                let text = error.to_string();
-                self.fail(connection, error.reason_code(), &text, now, effects);
+                let (reason, text) = (error.reason_code(), error.to_string());
+                if reason == ReasonCode::QuotaExceeded {
+                    self.exceed(connection, reason, &text, now, effects);
+                } else {
+                    self.fail(connection, reason, &text, now, effects);
+                }
             }
             Input::Authenticated { connection, outcome } => self.on_authenticated(connection, outcome, now, effects),
             Input::RulesChanged { authorizer } => self.on_rules_changed(authorizer),
@@ -154,9 +166,7 @@ impl Core {
                 }
             }
             Input::Overrun { connection, text } => {
-                if self.connections.get(connection).is_some() {
-                    self.exceed(connection, ReasonCode::QuotaExceeded, text, now, effects);
-                }
+                self.exceed(connection, ReasonCode::QuotaExceeded, text, now, effects);
             }
             Input::Congested { connection } => self.set_congested(connection),
             Input::Drained { connection } => self.on_drained(connection, now, effects),
@@ -177,7 +187,8 @@ impl Core {
 
     /// When [`Input::Tick`] is due at the latest.
     pub fn next_deadline(&self) -> Option<Moment> {
-        if self.sweep.is_some() || self.image.is_some() || self.expiry.is_some() {
+        let goes_on = !self.requests.is_empty() || !self.departed.is_empty();
+        if goes_on || self.sweep.is_some() || self.image.is_some() || self.expiry.is_some() {
             return Some(Moment::default());
         }
         [self.timers.next(), self.router.retained.next_expiry()].into_iter().flatten().min()
@@ -234,6 +245,9 @@ impl Core {
     fn on_packet(&mut self, id: ConnectionId, packet: Packet<'_>, now: Moment, effects: &mut Effects) {
         let Some(connection) = self.connections.get_mut(id) else { return };
         connection.last_heard = now;
+        if connection.request.is_some() {
+            self.finish_request(id, now, effects);
+        }
         match packet {
             Packet::Publish(publish) => self.on_publish(id, &publish, now, effects),
             Packet::PubAck(ack) => self.on_puback(id, &ack, now, effects),
@@ -241,7 +255,7 @@ impl Core {
             Packet::PubRel(ack) => self.on_pubrel(id, &ack, effects),
             Packet::PubComp(ack) => self.on_pubcomp(id, &ack, now, effects),
             Packet::Subscribe(subscribe) => self.on_subscribe(id, &subscribe, now, effects),
-            Packet::Unsubscribe(unsubscribe) => self.on_unsubscribe(id, &unsubscribe, effects),
+            Packet::Unsubscribe(unsubscribe) => self.on_unsubscribe(id, &unsubscribe, now, effects),
             Packet::PingReq => self.send(id, &Packet::PingResp, effects),
             Packet::Disconnect(disconnect) => self.on_disconnect(id, &disconnect, now, effects),
             // [MQTT-3.1.0-2]

@@ -44,6 +44,11 @@ pub(crate) fn filter_cost_bytes(filter: &str) -> usize {
     filter.len() + FILTER_FIXED_BYTES + levels * FILTER_LEVEL_BYTES
 }
 
+/// What it takes beside the tree, bytes.
+pub(crate) fn filter_entry_bytes(filter: &str) -> usize {
+    filter.len() + FILTER_FIXED_BYTES
+}
+
 #[derive(Debug)]
 pub(crate) struct Session {
     /// Its place in the table, for the shell to give back.

@@ -260,6 +260,7 @@ impl World {
                 | Effect::Authenticate { .. }
                 | Effect::Fetch { .. }
                 | Effect::Intercept { .. }
+                | Effect::Pause { .. }
                 | Effect::GoOn { .. }
                 | Effect::Deliver { .. } => continue,
             };

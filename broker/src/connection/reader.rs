@@ -44,8 +44,11 @@ pub(crate) struct Fill {
     pub(crate) more: bool,
 }
 
-/// The most that is read at once for a packet which is larger than the shared buffer, bytes.
-const LARGE_READ_BYTES_MAX: usize = 256 * 1024;
+/// The most that is read at once for a packet which is larger than the shared buffer, bytes: memory that is new costs more than what is
+/// copied into it, and others wait.
+const LARGE_READ_BYTES_MAX: usize = 64 * 1024;
+/// By how much the memory for such a packet grows at most, bytes.
+const GROWTH_BYTES_MAX: usize = 256 * 1024;
 
 impl Connection {
     /// Read once. Control frames of a WebSocket are added to `control`.
@@ -66,10 +69,12 @@ impl Connection {
         } else {
             // As much again as is there already, so that a large packet takes few reads and no memory that it does
             // not fill at least by half.
-            let room = kept.clamp(shared.len(), LARGE_READ_BYTES_MAX);
-            self.partial.reserve_exact(room);
-            let room = self.partial.capacity() - kept;
-            let read = pin!(self.stream.read_buf(&mut self.partial)).poll(context);
+            if self.partial.capacity() - kept < shared.len() {
+                self.partial.reserve_exact(kept.clamp(shared.len(), GROWTH_BYTES_MAX));
+            }
+            let room = (self.partial.capacity() - kept).min(LARGE_READ_BYTES_MAX);
+            let mut limited = (&mut self.stream).take(room as u64);
+            let read = pin!(limited.read_buf(&mut self.partial)).poll(context);
             let count = ready!(read).map_err(ReadEnd::Failed)?;
             (Filled::Kept, count, count == room)
         };

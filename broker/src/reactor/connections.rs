@@ -186,7 +186,12 @@ impl Connections {
                 Effect::Intercept { connection, held } => {
                     self.interceptors.push(held.clone());
                     if let Some((connection, _)) = connection.and_then(|id| self.open_connection(id)) {
-                        connection.intercepted = true;
+                        connection.suspended = true;
+                    }
+                }
+                Effect::Pause { connection } => {
+                    if let Some((connection, _)) = self.open_connection(*connection) {
+                        connection.suspended = true;
                     }
                 }
                 Effect::GoOn { connection } => self.outstanding.released.push(*connection),

@@ -109,7 +109,7 @@ impl Reactor {
             return;
         }
         let Some(connection) = self.connections.connection(id) else { return };
-        if connection.intercepted {
+        if connection.suspended {
             return;
         }
         if connection.input_waits {
@@ -148,7 +148,7 @@ impl Reactor {
     /// One read and its packets.
     fn read_once(&mut self, id: ConnectionId, context: &mut Context<'_>, shared: &mut [u8]) -> After {
         let Some((connection, resources)) = self.connections.connection_and_resources(id) else { return After::Rest };
-        if connection.is_leaving() || connection.paused || connection.is_throttled() || connection.intercepted {
+        if connection.is_leaving() || connection.paused || connection.is_throttled() || connection.suspended {
             return After::Rest;
         }
         // Of this read only: after an error nothing of it is answered.
@@ -200,7 +200,7 @@ impl Reactor {
             kept.shrink_to_fit();
         }
         connection.partial = kept;
-        connection.input_waits && !connection.paused && !connection.is_throttled() && !connection.intercepted
+        connection.input_waits && !connection.paused && !connection.is_throttled() && !connection.suspended
     }
 
     /// Handle the packets at the front of `bytes`. Gives how many bytes they took. Stops early, and sets
@@ -241,7 +241,7 @@ impl Reactor {
                 connection.keeps = keeps;
             }
             if connection.paused
-                || connection.intercepted
+                || connection.suspended
                 || spent
                 || visit_is_over
                 || cost >= self.config.effects_per_turn_max
@@ -287,7 +287,7 @@ impl Reactor {
     fn close_as_asked(&mut self, id: ConnectionId) -> bool {
         let Some(connection) = self.connections.connection(id) else { return false };
         let Some(code) = connection.peer_closes else { return false };
-        if connection.phase == Phase::Open && !connection.input_waits && !connection.intercepted {
+        if connection.phase == Phase::Open && !connection.input_waits && !connection.suspended {
             self.handle(Input::Closed { connection: id });
             if let Some((connection, resources)) = self.connections.connection_and_resources(id) {
                 connection.begin_close(code, resources);

@@ -50,11 +50,11 @@ impl Reactor {
         cost
     }
 
-    /// Reads those again of whom nothing is held any more; `keeps`: what they published had to be kept.
+    /// Reads those again that the core has done with; `keeps`: what they published had to be kept.
     pub(super) fn read_again(&mut self, keeps: bool) {
         while let Some(id) = self.connections.outstanding.released.pop() {
             let Some(connection) = self.connections.connection(id) else { continue };
-            connection.intercepted = false;
+            connection.suspended = false;
             connection.keeps |= keeps;
             let busy = connection.busy;
             self.put_in_line(id, busy);

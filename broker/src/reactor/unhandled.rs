@@ -58,7 +58,7 @@ impl Reactor {
             if connection.phase != Phase::Open {
                 continue;
             }
-            let the_node_waits = connection.paused || connection.is_throttled() || connection.intercepted;
+            let the_node_waits = connection.paused || connection.is_throttled() || connection.suspended;
             if the_node_waits || connection.queued || connection.input_waits {
                 connection.since = Some(self.incomplete.begin(id, self.now));
             } else {

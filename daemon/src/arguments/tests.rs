@@ -36,6 +36,18 @@ fn nothing_means_run_with_defaults() {
 }
 
 #[test]
+fn options_without_a_command_are_those_of_run() {
+    let Ok(Command::Run(run)) = parse("--data /d --ws off") else { panic!("not run") };
+    assert_eq!(
+        (run.data.as_deref(), run.overrides().websocket),
+        (Some("/d".as_ref()), Some(crate::config::Listen::Off))
+    );
+    let wrong = parse("--retain").unwrap_err();
+    assert_eq!(wrong.exit_code(), 2);
+    assert!(wrong.to_string().contains("selvedge run"), "{wrong}");
+}
+
+#[test]
 fn run_takes_three_listeners() {
     let Ok(Command::Run(run)) = parse("run --data /d --mqtt 127.0.0.1:0 --ws off --http [::1]:7883 --json") else {
         panic!("not run");

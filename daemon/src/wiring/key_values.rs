@@ -74,7 +74,8 @@ impl KeyValues {
 
     /// Whether something of the function is on its way to the store.
     pub fn are_underway(&self, function: &str) -> bool {
-        self.underway.has(&store_key(function, ""))
+        // Mostly nothing is, and that is found out without a key.
+        !self.underway.is_empty() && self.underway.has(&store_key(function, ""))
     }
 
     /// The entry of a key.

@@ -37,13 +37,13 @@ pub(super) struct Ended {
 
 /// What others wait for until a commit is in order; passed on once.
 pub(super) struct Baton {
-    pub(super) function: Arc<Function>,
+    function: Arc<Function>,
     /// The commit can conflict.
-    pub(super) checked: bool,
+    checked: bool,
     /// Of the message, if it is kept until then.
-    pub(super) order: Option<Order>,
+    order: Option<Order>,
     /// Functions whose key-values the commit touches besides.
-    pub(super) others: Vec<Arc<Function>>,
+    others: Vec<Arc<Function>>,
     is_over: AtomicBool,
 }
 

@@ -33,8 +33,10 @@ pub type Deployed = (&'static str, &'static str);
 const CONVERTER_COMPONENT: &str = "examples/unit-alarm/unit-alarm.wasm";
 const COUNTER_COMPONENT: &str = "functions/tests/guests/hostile/hostile.wasm";
 
+/// The one that makes an output of each input; it also reads and writes a key, and patches a twin.
+pub const CONVERTS: Deployed = (CONVERTER, CONVERTER_COMPONENT);
 /// Both.
-pub const FUNCTIONS: [Deployed; 2] = [(CONVERTER, CONVERTER_COMPONENT), (COUNTER, COUNTER_COMPONENT)];
+pub const FUNCTIONS: [Deployed; 2] = [CONVERTS, (COUNTER, COUNTER_COMPONENT)];
 
 /// Deploys both.
 ///
@@ -59,7 +61,11 @@ pub fn publish_more(node: &Node) -> anyhow::Result<()> {
     give(node, "publish", &format!("{alarming}{recorded}"), CONVERTER_COMPONENT)
 }
 
-fn give(node: &Node, verb: &str, manifest: &str, component: &str) -> anyhow::Result<()> {
+/// Hands a manifest and the component that it names to `fn VERB`.
+///
+/// # Errors
+/// The node refuses.
+pub fn give(node: &Node, verb: &str, manifest: &str, component: &str) -> anyhow::Result<()> {
     let folder = tempfile::tempdir().context("make a folder for a function")?;
     let component = installed::repository_file(component);
     let name = component.file_name().context("a component has a name")?;

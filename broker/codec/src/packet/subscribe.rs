@@ -10,6 +10,9 @@ use crate::{
     writer::{put_frame, put_string, put_with_length},
 };
 
+/// Filters of one packet: what comes of a larger one would keep others waiting, whatever becomes of it.
+pub const FILTERS_MAX: usize = 10_000;
+
 /// A request for subscriptions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subscribe<'a> {
@@ -90,6 +93,9 @@ impl<'a> Subscribe<'a> {
             subscribe.decode_properties(reader.property_section()?)?;
         }
         while !reader.is_empty() {
+            if subscribe.filters.len() == FILTERS_MAX {
+                return Err(DecodeError::TooManyFilters { packet });
+            }
             subscribe.filters.push(SubscribeFilter::decode(version, &mut reader)?);
         }
         if subscribe.filters.is_empty() {
@@ -301,6 +307,24 @@ mod tests {
         assert_eq!(read(ProtocolVersion::V311, &[0, 1, 0, 1, b'a']), cut);
         let zero = Err(DecodeError::PacketIdZero { packet: PacketType::Subscribe });
         assert_eq!(read(ProtocolVersion::V311, &[0, 0, 0, 1, b'a', 0]), zero);
+    }
+
+    #[test]
+    fn a_packet_has_so_many_filters_and_no_more() {
+        use crate::{Unsubscribe, packet_id::PacketId};
+        for (count, refused) in [(FILTERS_MAX, false), (FILTERS_MAX + 1, true)] {
+            let filters = vec![SubscribeFilter::new("f", QoS::AtMostOnce); count].into();
+            let (packet_id, user_properties) = (PacketId::MIN, UserProperties::EMPTY);
+            let subscribe = Subscribe { packet_id, subscription_identifier: None, user_properties, filters };
+            let filters = vec!["f"; count].into();
+            let unsubscribe = Unsubscribe { packet_id, filters, user_properties };
+            for packet in [Packet::Subscribe(subscribe), Packet::Unsubscribe(unsubscribe)] {
+                let mut frame = Vec::new();
+                crate::encode(ProtocolVersion::V5, &packet, &mut frame).expect("a receiver may take more");
+                let error = decode(ProtocolVersion::V5, &frame).err().map(|error| error.reason_code());
+                assert_eq!(error, refused.then_some(ReasonCode::QuotaExceeded), "{count} filters");
+            }
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use smallvec::SmallVec;
 
 use crate::{
-    DecodeError, EncodeError, PacketId, PacketType, ProtocolVersion, UserProperties,
+    DecodeError, EncodeError, FILTERS_MAX, PacketId, PacketType, ProtocolVersion, UserProperties,
     property::{Properties, Property},
     reader::Reader,
     topic,
@@ -39,6 +39,9 @@ impl<'a> Unsubscribe<'a> {
             }
         }
         while !reader.is_empty() {
+            if unsubscribe.filters.len() == FILTERS_MAX {
+                return Err(DecodeError::TooManyFilters { packet });
+            }
             let filter = reader.string("topic filter")?; // [MQTT-3.10.3-1]
             topic::validate_filter(filter).map_err(DecodeError::TopicFilter)?;
             unsubscribe.filters.push(filter);

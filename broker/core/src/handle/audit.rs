@@ -39,6 +39,7 @@ impl Core {
             let connection = self.connections.get(id).ok_or("a connection is not at its place")?;
             let session = self.sessions.get(connection.session).ok_or("a connection has no session")?;
             agree("connection of the session of a connection", session.connection, Some(id))?;
+            agree("a packet of many filters", self.requests.contains(&id), connection.request.is_some())?;
             let reauthentication = connection.enhanced.as_deref().and_then(Enhanced::until);
             for (at, timer) in [
                 (connection.keep_alive_at, Timer::KeepAlive(id)),
@@ -54,6 +55,7 @@ impl Core {
             agree("an armed timer of what is held", timers.remove(&(held.until, Timer::Held(ticket))), true)?;
         }
         self.check_other_timers(&timers)?;
+        subscriptions += self.departed.len();
         agree("subscriptions", self.statistics.subscriptions as usize, subscriptions)?;
         agree("subscriptions in the tree", self.router.tree.count_anew()?, subscriptions)?;
         agree("queued messages", self.statistics.queued_messages as usize, queued)?;
@@ -86,6 +88,7 @@ impl Core {
         agree("footprints of sessions and connections", self.account.footprints(), sessions + connections)?;
         agree("levels of retained topics", self.account.retained_levels, self.router.retained.level_bytes())?;
         agree("the tree of filters", self.account.tree, self.router.tree.bytes())?;
+        agree("filters of ended sessions", self.account.departed, self.departed.bytes())?;
         agree("sessions that share the memory", self.account.sessions, self.sessions.len())?;
         let anonymous = self.sessions.all().filter(|(_, session)| session.user.is_none() && !session.is_internal());
         let (mut total, mut away) = (0, 0);

@@ -96,7 +96,7 @@ impl Core {
             ..ConnAck::default()
         };
         let before = effects.len();
-        self.send_answer(id, &Packet::ConnAck(answer), effects);
+        self.send_answer(id, &Packet::ConnAck(answer), self.journal.waits(), effects);
         if effects.len() == before {
             // The client accepts no packet as large as this one, and nothing may come before it [MQTT-3.2.0-1].
             effects.close(id, CloseCause::Refused);

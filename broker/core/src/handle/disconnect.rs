@@ -80,6 +80,9 @@ impl Core {
         now: Moment,
         effects: &mut Effects,
     ) {
+        if self.connections.get(id).is_none() {
+            return;
+        }
         self.statistics.closed_quota += 1;
         self.close(id, reason, text, CloseCause::QuotaExceeded, effects);
         self.drop_connection(id, WillFate::Publish, now);
@@ -188,15 +191,7 @@ impl Core {
         if let Some(at) = session.ends_at {
             self.timers.disarm(at, Timer::SessionExpiry(key));
         }
-        for filter in &session.filters {
-            let (group, filter) = split_shared(filter);
-            self.router.tree.unsubscribe(filter, group, key);
-        }
-        if !session.filters.is_empty() {
-            self.router.cache.invalidate();
-            self.account.tree = self.router.tree.bytes();
-        }
-        self.statistics.subscriptions -= session.filters.len() as u64;
+        self.forget_filters(key, session.filters);
         self.statistics.queued_messages -= session.queue.total() as u64;
         self.statistics.queued_bytes -= session.queue.bytes_held() as u64;
     }

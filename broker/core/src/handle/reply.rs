@@ -16,10 +16,10 @@ impl Core {
         self.send_held(id, packet, Hold::Nothing, effects);
     }
 
-    /// As [`Self::send`], for what answers something that is kept: where the present input left something that must not be
-    /// lost, the answer waits for it, and what follows waits for the answer.
-    pub(super) fn send_answer(&mut self, id: ConnectionId, packet: &Packet<'_>, effects: &mut Effects) {
-        let hold = if self.journal.waits() { Hold::Barrier } else { Hold::Nothing };
+    /// As [`Self::send`], for what answers something that is kept: where that must not be lost, the answer `waits` until it is durable,
+    /// and what follows waits for the answer.
+    pub(super) fn send_answer(&mut self, id: ConnectionId, packet: &Packet<'_>, waits: bool, effects: &mut Effects) {
+        let hold = if waits { Hold::Barrier } else { Hold::Nothing };
         self.send_held(id, packet, hold, effects);
     }
 

@@ -57,6 +57,7 @@ impl Core {
         let matched = router.cache.take(&router.tree, topic);
         sender.effects.work += (router.cache.visited - visited_before) / NODES_PER_WORK + matched.len() / 2;
         let mut forms = EncodedForms::default();
+        let mut any = false;
         for target in matched.iter() {
             let (key, terms) = match target {
                 Target::Session(target) => (target.session, Terms::new(&target.options, target.session, publication)),
@@ -73,14 +74,15 @@ impl Core {
                     }
                 }
             };
-            let Some(terms) = terms else { continue };
+            // One that has ended may still be in the tree.
             let Some(session) = sessions.get_mut(key) else { continue };
+            any = true;
+            let Some(terms) = terms else { continue };
             let connection = session.connection.and_then(|id| connections.get_mut(id));
             if sender.deliver(session, connection, terms, publication, &mut forms) == Outcome::Overflow {
                 overflowed.push(key);
             }
         }
-        let any = !matched.is_empty();
         if router.cache.put_back(topic, matched) {
             sender.account.cached = router.cache.bytes();
         }

@@ -47,6 +47,8 @@ impl Core {
             self.journal.retained_removed(expired.topic(), expired.number());
         }
         self.account.retained_levels = self.router.retained.level_bytes();
+        self.go_on_with_requests(now, effects);
+        self.forget_some_filters();
         self.sweep(now, effects);
         self.drop_expired(now, effects);
         self.write_image(effects);
@@ -54,8 +56,9 @@ impl Core {
 
     fn check_keep_alive(&mut self, id: ConnectionId, now: Moment, effects: &mut Effects) {
         let Some(connection) = self.connections.get_mut(id) else { return };
-        // One that is not read because something of it is held cannot be heard.
-        let last_heard = if connection.held.is_some() { now } else { connection.last_heard };
+        // One that is not read because something of it is held, or not done yet, cannot be heard.
+        let is_paused = connection.held.is_some() || connection.request.is_some();
+        let last_heard = if is_paused { now } else { connection.last_heard };
         let due = last_heard.plus_millis(connection.silence_max_ms);
         if due > now {
             connection.keep_alive_at = Some(due);

@@ -4,7 +4,7 @@
 //! path matches a prefix of the topic, so its cost follows the levels of the topic and the wildcards on its way, not
 //! the number of filters.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, hash_map::Entry};
 
 use foldhash::fast::RandomState;
 use selvedge_codec::QoS;
@@ -28,6 +28,18 @@ pub(crate) struct SubscriptionOptions {
 pub(crate) struct SessionTarget {
     pub(crate) session: SessionKey,
     pub(crate) options: SmallVec<[SubscriptionOptions; 1]>,
+}
+
+impl SessionTarget {
+    /// Another subscription of the session matches. One without an identifier adds nothing to an equal one; of those with one, each is
+    /// told (MQTT 5, 3.3.4). Only the first few are compared, of which there are no more kinds in practice.
+    fn merge(&mut self, options: SubscriptionOptions) {
+        const COMPARED: usize = 8;
+        let adds_nothing = options.identifier == 0 && self.options.iter().take(COMPARED).any(|known| *known == options);
+        if !adds_nothing {
+            self.options.push(options);
+        }
+    }
 }
 
 /// Who gets a message.
@@ -55,6 +67,12 @@ impl Target {
 pub(crate) struct Subscriber {
     pub(crate) session: SessionKey,
     pub(crate) options: SubscriptionOptions,
+}
+
+impl Subscriber {
+    fn target(&self) -> Target {
+        Target::Session(SessionTarget { session: self.session, options: SmallVec::from_buf([self.options]) })
+    }
 }
 
 /// The members of `$share/{name}/{filter}` (MQTT 5, 4.8.2) and whose turn it is.
@@ -188,7 +206,7 @@ impl TopicTree {
         let first = targets.len();
         // `#` and `+` at the first level do not match topics beginning with `$` [MQTT-4.7.2-1].
         let wildcards_at_root = !topic.starts_with('$');
-        let mut found_several = false;
+        let mut places = Places::default();
         let mut visited = 0;
         // Each pending entry is a node and the rest of the topic below it (`None`: the topic ends at the node).
         let mut pending: SmallVec<[(u32, Option<&str>); 16]> = SmallVec::new();
@@ -198,10 +216,10 @@ impl TopicTree {
             let node = &self.nodes[at as usize];
             let wildcards = at != ROOT || wildcards_at_root;
             if wildcards && let Some(multi) = node.multi {
-                self.collect(multi, targets, first, &mut found_several);
+                self.collect(multi, targets, first, &mut places);
             }
             let Some(rest) = rest else {
-                self.collect(at, targets, first, &mut found_several);
+                self.collect(at, targets, first, &mut places);
                 continue;
             };
             let (level, below) = match rest.split_once('/') {
@@ -216,9 +234,6 @@ impl TopicTree {
             {
                 pending.push((child, below));
             }
-        }
-        if found_several {
-            merge_sessions(targets, first);
         }
         visited
     }
@@ -263,15 +278,17 @@ impl TopicTree {
         Ok(subscriptions)
     }
 
-    fn collect(&self, at: u32, targets: &mut Vec<Target>, first: usize, found_several: &mut bool) {
+    fn collect(&self, at: u32, targets: &mut Vec<Target>, first: usize, places: &mut Places) {
         let node = &self.nodes[at as usize];
-        *found_several |= targets.len() > first && !node.subscribers.is_empty();
-        targets.extend(node.subscribers.iter().map(|subscriber| {
-            Target::Session(SessionTarget {
-                session: subscriber.session,
-                options: SmallVec::from_buf([subscriber.options]),
-            })
-        }));
+        // A node has a session at most once, so while there is one node only nothing has to be brought together.
+        if targets.len() > first && !node.subscribers.is_empty() {
+            places.learn(targets, first);
+            for subscriber in &node.subscribers {
+                places.add(subscriber, targets);
+            }
+        } else {
+            targets.extend(node.subscribers.iter().map(Subscriber::target));
+        }
         targets.extend((0..node.groups.len()).map(|group| Target::Shared { node: at, group: group as u32 }));
     }
 
@@ -346,25 +363,40 @@ fn remove_subscriber(subscribers: &mut Vec<Subscriber>, session: SessionKey) -> 
     true
 }
 
-/// Brings the entries of one session together; the order of sessions is kept as far as their first entries go.
-fn merge_sessions(targets: &mut Vec<Target>, first: usize) {
-    let mut seen: HashMap<SessionKey, usize, RandomState> = HashMap::default();
-    let mut kept = first;
-    for index in first..targets.len() {
-        if let Target::Session(target) = &targets[index] {
-            if let Some(&at) = seen.get(&target.session) {
-                let options = target.options.clone();
-                if let Target::Session(earlier) = &mut targets[at] {
-                    earlier.options.extend(options);
-                }
-                continue;
+/// Where in a list of targets the sessions stand.
+#[derive(Debug, Default)]
+struct Places {
+    by_session: HashMap<SessionKey, usize, RandomState>,
+    /// Targets before this place are known.
+    known: usize,
+}
+
+impl Places {
+    /// Those that were added by others.
+    fn learn(&mut self, targets: &[Target], first: usize) {
+        let from = self.known.max(first);
+        for (place, target) in targets.iter().enumerate().skip(from) {
+            if let Target::Session(target) = target {
+                self.by_session.insert(target.session, place);
             }
-            seen.insert(target.session, kept);
         }
-        targets.swap(kept, index);
-        kept += 1;
+        self.known = targets.len();
     }
-    targets.truncate(kept);
+
+    fn add(&mut self, subscriber: &Subscriber, targets: &mut Vec<Target>) {
+        match self.by_session.entry(subscriber.session) {
+            Entry::Occupied(place) => {
+                if let Some(Target::Session(target)) = targets.get_mut(*place.get()) {
+                    target.merge(subscriber.options);
+                }
+            }
+            Entry::Vacant(place) => {
+                place.insert(targets.len());
+                targets.push(subscriber.target());
+            }
+        }
+        self.known = targets.len();
+    }
 }
 
 #[cfg(test)]

@@ -25,7 +25,18 @@ impl Node {
         Self { core: Core::new(config, Box::new(OpenAccess), 1), effects: Effects::new() }
     }
 
+    /// What takes several steps is waited for, as the shell does that does not read the client meanwhile.
     pub fn feed(&mut self, input: Input<'_>) {
+        self.begin(input);
+        if self.effects.list().iter().any(|effect| matches!(effect, Effect::Pause { .. })) {
+            while !self.effects.list().iter().any(|effect| matches!(effect, Effect::GoOn { .. })) {
+                self.core.handle(Input::Tick, NOW, &mut self.effects);
+            }
+        }
+    }
+
+    /// As [`Self::feed`], but the first step only.
+    pub fn begin(&mut self, input: Input<'_>) {
         self.effects.clear();
         self.core.handle(input, NOW, &mut self.effects);
     }

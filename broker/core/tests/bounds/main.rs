@@ -2,6 +2,7 @@
 
 mod driver;
 mod fan_out;
+mod many_filters;
 mod memory;
 mod replay;
 mod resend;

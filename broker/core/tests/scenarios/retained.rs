@@ -158,8 +158,11 @@ fn a_filter_that_is_repeated_is_answered_once_and_filters_are_bounded() {
         a > CONNECT
         a < CONNACK Success
         a > SUBSCRIBE 1{filters} t:1
+        a < PAUSE
+        wait 1ms
         a < SUBACK 1{granted} QuotaExceeded
         a < PUBLISH t q=0 retain "r"
+        a < GO ON
     "#
     ));
 }

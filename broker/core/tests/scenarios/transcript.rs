@@ -365,6 +365,7 @@ impl Run {
                     ));
                     continue;
                 }
+                Effect::Pause { connection } => (connection, "PAUSE".to_owned()),
                 Effect::GoOn { connection } => (connection, "GO ON".to_owned()),
                 Effect::Fetch { .. } => panic!("without a journal nothing is on disk"),
                 Effect::Deliver { connection, delivery } => {

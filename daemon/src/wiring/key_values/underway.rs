@@ -73,6 +73,11 @@ impl Underway {
         changes.map(|(key, (_, record))| (key.clone(), is_there(record))).collect()
     }
 
+    /// Whether no key of any function is under way.
+    pub fn is_empty(&self) -> bool {
+        self.state.lock().changes.is_empty()
+    }
+
     /// Whether anything that begins with `prefix` is under way.
     pub fn has(&self, prefix: &[u8]) -> bool {
         let state = self.state.lock();
@@ -130,7 +135,7 @@ mod tests {
                 assert_eq!(["a", "b", "c"].map(|key| revision(&underway, key)), [None, Some(2), Some(2)]);
                 drop(second);
             }
-            assert!(!underway.has(b""), "nothing is left");
+            assert!(underway.is_empty(), "nothing is left");
         }
     }
 
@@ -155,7 +160,7 @@ mod tests {
         assert_eq!(list("f\0", Some("f\0a")), ["f\0b", "f\0c"]);
         assert_eq!(list("f\0b", Some("f\0a")), ["f\0b"], "what comes before the prefix leaves nothing out");
         assert_eq!(list("f\0b", Some("f\0b")), [""; 0]);
-        assert_eq!((underway.has(b"g\0"), underway.has(b"h\0")), (true, false));
+        assert_eq!((underway.has(b"g\0"), underway.has(b"h\0"), underway.is_empty()), (true, false, false));
     }
 
     #[test]
@@ -170,7 +175,7 @@ mod tests {
         drop(one);
         assert!(underway.has_room() && revision(&underway, "\u{1}").is_some(), "the second one is still seen");
         drop(two);
-        assert!(underway.has_room() && !underway.has(b""));
+        assert!(underway.has_room() && underway.is_empty());
         let patches = underway.add(Vec::new(), BYTES_MAX);
         assert!(!underway.has_room());
         drop(patches);

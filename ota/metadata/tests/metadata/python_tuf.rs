@@ -109,7 +109,7 @@ fn python() -> Option<PathBuf> {
         // Not `eprintln!`, which nobody sees of a test that passes.
         let _ = writeln!(
             std::io::stdout(),
-            "SKIPPED beside python-tuf: {PYTHON} does not name a Python with `pip install tuf securesystemslib[crypto]`"
+            "SKIPPED beside python-tuf: {PYTHON} does not name a Python with `pip install tuf securesystemslib[crypto]`; `cargo xtask test` does"
         );
     }
     python

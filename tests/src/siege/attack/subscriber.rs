@@ -56,6 +56,17 @@ fn many_filters(target: &Target) -> anyhow::Result<()> {
         wire.ping()?;
         abandon(wire.socket());
     }
+    // One more is too many for a packet, also to be rid of them.
+    let filters: Vec<(&str, u8)> = [("many", 0)].into_iter().cycle().take(10_001).collect();
+    let names: Vec<&str> = filters.iter().map(|(filter, _)| *filter).collect();
+    for packet in [
+        client_packet::subscribe(Version::V5, 1, &[], &filters),
+        client_packet::unsubscribe(Version::V5, 1, &[], &names),
+    ] {
+        let mut wire = Wire::connected(&target, Way::Tcp, &target.connect(5, &fresh("many")))?;
+        wire.send(&packet)?;
+        super::handshake::disconnected(&mut wire, 5, 0x97)?;
+    }
     Ok(())
 }
 
