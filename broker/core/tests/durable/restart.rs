@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
-use selvedge_codec::{Connect, Packet, PacketId, ProtocolVersion, PublishProperties, QoS, Unsubscribe, Will};
+use selvedge_codec::{
+    Connect, Packet, PacketId, ProtocolVersion, PublishProperties, QoS, Subscribe, SubscribeFilter, Unsubscribe,
+    UserProperties, Will,
+};
 use selvedge_core::{
-    Action, Authorize, Durability, DurabilityRules, Input, Interception, Interceptor, Message, Principal, TopicRule,
-    Unanswered,
+    Action, Authorize, Durability, DurabilityRules, Effect, Effects, Hold, Input, Interception, Interceptor, Message,
+    Moment, Principal, TopicRule, Unanswered,
 };
 
 use crate::node::Node;
@@ -256,4 +259,58 @@ fn what_is_held_at_a_crash_was_never_there_and_what_was_answered_stays() {
     node.restart_after(1_000, DurabilityRules::default());
     let (_, shown) = node.connect("reader", 1000, None);
     assert_eq!(shown, ["CONNACK true", "b first", "b second"]);
+}
+
+/// Nobody may read what is secret.
+#[derive(Debug)]
+struct NoSecrets;
+
+impl Authorize for NoSecrets {
+    fn may_connect(&self, _who: Principal<'_>) -> bool {
+        true
+    }
+
+    fn may(&self, _who: Principal<'_>, action: Action, topic: &str) -> bool {
+        action != Action::Subscribe || !topic.starts_with("secret")
+    }
+}
+
+#[test]
+fn the_answer_to_many_filters_waits_for_what_an_earlier_step_left_to_be_kept() {
+    let mut node = Node::start();
+    node.restart_with(0, DurabilityRules::default(), Box::new(NoSecrets));
+    let (reader, _) = node.connect("reader", 1000, None);
+    // Two steps that subscribe, and one that leaves nothing to be kept.
+    let filters: Vec<String> = (0..128)
+        .map(|number| format!("open/{number}"))
+        .chain((0..40).map(|number| format!("secret/{number}")))
+        .collect();
+    let packet = Packet::Subscribe(Subscribe {
+        packet_id: PacketId::MIN,
+        subscription_identifier: None,
+        user_properties: UserProperties::EMPTY,
+        filters: filters.iter().map(|filter| SubscribeFilter::new(filter, QoS::AtLeastOnce)).collect(),
+    });
+    node.handle(Input::Packet { connection: reader, packet });
+    let mut kept = Vec::new();
+    let hold = loop {
+        let mut effects = Effects::new();
+        node.core.handle(Input::Tick, Moment::default(), &mut effects);
+        kept.push(node.core.kept_bytes() > 0);
+        if let Some(taken) = node.core.take_kept() {
+            node.journal.append(taken);
+        }
+        let answer = effects.list().iter().find_map(|effect| match effect {
+            Effect::Send { hold, .. } => Some(*hold),
+            _ => None,
+        });
+        if let Some(hold) = answer {
+            break hold;
+        }
+    };
+    assert_eq!((kept, hold), (vec![true, true, false], Hold::Barrier));
+    // Before the answer was sent the power may go: the client has been told nothing.
+    node.journal.sync(1 << 30);
+    node.restart_with(0, DurabilityRules::default(), Box::new(NoSecrets));
+    assert_eq!(node.core.statistics().subscriptions, 128);
 }
