@@ -5,7 +5,7 @@ pub(crate) mod retained;
 pub(crate) mod topic_tree;
 
 pub(crate) use match_cache::MatchCache;
-pub(crate) use retained::{Retained, Search};
+pub(crate) use retained::Retained;
 pub(crate) use topic_tree::{SubscriptionOptions, Target, TopicTree};
 
 /// Subscriptions and the cache of what they match; the cache is emptied whenever the tree changes.

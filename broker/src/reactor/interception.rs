@@ -57,6 +57,11 @@ impl Reactor {
             connection.suspended = false;
             connection.keeps |= keeps;
             let busy = connection.busy;
+            // The rest of a packet has its whole time again.
+            if let Some(since) = connection.since.take() {
+                self.incomplete.end(since);
+                connection.since = Some(self.incomplete.begin(id, self.now));
+            }
             self.put_in_line(id, busy);
         }
     }

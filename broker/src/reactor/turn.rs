@@ -97,8 +97,13 @@ impl Future for TurnEnd {
 impl Reactor {
     fn tick(&mut self) {
         self.connections.resources.pool.trim();
-        if self.core.next_deadline().is_some_and(|deadline| deadline <= self.now) {
+        let mut until = None;
+        while self.core.next_deadline().is_some_and(|deadline| deadline <= self.now) {
             self.handle(Input::Tick);
+            // What goes on in steps has its share; the rest is due at once, after a look at the sockets.
+            if self.is_over(&mut until) {
+                break;
+            }
         }
         self.end_overdue();
     }

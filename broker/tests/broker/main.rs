@@ -14,5 +14,6 @@ mod idle;
 mod keeping;
 mod limits;
 mod shutdown;
+mod steps;
 mod tls;
 mod websocket;

@@ -1,8 +1,10 @@
 //! SUBSCRIBE and UNSUBSCRIBE with many filters, and ended sessions that had many: a step at a time, by `Tick`, so that nobody else
 //! waits for all of it.
 //!
-//! The connection is not read meanwhile, so its order stays. What a filter matches may come before the SUBACK (MQTT 5, 3.8.4). A
-//! connection that ends takes with it what is left to do: nothing of it was acknowledged. What an ended session subscribed to matches nobody.
+//! The connection is not read meanwhile, so its order stays. A step subscribes and queues the retained messages of its filters, so none
+//! of these comes after something newer; the answer is sent when all filters are done, and what they match may come before it (MQTT 5,
+//! 3.8.4). A connection that ends takes with it what is left to do: nothing of it was acknowledged. What an ended session subscribed to
+//! matches nobody.
 
 use std::{
     collections::{BTreeSet, VecDeque},
@@ -15,7 +17,7 @@ use smallvec::SmallVec;
 use super::{
     Core,
     disconnect::split_shared,
-    subscribe::{FILTERS_PER_STEP, Granted, Outcome, Replay},
+    subscribe::{FILTERS_PER_STEP, REPLAY_NODES_MAX, Reasons, are_last},
 };
 use crate::{
     effect::{Effect, Effects},
@@ -29,25 +31,24 @@ use crate::{
 pub(crate) struct Request {
     packet_id: PacketId,
     filters: Filters,
+    /// Those of the filters that are done with.
+    reasons: Reasons,
     /// The answer is to wait until what is kept is durable.
     waits: bool,
-    wants: Wants,
-}
-
-#[derive(Debug)]
-enum Wants {
-    Subscribe(Box<Subscribing>),
-    Unsubscribe { reasons: SmallVec<[ReasonCode; 4]> },
+    /// Of a SUBSCRIBE; without, it is an UNSUBSCRIBE.
+    subscribing: Option<Box<Subscribing>>,
 }
 
 #[derive(Debug)]
 struct Subscribing {
     identifier: Option<u32>,
     terms: Vec<Terms>,
+    /// Whether a filter is the last one of its name.
+    last: Vec<bool>,
     /// Filters that are refused because there are too many.
     beyond: usize,
-    outcome: Outcome,
-    replay: Replay,
+    /// Levels of retained topics that may still be looked at.
+    budget: usize,
 }
 
 /// A filter of a SUBSCRIBE but for its text.
@@ -127,43 +128,27 @@ impl Request {
         beyond: usize,
     ) -> Self {
         let filters = Filters::new(wanted.iter().map(|wanted| wanted.filter));
+        let last = are_last(wanted.iter().map(|wanted| wanted.filter));
         let terms = wanted.iter().map(Terms::of).collect();
-        let (outcome, replay) = (Outcome::default(), Replay::default());
-        let subscribing = Subscribing { identifier, terms, beyond, outcome, replay };
-        Self { packet_id, filters, waits: false, wants: Wants::Subscribe(Box::new(subscribing)) }
-    }
-
-    /// A SUBSCRIBE that is answered, and of which retained messages are left to be sent.
-    pub(super) fn replay(
-        packet_id: PacketId,
-        identifier: Option<u32>,
-        wanted: &[SubscribeFilter<'_>],
-        outcome: Outcome,
-        replay: Replay,
-    ) -> Self {
-        let mut filters = Filters::new(wanted.iter().map(|wanted| wanted.filter));
-        filters.next = filters.len();
-        let terms = wanted.iter().map(Terms::of).collect();
-        let subscribing = Subscribing { identifier, terms, beyond: 0, outcome, replay };
-        Self { packet_id, filters, waits: false, wants: Wants::Subscribe(Box::new(subscribing)) }
+        let subscribing = Subscribing { identifier, terms, last, beyond, budget: REPLAY_NODES_MAX };
+        Self { packet_id, filters, reasons: Reasons::new(), waits: false, subscribing: Some(Box::new(subscribing)) }
     }
 
     /// An UNSUBSCRIBE.
     pub(super) fn unsubscribe(packet_id: PacketId, filters: &[&str]) -> Self {
         let filters = Filters::new(filters.iter().copied());
-        let wants = Wants::Unsubscribe { reasons: SmallVec::new() };
-        Self { packet_id, filters, waits: false, wants }
+        Self { packet_id, filters, reasons: Reasons::new(), waits: false, subscribing: None }
     }
 
     /// What it takes, with all that it will have to remember, bytes.
     pub(crate) fn footprint(&self) -> usize {
-        let (beside, each) = match &self.wants {
-            Wants::Subscribe(subscribing) => {
-                (subscribing.beyond, size_of::<Terms>() + size_of::<ReasonCode>() + size_of::<Granted>())
+        let (beside, each) = match &self.subscribing {
+            Some(subscribing) => {
+                (size_of::<Subscribing>() + subscribing.beyond, size_of::<Terms>() + size_of::<bool>())
             }
-            Wants::Unsubscribe { .. } => (0, size_of::<ReasonCode>()),
+            None => (0, 0),
         };
-        size_of::<Self>() + size_of::<Subscribing>() + self.filters.bytes() + beside + self.filters.len() * each
+        size_of::<Self>() + self.filters.bytes() + beside + self.filters.len() * (each + size_of::<ReasonCode>())
     }
 }
 
@@ -183,10 +168,13 @@ impl Core {
 
     /// One step of the packet that has waited longest for one.
     pub(super) fn go_on_with_requests(&mut self, now: Moment, effects: &mut Effects) {
-        let Some(id) = self.requests.pop_front() else { return };
-        // The place of one that has ended may have been taken.
-        let Some(mut request) = self.connections.get_mut(id).and_then(|connection| connection.request.take()) else {
-            return;
+        let (id, mut request) = loop {
+            let Some(id) = self.requests.pop_front() else { return };
+            // Its connection may have ended.
+            let connection = self.connections.get_mut(id);
+            if let Some(request) = connection.and_then(|connection| connection.request.take()) {
+                break (id, request);
+            }
         };
         let is_over = self.step(id, &mut request, now, effects);
         effects.work += FILTERS_PER_STEP;
@@ -216,36 +204,32 @@ impl Core {
 
     /// Gives `true` when all is done.
     fn step(&mut self, id: ConnectionId, request: &mut Request, now: Moment, effects: &mut Effects) -> bool {
-        let Request { packet_id, filters, waits, wants } = request;
-        match wants {
-            Wants::Subscribe(subscribing) if filters.is_at_end() => {
-                let Subscribing { identifier, terms, outcome, replay, .. } = &mut **subscribing;
-                let filter = |index: usize| Some(terms.get(index)?.with(filters.get(index)));
-                self.replay_retained(id, &outcome.granted, &filter, *identifier, replay, now, effects)
-            }
-            Wants::Subscribe(subscribing) => {
-                let range = filters.take_step();
+        let Request { packet_id, filters, reasons, waits, subscribing } = request;
+        let range = filters.take_step();
+        match subscribing {
+            Some(subscribing) => {
+                let Subscribing { identifier, terms, last, budget, .. } = &mut **subscribing;
+                let terms = terms.get(range.clone()).unwrap_or_default();
                 let wanted: SmallVec<[SubscribeFilter<'_>; FILTERS_PER_STEP]> =
-                    range.filter_map(|index| Some(subscribing.terms.get(index)?.with(filters.get(index)))).collect();
-                self.subscribe(id, &wanted, subscribing.identifier, &mut subscribing.outcome);
-                *waits |= self.journal.waits();
-                if filters.is_at_end() {
-                    let outcome = &mut subscribing.outcome;
-                    self.answer_subscribe(id, *packet_id, outcome, subscribing.beyond, *waits, effects);
-                    outcome.keep_last_of_each(|index| filters.get(index));
-                }
-                false
+                    range.clone().zip(terms).map(|(index, terms)| terms.with(filters.get(index))).collect();
+                let last = last.get(range).unwrap_or_default();
+                self.subscribe(id, &wanted, last, *identifier, budget, reasons, now, effects);
             }
-            Wants::Unsubscribe { reasons } => {
-                let range = filters.take_step();
-                self.unsubscribe(id, range.map(|index| filters.get(index)), reasons);
-                *waits |= self.journal.waits();
-                if filters.is_at_end() {
-                    self.answer_unsubscribe(id, *packet_id, reasons, *waits, effects);
+            None => self.unsubscribe(id, range.map(|index| filters.get(index)), reasons),
+        }
+        *waits |= self.journal.waits();
+        let is_over = filters.is_at_end();
+        if is_over {
+            let reasons = std::mem::take(reasons);
+            match subscribing {
+                Some(subscribing) => {
+                    self.answer_subscribe(id, *packet_id, reasons, subscribing.beyond, *waits, effects);
                 }
-                filters.is_at_end()
+                None => self.answer_unsubscribe(id, *packet_id, &reasons, *waits, effects),
             }
         }
+        self.pump(id, now, effects);
+        is_over
     }
 }
 

@@ -259,7 +259,7 @@ impl Core {
         let on_disk = self.journal.keeps_retained(publication.topic, publication.durability);
         let kept = in_budget && (!on_disk || self.journal.takes_more()) && {
             let message = publication.keep(&self.account.messages);
-            self.router.retained.set(message, self.inputs, messages_max, bytes_max).is_ok()
+            self.router.retained.set(message, messages_max, bytes_max).is_ok()
         };
         if kept && on_disk {
             self.journal.retained(publication, replaced);

@@ -81,7 +81,7 @@ impl Core {
         let message = Arc::new(message);
         message.charge(&self.account.messages);
         // The limits may be lower than they were; what was acknowledged stays.
-        let _unlimited = self.router.retained.set(message, self.inputs, usize::MAX, usize::MAX);
+        let _unlimited = self.router.retained.set(message, usize::MAX, usize::MAX);
     }
 
     fn restore_session(&mut self, number: u64, restored: RestoredSession, clock: WallClock) {

@@ -1,4 +1,4 @@
-//! What names many filters, or finds many retained messages, is handled in steps, between which everybody else is served.
+//! What names many filters is handled in steps, between which everybody else is served.
 
 use selvedge_codec::{
     Packet, PacketId, ProtocolVersion, QoS, ReasonCode, RetainHandling, Subscribe, SubscribeFilter, Unsubscribe,
@@ -106,13 +106,10 @@ fn a_subscribe_of_many_filters_is_answered_once_after_steps_between_which_others
         assert_eq!(topics(&node, 0), [("f/0/x".to_owned(), false)], "what is subscribed to comes already");
     };
     assert_eq!(steps, 1000_usize.div_ceil(64));
+    assert!(has(&node, |effect| matches!(effect, Effect::GoOn { connection } if *connection == id(0))));
+    assert!(!goes_on(&node));
     assert!(reasons[..1000].iter().all(|reason| *reason == ReasonCode::Success));
     assert!(reasons.len() == 1200 && reasons[1000..].iter().all(|reason| *reason == ReasonCode::QuotaExceeded));
-    while goes_on(&node) {
-        assert!(!has(&node, |effect| matches!(effect, Effect::GoOn { .. })));
-        tick(&mut node);
-    }
-    assert!(has(&node, |effect| matches!(effect, Effect::GoOn { connection } if *connection == id(0))));
 
     unsubscribe(&mut node, 0, &names("f", 1200));
     assert_eq!(answer(&node), None);
@@ -139,7 +136,7 @@ fn sixty_four_filters_are_answered_at_once_and_two_clients_with_more_take_turns(
         tick(&mut node);
         subscriptions.push(node.core.statistics().subscriptions - 64);
     }
-    assert_eq!(subscriptions[..4], [64, 128, 129, 130]);
+    assert_eq!(subscriptions, [64, 128, 129, 130]);
 }
 
 #[test]
@@ -152,7 +149,7 @@ fn a_connection_that_is_lost_takes_with_it_what_was_not_done() {
     tick(&mut node);
     node.leave(0);
     assert_eq!(node.core.audit(), Ok(()));
-    assert_eq!(ticks_to_the_end(&mut node), 1, "nothing is left to do");
+    assert!(ticks_to_the_end(&mut node) <= 1, "nothing is left to do");
     assert_eq!(node.core.statistics().subscriptions, 64, "the session lasts, with what it got");
 }
 
@@ -223,50 +220,54 @@ fn what_an_ended_session_subscribed_to_matches_nobody_and_goes_in_steps() {
 }
 
 #[test]
-fn retained_messages_come_in_steps_each_once_and_never_older_than_what_is_published_meanwhile() {
-    const COUNT: usize = 3000;
+fn a_step_brings_the_retained_messages_of_its_filters_and_none_after_something_newer() {
+    const COUNT: usize = 1000;
     let mut node = Node::new(Config::default());
     node.connect(0);
     node.connect(1);
-    let topic = |number: usize| format!("r/{number:04}");
-    let retain = |node: &mut Node, number: usize, payload: &[u8]| {
-        node.publish_with(1, &topic(number), QoS::AtMostOnce, payload, |publish| publish.retain = true);
+    let topic = |number: usize| format!("r/{number}/x");
+    let publish = |node: &mut Node, number: usize, payload: &[u8], retain: bool| {
+        node.publish_with(1, &topic(number), QoS::AtMostOnce, payload, |publish| publish.retain = retain);
         topics(node, 0)
     };
     for number in 0..COUNT {
-        retain(&mut node, number, b"old");
+        publish(&mut node, number, b"old", true);
     }
-    subscribe(&mut node, 0, &["r/#".to_owned()]);
-    assert_eq!(answer(&node), Some(vec![ReasonCode::Success]), "the answer does not wait for them");
-    assert!(has(&node, |effect| matches!(effect, Effect::Pause { .. })));
+    subscribe(&mut node, 0, &names("r", COUNT));
+    tick(&mut node);
     let mut came = topics(&node, 0);
-    // Those at the end are still to come, the first ones have.
-    let (replaced, removed, added, early) = (COUNT - 1, COUNT - 2, COUNT + 1, 1);
-    for (number, payload) in [(replaced, &b"new"[..]), (removed, b""), (added, b"new"), (early, b"new")] {
-        came.extend(retain(&mut node, number, payload));
+    assert_eq!(came, (0..64).map(|number| (topic(number), true)).collect::<Vec<_>>());
+    // Those of the first step come as they are published, the others not at all yet.
+    assert_eq!(publish(&mut node, 1, b"live", false), [(topic(1), false)]);
+    for (number, payload, retain) in [(900, &b"new"[..], true), (901, b"", true), (902, b"live", false)] {
+        assert_eq!(publish(&mut node, number, payload, retain), []);
     }
-    let mut steps = 1;
     while goes_on(&node) {
-        let queued = node.core.statistics().queued_messages;
         tick(&mut node);
-        let step = topics(&node, 0);
-        let found = node.core.statistics().queued_messages + step.len() as u64 - queued;
-        assert!(found <= 512, "{found} messages are found in one step");
-        came.extend(step);
-        steps += 1;
-    }
-    assert!(has(&node, |effect| matches!(effect, Effect::GoOn { .. })));
-    assert_eq!(steps, (COUNT + 2).div_ceil(512), "nodes of the tree at a time");
-    while node.core.statistics().queued_messages > 0 {
-        node.begin(Input::Drained { connection: id(0) });
         came.extend(topics(&node, 0));
     }
-    let (retained, live): (Vec<_>, Vec<_>) = came.iter().cloned().partition(|(_, retain)| *retain);
-    let expected = (0..COUNT).filter(|number| ![replaced, removed].contains(number));
-    assert_eq!(retained, expected.map(|number| (topic(number), true)).collect::<Vec<_>>());
-    assert_eq!(live, [replaced, removed, added, early].map(|number| (topic(number), false)));
-    let place = |retain| came.iter().position(|found| *found == (topic(early), retain));
-    assert!(place(true) < place(false));
+    let expected = (0..COUNT).filter(|number| *number != 901).map(|number| (topic(number), true));
+    assert_eq!(came, expected.collect::<Vec<_>>());
+    assert_eq!(node.core.statistics().queued_messages, 0);
+}
+
+#[test]
+fn who_subscribes_and_leaves_again_and_again_does_not_fill_the_tree() {
+    let mut node = Node::new(Config::default());
+    let mut most = 0;
+    for round in 0..200 {
+        let connect = selvedge_codec::Connect::new(ProtocolVersion::V5, "c", true);
+        node.begin(Input::Connect { connection: id(0), connect: &connect, peer: Default::default() });
+        for part in 0..15 {
+            // Few enough to be handled at once, and in the end so many that they go in steps, of which none comes.
+            subscribe(&mut node, 0, &names(&format!("{round}/{part}"), 64));
+        }
+        most = most.max(node.core.statistics().subscriptions);
+        node.leave(0);
+    }
+    assert!(most <= 2 * 15 * 64, "{most} subscriptions");
+    ticks_to_the_end(&mut node);
+    assert_eq!((node.core.statistics().subscriptions, node.core.audit()), (0, Ok(())));
 }
 
 #[test]
