@@ -25,6 +25,24 @@ fn overlapping_subscriptions_deliver_once_with_all_identifiers() {
 }
 
 #[test]
+fn an_identifier_that_two_matching_subscriptions_have_is_told_twice() {
+    check(
+        r#"
+        a > CONNECT
+        a < CONNACK Success
+        a > SUBSCRIBE 1 t/+:0 sid=7
+        a < SUBACK 1 Success
+        a > SUBSCRIBE 2 t/x:0 sid=7
+        a < SUBACK 2 Success
+        a > SUBSCRIBE 3 t/#:0 +/x:0
+        a < SUBACK 3 Success Success
+        node > PUBLISH t/x "m"
+        a < PUBLISH t/x q=0 sid=7 sid=7 "m"
+    "#,
+    );
+}
+
+#[test]
 fn no_local_keeps_a_client_from_hearing_itself() {
     check(
         r#"
