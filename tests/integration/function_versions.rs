@@ -10,13 +10,13 @@ use serde_json::Value;
 
 /// A function that tells the colour in its manifest.
 fn in_colour(folder: &Path, colour: &str) -> anyhow::Result<String> {
-    let source = installed::repository_file("functions/tests/guests/hostile");
-    let manifest = std::fs::read_to_string(source.join("function.toml"))?;
+    const SOURCE: &str = "functions/tests/guests/hostile";
+    let manifest = installed::function_manifest(SOURCE)?;
     ensure!(manifest.contains("colour = \"green\""), "{manifest}");
     let directory = folder.join(colour);
     std::fs::create_dir_all(&directory)?;
     std::fs::write(directory.join("function.toml"), manifest.replace("green", colour))?;
-    std::fs::copy(source.join("hostile.wasm"), directory.join("hostile.wasm"))?;
+    std::fs::copy(installed::repository_file(SOURCE).join("hostile.wasm"), directory.join("hostile.wasm"))?;
     Ok(directory.to_string_lossy().into_owned())
 }
 

@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail, ensure};
 
+/// What an emulated node may take, as a multiple.
+const EMULATED_TIMES: u64 = 20;
+
 /// The daemon's binary: `SELVEDGE_BIN`, else beside the running test.
 ///
 /// # Errors
@@ -33,6 +36,33 @@ pub fn architecture() -> anyhow::Result<&'static str> {
         183 => Ok("aarch64"),
         other => bail!("{} is for a processor with the number {other}", path.display()),
     }
+}
+
+/// Whether the daemon's binary is for another processor than the tests, so that everything it does takes ten times as long.
+///
+/// # Errors
+/// As for [`architecture`].
+pub fn is_emulated() -> anyhow::Result<bool> {
+    Ok(architecture()? != std::env::consts::ARCH)
+}
+
+/// The manifest of a function of the repository, by the path of its folder from the root. For an emulated node its runs have
+/// twenty times the time: they are looked at for what they do.
+///
+/// # Errors
+/// It cannot be read, or sets no time.
+pub fn function_manifest(folder: &str) -> anyhow::Result<String> {
+    let path = repository_file(folder).join("function.toml");
+    let text = std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+    if is_emulated()? { with_more_time(&text) } else { Ok(text) }
+}
+
+fn with_more_time(manifest: &str) -> anyhow::Result<String> {
+    const KEY: &str = "timeout_ms = ";
+    let (before, rest) = manifest.split_once(KEY).context("the manifest sets a time")?;
+    let (value, after) = rest.split_once('\n').context("a line ends")?;
+    let timeout_ms: u64 = value.parse().with_context(|| format!("read the time {value:?}"))?;
+    Ok(format!("{before}{KEY}{}\n{after}", timeout_ms * EMULATED_TIMES))
 }
 
 /// The Python interpreter that has the clients of `requirements.txt`.

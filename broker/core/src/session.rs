@@ -41,7 +41,7 @@ const FILTER_LEVEL_BYTES: usize = 416;
 /// What a filter, `$share/…` included, takes at most, bytes.
 pub(crate) fn filter_cost_bytes(filter: &str) -> usize {
     let levels = filter.bytes().filter(|byte| *byte == b'/').count() + 1;
-    filter.len() + FILTER_FIXED_BYTES + levels * FILTER_LEVEL_BYTES
+    filter_entry_bytes(filter) + levels * FILTER_LEVEL_BYTES
 }
 
 /// What it takes beside the tree, bytes.

@@ -35,7 +35,7 @@ pub fn package() -> anyhow::Result<PathBuf> {
     let _making = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
     let built = installed::selvedge()?;
     let Ok(strip) = installed::program("strip") else { return Ok(built) };
-    if installed::architecture()? != std::env::consts::ARCH {
+    if installed::is_emulated()? {
         // Programs of other processors are not this machine's to strip.
         return Ok(built);
     }

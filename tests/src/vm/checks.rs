@@ -54,7 +54,9 @@ pub fn run(board: &Board, looked: &mut Looked<'_>) {
     looked.at("systemctl reload waits for the node", || {
         board.shell("systemctl reload selvedge && echo reloaded").map(one_line)
     });
-    looked.at("memory of the node, idle with everything on", || memory(board));
+    looked.at("memory of the node after all of this", || memory(board));
+    looked.at("the node starts again with functions, twin and counters", || starts_again(board));
+    looked.at("memory of the node then, idle with everything on", || memory(board));
 }
 
 fn one_line(text: String) -> String {
@@ -184,6 +186,23 @@ fn agreed(row: &Value) -> Option<(u64, u64)> {
     let received = (broker["received_bytes"].as_u64()?, payload(&kernel["received"])?);
     let sent = (broker["sent_bytes"].as_u64()?, payload(&kernel["sent"])?);
     (received.0 == received.1 && sent.0 == sent.1).then_some((received.0, sent.0))
+}
+
+/// From the start of the process until it says that it is ready, by systemd's clock.
+fn starts_again(board: &Board) -> anyhow::Result<String> {
+    let text = board.shell(
+        "systemctl restart selvedge && systemctl show selvedge \
+         --property ExecMainStartTimestampMonotonic --property ActiveEnterTimestampMonotonic",
+    )?;
+    let of = |name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='))?;
+        line.parse::<u64>().ok()
+    };
+    let (started, ready) = (of("ExecMainStartTimestampMonotonic"), of("ActiveEnterTimestampMonotonic"));
+    let took_us =
+        ready.zip(started).and_then(|(ready, started)| ready.checked_sub(started)).with_context(|| text.clone())?;
+    function_answers(board)?;
+    Ok(format!("ready after {} ms", took_us / 1000))
 }
 
 fn memory(board: &Board) -> anyhow::Result<String> {

@@ -128,7 +128,7 @@ impl Request {
         beyond: usize,
     ) -> Self {
         let filters = Filters::new(wanted.iter().map(|wanted| wanted.filter));
-        let last = are_last(wanted.iter().map(|wanted| wanted.filter));
+        let last = are_last(wanted).into_vec();
         let terms = wanted.iter().map(Terms::of).collect();
         let subscribing = Subscribing { identifier, terms, last, beyond, budget: REPLAY_NODES_MAX };
         Self { packet_id, filters, reasons: Reasons::new(), waits: false, subscribing: Some(Box::new(subscribing)) }

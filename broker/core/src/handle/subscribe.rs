@@ -36,9 +36,12 @@ pub(super) type Reasons = SmallVec<[ReasonCode; 4]>;
 
 /// Whether each of these filters is the last one of its name: what is named again further on is answered with retained messages there,
 /// once.
-pub(super) fn are_last<'f>(filters: impl DoubleEndedIterator<Item = &'f str>) -> Vec<bool> {
+pub(super) fn are_last(wanted: &[SubscribeFilter<'_>]) -> SmallVec<[bool; 4]> {
+    if wanted.len() == 1 {
+        return SmallVec::from_elem(true, 1);
+    }
     let mut later = HashSet::with_hasher(RandomState::default());
-    let mut last: Vec<bool> = filters.rev().map(|filter| later.insert(filter)).collect();
+    let mut last: SmallVec<_> = wanted.iter().rev().map(|wanted| later.insert(wanted.filter)).collect();
     last.reverse();
     last
 }
@@ -63,7 +66,7 @@ impl Core {
             return self.begin_request(id, request, now, effects);
         }
         let mut reasons = Reasons::new();
-        let last = are_last(wanted.iter().map(|wanted| wanted.filter));
+        let last = are_last(wanted);
         let mut budget = REPLAY_NODES_MAX;
         self.subscribe(id, wanted, &last, identifier, &mut budget, &mut reasons, now, effects);
         let waits = self.journal.waits();
