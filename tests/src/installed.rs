@@ -116,3 +116,18 @@ fn profile_folder() -> anyhow::Result<PathBuf> {
     let test = std::env::current_exe().context("find the running test")?;
     test.ancestors().nth(2).map(Path::to_path_buf).context("find the build folder of the running test")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_time_is_all_that_a_manifest_for_an_emulated_node_has_more() -> anyhow::Result<()> {
+        let manifest = "name = \"a\"\n[limits]\ntimeout_ms = 100\n[grants]\n";
+        ensure!(with_more_time(manifest)? == "name = \"a\"\n[limits]\ntimeout_ms = 2000\n[grants]\n");
+        let error = with_more_time("[limits]\ntimeout_ms = soon\n").err().context("no number")?;
+        ensure!(error.to_string() == "read the time \"soon\"", "{error}");
+        ensure!(with_more_time("name = \"a\"\n").is_err(), "no time");
+        Ok(())
+    }
+}
