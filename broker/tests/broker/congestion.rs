@@ -82,7 +82,8 @@ fn send_until_paused(broker: &TestBroker, flood: &mut Client, bytes: &[u8]) -> u
     flood.stream.set_write_timeout(Some(ATTEMPT)).expect("timeout");
     let (mut sent, mut blocked) = (0, 0);
     loop {
-        match std::io::Write::write(&mut flood.stream, bytes) {
+        // What was cut off goes on where it was: packets stay whole.
+        match std::io::Write::write(&mut flood.stream, &bytes[sent % bytes.len()..]) {
             Ok(count) => sent += count,
             Err(error) => {
                 assert!(matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut));
