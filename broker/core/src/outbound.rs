@@ -146,7 +146,10 @@ impl Sender<'_> {
         let packet_id = if terms.qos == QoS::AtMostOnce {
             None
         } else {
-            let message = is_kept(session, connection).then(|| publication.keep(&self.account.messages));
+            // What the journal keeps is kept here too, even if the session has come to end with its connection: whoever ends the
+            // exchange has to know which message nobody holds any more.
+            let is_kept = entry != 0 || is_kept(session, connection);
+            let message = is_kept.then(|| publication.keep(&self.account.messages));
             let identifiers = terms.boxed_identifiers();
             let add = |in_flight: &mut InFlight| in_flight.add(terms.qos, terms.retain, message, identifiers);
             let Some(packet_id) = session.change_in_flight(self.account, add) else { return };

@@ -61,6 +61,11 @@ impl MemoryJournal {
         self.entries.len() - self.durable
     }
 
+    /// Messages that somebody holds.
+    pub fn held(&self) -> usize {
+        self.holds.len()
+    }
+
     /// The body of a message, if anybody holds it.
     pub fn fetch(&self, number: u64) -> Option<Vec<u8>> {
         self.holds.get(&number)?;

@@ -105,6 +105,30 @@ fn a_delayed_will_is_published_after_a_restart_once_and_not_if_its_client_came_b
 }
 
 #[test]
+fn a_session_that_comes_back_to_end_with_its_connection_lets_go_of_all_that_was_kept_for_it() {
+    for acknowledged in [0, 1, 3] {
+        let mut node = Node::start();
+        let (reader, _) = node.connect("reader", 1000, None);
+        node.subscribe(reader, "t");
+        node.handle(Input::Closed { connection: reader });
+        let (publisher, _) = node.connect("publisher", 0, None);
+        for payload in ["1", "2", "3"] {
+            node.publish(publisher, "t", payload, false, None);
+        }
+        assert_eq!(node.journal.held(), 3);
+        let (reader, shown) = node.connect("reader", 0, None);
+        assert_eq!(shown, ["CONNACK true", "t 1", "t 2", "t 3"]);
+        for packet_id in 1..=acknowledged {
+            let ack = Packet::PubAck(selvedge_codec::Ack::success(PacketId::new(packet_id).unwrap()));
+            node.handle(Input::Packet { connection: reader, packet: ack });
+        }
+        assert_eq!(node.journal.held(), 3 - usize::from(acknowledged));
+        node.handle(Input::Closed { connection: reader });
+        assert_eq!(node.journal.held(), 0, "{acknowledged} were acknowledged");
+    }
+}
+
+#[test]
 fn a_clock_that_went_back_makes_nothing_expire() {
     let mut node = Node::start();
     let (connection, _) = node.connect("client", 10, None);
