@@ -251,7 +251,7 @@ fn start(config: &Config, config_file: Option<&Path>) -> anyhow::Result<RunningN
         host: update_host,
         clock: Arc::clone(&clock),
     })
-    .context("open the folder of updates")?;
+    .with_context(|| format!("open the folder of updates {}", updates::folder(&data).display()))?;
     let net = Net::new(config, &addresses, broker.handle.clone(), Arc::clone(&gate));
     let stopping = Arc::new(AtomicBool::new(false));
     let functions = FunctionApi { runtime: Arc::clone(&runtime), lines: Arc::clone(&lines), deploying };

@@ -54,7 +54,7 @@ pub enum CompileError {
     #[error("not a valid component: {0}")]
     Invalid(String),
     /// It took too long.
-    #[error("compiling took longer than {limit_ms} ms")]
+    #[error("compiling took longer than {limit_ms} ms (functions.compile_timeout)")]
     TimedOut {
         /// Limit of wall and of CPU time.
         limit_ms: u64,

@@ -171,7 +171,7 @@ fn measure_all(rounds: u32, names: &[String], json: bool) -> anyhow::Result<()> 
     if json {
         println!("{}", serde_json::to_string_pretty(&json!({ "sieges": sieges, "wake_up": wake_ups }))?);
     } else {
-        print!("{}{}", report::table(&sieges), report::machine(wake_ups));
+        print!("{}{}{}", report::table(&sieges), report::judgement(&sieges), report::machine(wake_ups));
     }
     let failed: Vec<_> = sieges.iter().filter(|siege| siege.failed.is_some()).map(|siege| siege.attack).collect();
     anyhow::ensure!(failed.is_empty(), "failed: {}", failed.join(", "));

@@ -175,6 +175,21 @@ fn a_second_node_on_the_same_data_is_refused_and_the_first_goes_on() -> anyhow::
 }
 
 #[test]
+fn the_folder_of_updates_is_made_where_the_launcher_wants_it() -> anyhow::Result<()> {
+    let place = Place::new()?;
+    let folder = place.folder().join("not/there/yet");
+    let any = "127.0.0.1:0";
+    let mut run = place.command(&["run", "--json", "--mqtt", any, "--ws", any, "--http", any])?;
+    run.env("SELVEDGE_OTA", &folder);
+    let mut node = TestChild::start("selvedge run", run)?;
+    node.wait_for_line(0, PATIENCE, |line| line.starts_with('{').then_some(()))?;
+    ensure!(folder.is_dir(), "{} is not there\n{}", folder.display(), node.said());
+    node.signal(Signal::TERM)?;
+    ensure!(node.wait(PATIENCE)?.success(), "it did not end well\n{}", node.said());
+    Ok(())
+}
+
+#[test]
 fn a_port_that_is_taken_is_named() -> anyhow::Result<()> {
     let taken = TcpListener::bind("127.0.0.1:0")?;
     let address = taken.local_addr()?.to_string();

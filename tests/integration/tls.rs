@@ -86,6 +86,8 @@ fn a_person_without_an_authority_has_tls_with_two_commands() -> anyhow::Result<(
     succeeds(&other, &["cert", "create"])?;
     let refused = fails(&place, &["pub", "-p", &port, "-t", "a", "-m", "x", "--cafile", &tls_file(&other, "ca.pem")])?;
     ensure!(refused.contains("certificate"), "{refused}");
+    let refused = fails(&place, &["pub", "-p", &port, "-t", "a", "-m", "x"])?;
+    ensure!(refused.contains("speaks TLS on this port") && refused.contains("--cafile"), "{refused}");
     Ok(())
 }
 

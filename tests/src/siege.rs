@@ -15,4 +15,5 @@ pub mod metrics;
 pub mod pound;
 pub mod processor;
 pub mod soak;
+pub mod standstill;
 pub mod wire;

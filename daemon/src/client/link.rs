@@ -16,6 +16,8 @@ use thiserror::Error;
 use super::connect_options::{ConnectOptions, borrowed};
 use super::encryption::{self, EncryptionError, Stream};
 
+/// How a record begins that says why a handshake failed (RFC 8446, 5.1): content type 21, version 3.
+const TLS_ALERT: [u8; 2] = [21, 3];
 /// For the connection, and again for CONNACK.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// A server that takes no bytes for this long is gone.
@@ -82,6 +84,9 @@ pub enum LinkError {
     /// Nothing came within the keep-alive.
     #[error("the server does not answer")]
     Silent,
+    /// A record of TLS where a packet was due.
+    #[error("the server speaks TLS on this port: give the certificate of its authority with --cafile")]
+    SpeaksTls,
     /// Bytes that are no packet.
     #[error("the server sent a malformed packet")]
     Malformed(#[from] DecodeError),
@@ -173,6 +178,9 @@ impl Link {
         link.send(&hello)?;
         let deadline = Instant::now() + CONNECT_TIMEOUT;
         let frame = loop {
+            if link.input.starts_with(&TLS_ALERT) {
+                return Err(LinkError::SpeaksTls.into());
+            }
             if let Some(frame) = link.take_frame()? {
                 break frame;
             }

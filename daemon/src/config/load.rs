@@ -280,9 +280,13 @@ fn in_words(message: &str) -> String {
         None => return first_line.to_owned(),
     };
     let expected = match expected {
-        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number, 0 or more, without quotes",
+        "u8" => "a whole number from 0 to 255, without quotes",
+        "u16" => "a whole number from 0 to 65535, without quotes",
+        "u32" => "a whole number from 0 to 4294967295, without quotes",
+        "u64" | "usize" => "a whole number, 0 or more, without quotes",
         "a boolean" => "true or false, without quotes",
         "a string" => "a text in quotes",
+        "a sequence" => "a list in brackets: [\"one\", \"another\"]",
         other => other,
     };
     format!("expected {expected}")

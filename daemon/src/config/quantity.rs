@@ -15,8 +15,12 @@ const PERIOD_UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m
 /// Largest first. The number is bytes.
 const SIZE_UNITS: [(&str, u64); 4] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
 
-const PERIOD_ALLOWED: &str = "a duration with its unit in quotes: \"500ms\", \"10s\", \"5m\", \"2h\" or \"7d\"";
-const SIZE_ALLOWED: &str = "a size with its unit in quotes: \"512B\", \"64KiB\", \"16MiB\" or \"1GiB\"";
+/// Said on a command line.
+const PERIOD_ALLOWED: &str = "a duration with its unit: 500ms, 10s, 5m, 2h or 7d";
+const SIZE_ALLOWED: &str = "a size with its unit: 512B, 64KiB, 16MiB or 1GiB";
+/// Said of a file.
+const PERIOD_EXPECTED: &str = "a duration with its unit in quotes: \"500ms\", \"10s\", \"5m\", \"2h\" or \"7d\"";
+const SIZE_EXPECTED: &str = "a size with its unit in quotes: \"512B\", \"64KiB\", \"16MiB\" or \"1GiB\"";
 
 /// A duration with millisecond resolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -116,10 +120,10 @@ impl<'de> Deserialize<'de> for Period {
         impl Visitor<'_> for Text {
             type Value = Period;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(PERIOD_ALLOWED)
+                f.write_str(PERIOD_EXPECTED)
             }
             fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Period, E> {
-                text.parse().map_err(E::custom)
+                text.parse().map_err(|_| E::custom(format_args!("expected {PERIOD_EXPECTED}")))
             }
         }
         deserializer.deserialize_str(Text)
@@ -132,10 +136,10 @@ impl<'de> Deserialize<'de> for ByteSize {
         impl Visitor<'_> for Text {
             type Value = ByteSize;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(SIZE_ALLOWED)
+                f.write_str(SIZE_EXPECTED)
             }
             fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<ByteSize, E> {
-                text.parse().map_err(E::custom)
+                text.parse().map_err(|_| E::custom(format_args!("expected {SIZE_EXPECTED}")))
             }
         }
         deserializer.deserialize_str(Text)

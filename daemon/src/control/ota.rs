@@ -111,7 +111,9 @@ fn apply(arguments: &OtaApplyArguments) -> anyhow::Result<()> {
 
 /// Shows what came of it, and waits for the end of the probation if that was asked for.
 fn finish(arguments: &OtaWaitArguments, answer: &Value) -> anyhow::Result<()> {
-    if arguments.wait && answer.get("restarts").and_then(Value::as_bool) != Some(false) {
+    // What was asked for may have been under way already.
+    let restarts = answer.get("restarts").and_then(Value::as_bool) != Some(false);
+    if arguments.wait && (restarts || is_on_trial(&arguments.node)?) {
         let status = wait_for_the_end(arguments)?;
         show(&arguments.node, &status)?;
     } else if arguments.node.json {
@@ -149,6 +151,15 @@ fn wait_for_the_end(arguments: &OtaWaitArguments) -> anyhow::Result<Value> {
         bail!("the new version was taken back: {reason}");
     }
     Ok(status)
+}
+
+fn is_on_trial(arguments: &OtaStatusArguments) -> anyhow::Result<bool> {
+    match client(arguments)?.call(Method::GET, "/v1/ota", Vec::new()) {
+        Ok(status) => Ok(trial_of(&status).is_some()),
+        // It starts again, for its probation.
+        Err(CallError::NoNode { .. } | CallError::Io { .. }) => Ok(true),
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn trial_of(status: &Value) -> Option<&Value> {

@@ -115,6 +115,8 @@ impl Updates {
     /// # Errors
     /// The folder cannot be made.
     pub fn open(parts: Parts) -> io::Result<Arc<Self>> {
+        // That of a launcher may be anywhere, and not be there yet.
+        std::fs::create_dir_all(parent_of(&folder(&parts.data)))?;
         let folder = make_folder(&parts.data)?;
         let limits = AgentLimits {
             content_bytes_max: parts.config.content_bytes_max.0,
@@ -325,8 +327,12 @@ pub fn folder(data: &Path) -> PathBuf {
 pub fn make_folder(data: &Path) -> io::Result<PathBuf> {
     let folder = folder(data);
     LocalDisk.create_directory(&folder)?;
-    LocalDisk.sync_directory(folder.parent().unwrap_or(Path::new("/")))?;
+    LocalDisk.sync_directory(parent_of(&folder))?;
     Ok(folder)
+}
+
+fn parent_of(folder: &Path) -> &Path {
+    folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Keeps an old program from data that a newer one has written.

@@ -43,7 +43,9 @@ pub enum ChangeError {
     #[error("no update is on probation")]
     NothingOnTrial,
     /// There is no program to go back to.
-    #[error("there is no version to go back to: the one before is gone, or cannot read the data any more")]
+    #[error(
+        "there is no version to go back to: none was updated before this one, or the one before is gone or cannot read the data any more"
+    )]
     NoPrevious,
     /// The slot has not been filled, or what is in it has changed.
     #[error("slot {slot} does not hold what it should")]

@@ -5,6 +5,9 @@ use std::fmt::Write as _;
 use selvedge_tests::siege::measure::{Latency, Round, STALL_MS_MAX, Siege, ratio};
 use selvedge_tests::siege::processor::WakeUp;
 
+/// What the 99th percentile may be of the undisturbed one.
+const FACTOR_MAX: f64 = 2.0;
+
 const HEAD: &str = "\
 | attack | p50 / p99 / max before, ms | attacked | control | after | p99 attacked / before | p99 control / before | p99 attacked / control | node's longest turn, ms | slowest newcomer, ms | CPU: attackers, node | memory, MB: before, peak, after |
 |---|---|---|---|---|---|---|---|---|---|---|---|
@@ -29,6 +32,53 @@ pub fn machine(wake_ups: [WakeUp; 2]) -> String {
     format!(
         "\nTo wake a thread on this machine, without any node, takes p50 / p99 / p99.9 / max, ms: {before} before, {after} after. \
          A message needs at least two of them.\n"
+    )
+}
+
+/// In how many attacks the 99th percentile stays within twice what it was before, and each message that came later than
+/// [`STALL_MS_MAX`], beside what the machine did meanwhile.
+pub fn judgement(sieges: &[Siege]) -> String {
+    let measured = || sieges.iter().filter(|siege| siege.failed.is_none());
+    let kept = |figure: fn(&Siege) -> f64| measured().filter(|siege| figure(siege) <= FACTOR_MAX).count();
+    let mut text = format!(
+        "\np99 at most {FACTOR_MAX} times that before, of {} attacks: {} in the median round, {} in the worst; \
+         where the other node is attacked {} and {}\n",
+        measured().count(),
+        kept(|siege| siege.median(|round| ratio(round.attacked, round.undisturbed))),
+        kept(|siege| siege.worst(|round| ratio(round.attacked, round.undisturbed))),
+        kept(|siege| siege.median(|round| ratio(round.control, round.undisturbed))),
+        kept(|siege| siege.worst(|round| ratio(round.control, round.undisturbed))),
+    );
+    let mut stalls = 0;
+    let mut stood_still = Some(0.0_f64);
+    for siege in measured() {
+        for (number, round) in siege.rounds.iter().enumerate() {
+            for (phase, latency) in round.phases() {
+                stood_still = stood_still.zip(latency.standstill_ms).map(|(longest, this)| longest.max(this));
+                if latency.max_ms > STALL_MS_MAX {
+                    stalls += 1;
+                    // Writing to a string does not fail.
+                    let _ = writeln!(
+                        text,
+                        "stall of {:.1} ms, {phase}, round {}, {}; {}",
+                        latency.max_ms,
+                        number + 1,
+                        siege.title,
+                        still(latency.standstill_ms)
+                    );
+                }
+            }
+        }
+    }
+    let _ =
+        writeln!(text, "messages later than {STALL_MS_MAX} ms: {stalls} phases; in all of them {}", still(stood_still));
+    text
+}
+
+fn still(longest_ms: Option<f64>) -> String {
+    longest_ms.map_or_else(
+        || "whether the machine stood still is not known (CAP_SYS_NICE)".to_owned(),
+        |longest| format!("a processor of this machine stood still for {longest:.1} ms at most"),
     )
 }
 

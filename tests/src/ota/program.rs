@@ -56,6 +56,7 @@ pub fn hash(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::io::ErrorKind;
     use std::process::Command;
 
     use super::*;
@@ -66,7 +67,13 @@ mod tests {
         let path = folder.path().join("program");
         let program = Program::new("1.2.3", 1);
         program.write(&path).expect("write");
-        let run = |argument| Command::new(&path).arg(argument).output().expect("run");
+        // A process that another test forks meanwhile has the file open for writing until it becomes another program.
+        let run = |argument| loop {
+            match Command::new(&path).arg(argument).output() {
+                Err(error) if error.kind() == ErrorKind::ExecutableFileBusy => std::thread::yield_now(),
+                result => return result.expect("run"),
+            }
+        };
         let preflight = run("internal-preflight");
         assert!(preflight.status.success() && preflight.stdout.is_empty());
         assert_eq!(String::from_utf8_lossy(&run("x").stdout), format!("1.2.3 {}\n", path.display()));

@@ -18,6 +18,7 @@ use super::attack::Attack;
 use super::bystanders::{Account, Bystanders};
 use super::footprint;
 use super::fortress::{Fortress, Needs};
+use super::standstill;
 use super::wire::{Target, wait_until};
 use crate::spread::quantile;
 
@@ -37,6 +38,8 @@ pub struct Latency {
     pub max_ms: f64,
     /// The slowest newcomer, from the first packet of the network to the answer.
     pub newcomer_max_ms: f64,
+    /// The longest that a processor of this machine stood still meanwhile, where that can be told.
+    pub standstill_ms: Option<f64>,
 }
 
 /// Where an attack is run from, and what it took.
@@ -82,6 +85,13 @@ pub struct Siege {
     pub rounds: Vec<Round>,
     /// Memory that the node had allocated before, at most, and after, KiB.
     pub memory_kib: [u64; 3],
+}
+
+impl Round {
+    /// Its phases, in order, with their names.
+    pub fn phases(&self) -> [(&'static str, Latency); 4] {
+        [("before", self.undisturbed), ("attacked", self.attacked), ("after", self.after), ("control", self.control)]
+    }
 }
 
 impl Siege {
@@ -202,20 +212,28 @@ fn rest(time: Duration) -> anyhow::Result<()> {
 
 /// Bystanders for as long as `act` takes.
 fn phase<T>(target: &Target, act: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<(Latency, T)> {
+    let machine = standstill::Watch::start();
     let bystanders = Bystanders::start(target)?;
     let outcome = act();
     let account = bystanders.finish();
+    let standstill = machine.longest();
     let outcome = outcome?;
     let account = account?;
     account.nothing_lost()?;
-    Ok((latency(&account), outcome))
+    Ok((latency(&account, standstill), outcome))
 }
 
-fn latency(account: &Account) -> Latency {
+fn latency(account: &Account, standstill: Option<Duration>) -> Latency {
     let all = account.latencies();
     let at = |share| quantile(&all, share).map_or(0.0, |us| f64::from(us) / 1000.0);
     let newcomer = account.newcomers.latencies_us.iter().max().copied().unwrap_or_default();
-    Latency { p50_ms: at(0.5), p99_ms: at(0.99), max_ms: at(1.0), newcomer_max_ms: f64::from(newcomer) / 1000.0 }
+    Latency {
+        p50_ms: at(0.5),
+        p99_ms: at(0.99),
+        max_ms: at(1.0),
+        newcomer_max_ms: f64::from(newcomer) / 1000.0,
+        standstill_ms: standstill.map(|longest| longest.as_secs_f64() * 1000.0),
+    }
 }
 
 /// Looks at the memory of a process while something goes on.

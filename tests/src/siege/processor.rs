@@ -6,6 +6,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use serde::Serialize;
 
 use crate::spread::quantile;
@@ -16,7 +17,7 @@ use crate::spread::quantile;
 /// the next tick, 4 ms later at worst. So the thread is a real-time one, where this machine allows that; see [`are_first`].
 pub fn spawn<T: Send + 'static>(act: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
     std::thread::spawn(move || {
-        if !come_first() {
+        if !come_first(CLIENT) {
             selvedge_priority::run_at_once();
         }
         act()
@@ -25,16 +26,33 @@ pub fn spawn<T: Send + 'static>(act: impl FnOnce() -> T + Send + 'static) -> Joi
 
 /// Whether clients have the processor before the node here: without, latencies contain what they wait for it.
 pub fn are_first() -> bool {
-    std::thread::spawn(come_first).join().is_ok_and(|first| first)
+    std::thread::spawn(|| come_first(CLIENT)).join().is_ok_and(|first| first)
 }
 
-/// Makes the calling thread a real-time one (sched(7), `SCHED_FIFO`). It sleeps nearly all the time.
-fn come_first() -> bool {
+/// Real-time priority of a well-behaved client, the lowest.
+const CLIENT: i32 = 1;
+
+/// Makes the calling thread a real-time one (sched(7), `SCHED_FIFO`) of this priority, 1 to 99. It sleeps nearly all the time. False where
+/// that is forbidden.
+pub(super) fn come_first(priority: i32) -> bool {
     // SAFETY: the structure is plain numbers, of which zero is a valid one each.
     let mut parameters: libc::sched_param = unsafe { std::mem::zeroed() };
-    parameters.sched_priority = 1;
+    parameters.sched_priority = priority;
     // SAFETY: the kernel reads the structure during the call; 0 is the calling thread.
     unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &raw const parameters) == 0 }
+}
+
+/// Numbers of the processors that the calling thread may run on.
+pub(super) fn own() -> Vec<usize> {
+    let Ok(set) = sched_getaffinity(None) else { return Vec::new() };
+    (0..CpuSet::MAX_CPU).filter(|number| set.is_set(*number)).collect()
+}
+
+/// Keeps the calling thread on one processor. False where that is forbidden.
+pub(super) fn stay_on(number: usize) -> bool {
+    let mut set = CpuSet::new();
+    set.set(number);
+    sched_setaffinity(None, &set).is_ok()
 }
 
 /// How much less than others attackers are given where both want a processor. A long slice alone is not enough: a node that ran just

@@ -157,7 +157,7 @@ fn a_wrong_value_is_named_with_what_is_allowed() {
     check("[limits]\npacket_bytes_max = \"1MB\"", 2, "limits.packet_bytes_max", &["\"1MB\"", "\"16MiB\""]);
     check("[limits]\noverflow = \"explode\"", 2, "limits.overflow", &["\"explode\"", "drop-oldest", "disconnect"]);
     check("[limits]\nreceive_maximum = \"many\"", 2, "limits.receive_maximum", &["\"many\"", "whole number"]);
-    check("[limits]\nreceive_maximum = 70000", 2, "limits.receive_maximum", &["70000"]);
+    check("[limits]\nreceive_maximum = 70000", 2, "limits.receive_maximum", &["70000", "from 0 to 65535"]);
     check("[limits]\nreceive_maximum = -1", 2, "limits.receive_maximum", &["-1"]);
     check("[log]\nlevel = 3", 2, "log.level", &["text in quotes"]);
     check("[log]\nformat = \"xml\"", 2, "log.format", &["text", "json"]);

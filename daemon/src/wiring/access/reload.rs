@@ -262,7 +262,7 @@ impl Reloader {
         let known = self.known.lock();
         let state = |name, detail| PartState { name, ready: true, detail };
         let access = if !known.problems.is_empty() {
-            format!("LOGINS REFUSED, who is in stays: {}", known.problems.join("; "))
+            format!("LOGINS THAT NEED THIS ARE REFUSED, who is in stays: {}", known.problems.join("; "))
         } else if self.gate.access().is_open() {
             "no users: who reaches a listener that lets clients in without a login may do everything".to_owned()
         } else {
