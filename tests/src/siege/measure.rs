@@ -212,8 +212,8 @@ fn rest(time: Duration) -> anyhow::Result<()> {
 
 /// Bystanders for as long as `act` takes.
 fn phase<T>(target: &Target, act: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<(Latency, T)> {
-    let machine = standstill::Watch::start();
     let bystanders = Bystanders::start(target)?;
+    let machine = standstill::Watch::start();
     let outcome = act();
     let account = bystanders.finish();
     let standstill = machine.longest();

@@ -55,6 +55,7 @@ fn look(begun: Instant, stop: &AtomicBool) -> Duration {
     let (mut last, mut longest) = (begun, Duration::ZERO);
     while !stop.load(Ordering::Relaxed) {
         let due = last + PACE;
+        // The sleep is what is measured: how late it ends.
         std::thread::sleep(due.saturating_duration_since(Instant::now()));
         last = Instant::now();
         longest = longest.max(last.saturating_duration_since(due));
